@@ -1,0 +1,368 @@
+#include "broker/ac_gate.h"
+
+#include <string.h>
+
+#include "broker/backoff.h"
+
+#define LEASE_OVER_MS (CREDIT_TTL_MS + CREDIT_TTL_MS / 4)
+
+void gate_init(ac_gate_t *gate, int max, uint32_t rate, uint64_t seed, uint64_t next_credit) {
+    memset(gate, 0, sizeof *gate);
+    gate->max = max;
+    gate->rate = rate;
+    gate->random = seed;
+    gate->next_credit = next_credit;
+}
+
+static credit_t *unused(ac_gate_t *gate) {
+    for (int i = 0; i < GATE_CREDITS_MAX; i++)
+        if (gate->credits[i].credit == 0) return &gate->credits[i];
+    return NULL;
+}
+
+void gate_restore(ac_gate_t *gate, uint64_t credit, uint64_t holder, uint8_t stage, uint16_t budget,
+                  int64_t now_ms) {
+    credit_t *c = unused(gate);
+    if (c)
+        *c = (credit_t){.credit = credit,
+                        .holder = holder,
+                        .stage = stage,
+                        .budget = budget,
+                        .recovered = true,
+                        .granted_ms = now_ms,
+                        .renewed_ms = now_ms,
+                        .progress_ms = now_ms};
+    if (gate->next_credit <= credit) gate->next_credit = credit + 1;
+}
+
+/* --- wants --- */
+
+void gate_want(ac_gate_t *gate, uint64_t holder, uint64_t session, uint64_t seq, uint8_t stage,
+               int64_t now_ms) {
+    want_t *place = NULL;
+    for (int i = 0; i < GATE_WANTS_MAX; i++) {
+        want_t *want = &gate->wants[i];
+        if (want->holder == holder && want->stage == stage) {
+            place = want;
+            break;
+        }
+        if (!place && (want->holder == 0 || now_ms - want->at_ms > GATE_WANT_MS)) place = want;
+    }
+    if (place) *place = (want_t){holder, session, seq, stage, now_ms};
+}
+
+void gate_forget_wants(ac_gate_t *gate, uint64_t holder) {
+    for (int i = 0; i < GATE_WANTS_MAX; i++)
+        if (gate->wants[i].holder == holder) gate->wants[i].holder = 0;
+}
+
+/* The oldest live WANT of the stage that may be served. */
+static want_t *want_of(ac_gate_t *gate, const gate_view_t *view, uint8_t stage, int64_t now_ms) {
+    want_t *oldest = NULL;
+    for (int i = 0; i < GATE_WANTS_MAX; i++) {
+        want_t *want = &gate->wants[i];
+        if (want->holder == 0 || want->stage != stage || now_ms - want->at_ms > GATE_WANT_MS) continue;
+        if (stage == CREDIT_UPLOAD && !view->claimed(view->ctx, want->holder)) continue;
+        if (!oldest || want->at_ms < oldest->at_ms) oldest = want;
+    }
+    return oldest;
+}
+
+/* --- what may be granted --- */
+
+uint32_t gate_rate_free(const ac_gate_t *gate, int64_t now_ms) {
+    uint32_t taken = rate_used(&gate->window, now_ms);
+    for (int i = 0; i < GATE_CREDITS_MAX; i++)
+        if (gate->credits[i].credit) taken += (uint32_t)(gate->credits[i].budget - gate->credits[i].used);
+    return taken < gate->rate ? gate->rate - taken : 0;
+}
+
+uint32_t gate_fetch_outstanding(const ac_gate_t *gate) {
+    uint32_t outstanding = gate->late_units;
+    for (int i = 0; i < GATE_CREDITS_MAX; i++) {
+        const credit_t *c = &gate->credits[i];
+        if (c->credit && c->stage == CREDIT_FETCH && c->budget > c->ended)
+            outstanding += (uint32_t)(c->budget - c->ended);
+    }
+    return outstanding;
+}
+
+void gate_fetch_ended(ac_gate_t *gate, uint64_t credit) {
+    credit_t *c = gate_find(gate, credit);
+    if (c)
+        c->ended++;
+    else if (gate->late_units > 0)
+        gate->late_units--;
+}
+
+static uint32_t least(uint32_t a, uint32_t b) {
+    return a < b ? a : b;
+}
+
+static uint32_t fetch_budget(ac_gate_t *gate, const gate_view_t *view, int64_t now_ms) {
+    if (now_ms < gate->fetch_pause_ms) return 0;
+    if (now_ms >= gate->late_ms) gate->late_units = 0;
+    uint32_t outstanding = gate_fetch_outstanding(gate);
+    uint32_t room = view->fetch_room > outstanding ? view->fetch_room - outstanding : 0;
+    uint32_t rate = gate_rate_free(gate, now_ms);
+    uint32_t reserve = least(view->held, gate->rate > 1 ? gate->rate - 1 : 0);
+    rate = rate > reserve ? rate - reserve : 0;
+    return least(least(room, rate), CREDIT_BUDGET_MAX);
+}
+
+static uint32_t upload_budget(const ac_gate_t *gate, const gate_view_t *view, int64_t now_ms) {
+    uint32_t wanted = view->waiting ? view->waiting : 1;
+    return least(least(gate_rate_free(gate, now_ms), wanted), CREDIT_BUDGET_MAX);
+}
+
+static int count(const ac_gate_t *gate, uint8_t stage) {
+    int n = 0;
+    for (int i = 0; i < GATE_CREDITS_MAX; i++)
+        n += gate->credits[i].credit != 0 && (stage == 0 || gate->credits[i].stage == stage);
+    return n;
+}
+
+/* Whether an upload credit has been busy with one request for long. */
+static bool long_upload(const ac_gate_t *gate, int64_t now_ms) {
+    for (int i = 0; i < GATE_CREDITS_MAX; i++) {
+        const credit_t *c = &gate->credits[i];
+        if (c->credit && c->stage == CREDIT_UPLOAD && !c->recovered &&
+            now_ms - c->progress_ms > GATE_LONG_UPLOAD_MS)
+            return true;
+    }
+    return false;
+}
+
+typedef struct {
+    want_t *fetch, *upload;
+    uint32_t fetch_units, upload_units;
+} offer_t;
+
+static offer_t offers(ac_gate_t *gate, const gate_view_t *view, int64_t now_ms) {
+    offer_t o = {want_of(gate, view, CREDIT_FETCH, now_ms), want_of(gate, view, CREDIT_UPLOAD, now_ms), 0, 0};
+    if (o.fetch) o.fetch_units = fetch_budget(gate, view, now_ms);
+    if (o.upload) o.upload_units = upload_budget(gate, view, now_ms);
+    return o;
+}
+
+static credit_t *grant(ac_gate_t *gate, want_t *want, uint32_t budget, int64_t now_ms, uint64_t *seq) {
+    credit_t *c = unused(gate);
+    *c = (credit_t){.credit = gate->next_credit++,
+                    .holder = want->holder,
+                    .session = want->session,
+                    .stage = want->stage,
+                    .budget = (uint16_t)budget,
+                    .granted_ms = now_ms,
+                    .renewed_ms = now_ms,
+                    .progress_ms = now_ms};
+    *seq = want->seq;
+    gate->last_stage = want->stage;
+    want->holder = 0;
+    return c;
+}
+
+static credit_t *grant_probe(ac_gate_t *gate, const offer_t *o, int64_t now_ms, uint64_t *seq) {
+    if (now_ms < gate->probe_ms || count(gate, 0) > 0) return NULL;
+    want_t *want = o->fetch_units ? o->fetch : o->upload_units ? o->upload : NULL;
+    if (!want) return NULL;
+    gate->probe_ms = now_ms + GATE_PROBE_MS;
+    credit_t *c = grant(gate, want, 1, now_ms, seq);
+    c->probe = true;
+    return c;
+}
+
+/* The other credit while an upload lasts: polls and small results take turns, one request each. */
+static credit_t *grant_beside_long(ac_gate_t *gate, const offer_t *o, int64_t now_ms, uint64_t *seq) {
+    bool fetch_turn = gate->last_stage == CREDIT_UPLOAD || !o->upload_units;
+    if (fetch_turn && o->fetch_units) return grant(gate, o->fetch, 1, now_ms, seq);
+    return o->upload_units ? grant(gate, o->upload, 1, now_ms, seq) : NULL;
+}
+
+static credit_t *grant_single(ac_gate_t *gate, const offer_t *o, int64_t now_ms, uint64_t *seq) {
+    bool upload_turn = gate->last_stage != CREDIT_UPLOAD || !o->fetch_units;
+    if (upload_turn && o->upload_units) return grant(gate, o->upload, o->upload_units, now_ms, seq);
+    return o->fetch_units ? grant(gate, o->fetch, 1, now_ms, seq) : NULL;
+}
+
+credit_t *gate_decide(ac_gate_t *gate, const gate_view_t *view, int64_t now_ms, uint64_t *seq) {
+    if (count(gate, 0) >= gate->max || now_ms < gate->pause_ms) return NULL;
+    offer_t o = offers(gate, view, now_ms);
+    if (gate->state == GATE_CLOSED) return grant_probe(gate, &o, now_ms, seq);
+    if (gate->max == 1) return grant_single(gate, &o, now_ms, seq);
+    int uploads = count(gate, CREDIT_UPLOAD), fetches = count(gate, CREDIT_FETCH);
+    if (uploads > 0 && fetches == 0 && long_upload(gate, now_ms))
+        return grant_beside_long(gate, &o, now_ms, seq);
+    if (uploads == 0 && o.upload_units) return grant(gate, o.upload, o.upload_units, now_ms, seq);
+    if (fetches == 0 && o.fetch_units) return grant(gate, o.fetch, o.fetch_units, now_ms, seq);
+    if (uploads == 1 && fetches == 0 && o.upload_units && !o.fetch_units)
+        return grant(gate, o.upload, o.upload_units, now_ms, seq); /* borrowed while fetch is paused */
+    return NULL;
+}
+
+credit_t *gate_recall(ac_gate_t *gate, const gate_view_t *view, int64_t now_ms, uint8_t *reason) {
+    bool paused = now_ms < gate->pause_ms || gate->state == GATE_CLOSED;
+    bool fetch_waits = gate->max == 2 && count(gate, CREDIT_UPLOAD) == 2 &&
+                       want_of(gate, view, CREDIT_FETCH, now_ms) && fetch_budget(gate, view, now_ms) > 0;
+    for (int i = 0; i < GATE_CREDITS_MAX; i++) {
+        credit_t *c = &gate->credits[i];
+        if (c->credit == 0 || c->revoked || c->recovered || c->probe) continue;
+        bool fetch_over = c->stage == CREDIT_FETCH && view->fetch_room < gate_fetch_outstanding(gate);
+        if (!paused && !fetch_over && !(fetch_waits && c->stage == CREDIT_UPLOAD)) continue;
+        c->revoked = true;
+        *reason = paused || fetch_over ? REVOKE_PAUSED : REVOKE_WANTED;
+        return c;
+    }
+    return NULL;
+}
+
+/* --- the holder's messages --- */
+
+credit_t *gate_find(ac_gate_t *gate, uint64_t credit) {
+    for (int i = 0; i < GATE_CREDITS_MAX && credit != 0; i++)
+        if (gate->credits[i].credit == credit) return &gate->credits[i];
+    return NULL;
+}
+
+bool gate_rejoin(ac_gate_t *gate, uint64_t credit, uint64_t holder, uint64_t session, int64_t now_ms) {
+    credit_t *c = gate_find(gate, credit);
+    if (!c || c->holder != holder) return false;
+    c->session = session;
+    c->recovered = false;
+    c->renewed_ms = now_ms;
+    return true;
+}
+
+int gate_used(ac_gate_t *gate, credit_t *credit, uint16_t used, int64_t now_ms) {
+    if (used > credit->budget) used = credit->budget;
+    if (used <= credit->used) return -1;
+    uint32_t units = (uint32_t)(used - credit->used);
+    credit->used = used;
+    credit->progress_ms = now_ms;
+    return rate_add(&gate->window, now_ms, units);
+}
+
+void gate_release(ac_gate_t *gate, credit_t *credit, int64_t now_ms) {
+    if (credit->stage == CREDIT_FETCH && credit->used > credit->ended) {
+        gate->late_units += (uint32_t)(credit->used - credit->ended);
+        gate->late_ms = now_ms + GATE_LATE_MS;
+    }
+    *credit = (credit_t){0};
+}
+
+credit_t *gate_expired(ac_gate_t *gate, int64_t now_ms, int *bucket) {
+    for (int i = 0; i < GATE_CREDITS_MAX; i++) {
+        credit_t *c = &gate->credits[i];
+        if (c->credit && now_ms >= c->renewed_ms + LEASE_OVER_MS) {
+            *bucket = gate_used(gate, c, c->budget, now_ms);
+            return c;
+        }
+    }
+    return NULL;
+}
+
+/* --- AC's answers --- */
+
+static bool gate_close(ac_gate_t *gate, int64_t now_ms) {
+    bool changed = gate->state != GATE_CLOSED;
+    gate->state = GATE_CLOSED;
+    gate->probe_ms = now_ms + backoff_probe_ms(++gate->probe_failures);
+    return changed;
+}
+
+static bool gate_success(ac_gate_t *gate, call_t call) {
+    bool changed = gate->state == GATE_CLOSED;
+    gate->state = GATE_OPEN;
+    gate->probe_failures = 0;
+    gate->failed_call = 0;
+    gate->seen_ok = true;
+    if (call == CALL_GET_TASK) gate->fetch_failures = 0;
+    return changed;
+}
+
+/* A failure that says nothing of one result alone closes the gate when two different calls meet it in a row.
+ */
+static bool gate_failure(ac_gate_t *gate, call_t call, uint64_t number, int64_t now_ms) {
+    bool other =
+        gate->failed_call != 0 && (gate->failed_call != (uint64_t)call || gate->failed_number != number);
+    gate->failed_call = (uint64_t)call;
+    gate->failed_number = number;
+    gate->seen_failure = true;
+    if (gate->state == GATE_CLOSED || other) return gate_close(gate, now_ms);
+    return false;
+}
+
+static void pause_until(int64_t *until, int64_t ms) {
+    if (*until < ms) *until = ms;
+}
+
+static void fetch_waits(ac_gate_t *gate, outcome_t outcome, uint32_t elapsed_ms, int64_t now_ms) {
+    int64_t wait = 5000;
+    if (outcome == OUTCOME_SERVER)
+        wait = backoff_fetch_ms(++gate->fetch_failures);
+    else if (outcome == OUTCOME_EMPTY)
+        wait = elapsed_ms < 1000 ? 1000 : 0;
+    pause_until(&gate->fetch_pause_ms, now_ms + wait);
+}
+
+bool gate_report(ac_gate_t *gate, call_t call, outcome_t outcome, uint64_t number, int64_t retry_after_ms,
+                 uint32_t elapsed_ms, int64_t now_ms) {
+    bool fetch = call == CALL_GET_TASK;
+    switch (outcome) {
+    case OUTCOME_DONE:
+        return gate_success(gate, call);
+    case OUTCOME_EMPTY:
+        fetch_waits(gate, outcome, elapsed_ms, now_ms);
+        return gate_success(gate, call);
+    case OUTCOME_REFUSED:
+        if (fetch) fetch_waits(gate, outcome, elapsed_ms, now_ms);
+        return fetch ? gate_failure(gate, call, number, now_ms) : gate_success(gate, call);
+    case OUTCOME_BUSY:
+        pause_until(&gate->pause_ms, now_ms + (int64_t)random_below(&gate->random, 10001));
+        return false;
+    case OUTCOME_LIMITED:
+        pause_until(&gate->pause_ms, now_ms + (retry_after_ms >= 0 ? retry_after_ms : 2000));
+        return false;
+    case OUTCOME_DENIED:
+        if (!gate_failure(gate, call, number, now_ms)) return fetch ? gate_close(gate, now_ms) : false;
+        return true;
+    case OUTCOME_NOT_SENT:
+        return false;
+    default: /* SERVER, NETWORK, MALFORMED, REDIRECT */
+        if (fetch) fetch_waits(gate, outcome, elapsed_ms, now_ms);
+        if (retry_after_ms >= 0) pause_until(&gate->pause_ms, now_ms + retry_after_ms);
+        return gate_failure(gate, call, number, now_ms);
+    }
+}
+
+/* --- when and why --- */
+
+static void sooner(int64_t *next, int64_t at, int64_t now_ms) {
+    if (at > now_ms && at < *next) *next = at;
+}
+
+int64_t gate_next_ms(const ac_gate_t *gate, int64_t now_ms) {
+    int64_t next = INT64_MAX;
+    bool wanted = false;
+    for (int i = 0; i < GATE_CREDITS_MAX; i++)
+        if (gate->credits[i].credit)
+            next = next < gate->credits[i].renewed_ms + LEASE_OVER_MS
+                       ? next
+                       : gate->credits[i].renewed_ms + LEASE_OVER_MS;
+    for (int i = 0; i < GATE_WANTS_MAX; i++)
+        wanted = wanted || (gate->wants[i].holder && now_ms - gate->wants[i].at_ms <= GATE_WANT_MS);
+    if (!wanted) return next;
+    sooner(&next, gate->pause_ms, now_ms);
+    sooner(&next, gate->fetch_pause_ms, now_ms);
+    if (gate->state == GATE_CLOSED) sooner(&next, gate->probe_ms, now_ms);
+    sooner(&next, rate_next_ms(&gate->window, now_ms), now_ms);
+    return next;
+}
+
+const char *gate_waits_for(const ac_gate_t *gate, const gate_view_t *view, int64_t now_ms) {
+    if (now_ms < gate->pause_ms) return "AC asked for a pause (429 or Retry-After)";
+    if (gate->state == GATE_CLOSED) return "AC to answer again; one probe goes every 30 s at most";
+    if (gate_rate_free(gate, now_ms) == 0) return "the rate limit's minute";
+    if (view->waiting == 0 && view->fetch_room == 0) return "room to fetch";
+    if (now_ms < gate->fetch_pause_ms) return "the next poll's time";
+    return "nothing";
+}

@@ -1,0 +1,52 @@
+/* The broker around its core: takes messages in, steps the core, commits, sends. */
+#ifndef SLUICE_BROKER_BROKER_H
+#define SLUICE_BROKER_BROKER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "broker/core.h"
+#include "broker/journal.h"
+#include "broker/payloads.h"
+#include "broker/sockets.h"
+
+#define TURN_MESSAGES 64 /* of each socket a turn */
+#define TURN_MS       5
+#define UNOPENED_MAX  32
+
+typedef struct {
+    core_t *core;
+    journal_t *journal;
+    sockets_t *sockets;
+    payloads_t *payloads;
+    effects_t *effects;
+    msg_scratch_t *scratch;
+    int64_t started_wall_ms;
+    uint64_t bad_messages, event_seq;
+    uint64_t logged_peers[64]; /* whose bad messages have been logged already */
+    unsigned logged_at;
+    uint64_t unopened[UNOPENED_MAX]; /* workers whose socket could not be opened */
+    unsigned unopened_count;
+    bool journal_ok, tasks_capped; /* tasks_capped: a turn ended at its cap, more waits */
+    bool quit;                     /* a commit that fails is not waited for */
+    char journal_why[JOURNAL_WHY_MAX];
+} broker_t;
+
+/* One turn: drains the sockets up to the caps, steps, commits, sends. Returns 0, or an error that ends the
+ * broker: ERR_NOMEM, ERR_CORRUPT. While the journal cannot be written nothing is acknowledged: ERR_IO is
+ * retried each second within, answering only STATUS, until it works or `stop_fd` is readable (then ERR_BUSY).
+ */
+int broker_turn(broker_t *self, int stop_fd);
+/* Milliseconds until the next turn is due without a message; -1 for never. */
+long broker_due_ms(broker_t *self);
+
+/* from_peers.c: one received message into the core. ERR_NOMEM ends the broker. */
+int broker_take(broker_t *self, source_t source, received_t *got);
+/* to_peers.c: sends what the committed step has yielded. `late_ms`: how long the commit took. */
+int broker_send(broker_t *self, int64_t late_ms);
+/* status.c: the JSON of `sluice status`. NULL when out of memory. */
+doc_t *broker_status(broker_t *self);
+
+moment_t broker_now(void);
+
+#endif

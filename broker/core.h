@@ -1,0 +1,95 @@
+/* The broker's core: what is known of tasks, workers and credits, and what follows from each message and from
+ * time. Pure: no I/O, no clock, no randomness but the seed. Each step yields effects; the shell commits their
+ * records and then sends their messages (persist, then send). The same core runs in the broker and in the
+ * simulator. */
+#ifndef SLUICE_BROKER_CORE_H
+#define SLUICE_BROKER_CORE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "broker/ac_gate.h"
+#include "broker/effects.h"
+#include "broker/tasks.h"
+#include "common/messages.h"
+
+typedef struct core_t core_t;
+
+typedef enum { REDELIVER_IDEMPOTENT, REDELIVER_ALWAYS, REDELIVER_NEVER } redeliver_t;
+
+typedef struct {
+    uint64_t epoch; /* counts the starts on one journal, from 1; makes sessions, numbers and credits unique */
+    uint64_t seed;
+    char agent_id[65];
+    int ac_max; /* 1 or 2 */
+    uint32_t rate_per_min;
+    uint32_t lookahead;  /* 0: as many as all executor slots together */
+    uint32_t task_queue; /* most READY tasks */
+    uint32_t response_queue;
+    uint32_t response_threshold; /* percent */
+    redeliver_t redeliver;
+    bool debug, verify, upload_to_ac; /* told to the workers in CONFIG */
+} core_settings_t;
+
+/* The time of a step: boot time for everything that lasts, wall time for what is stored or came from outside.
+ */
+typedef struct {
+    int64_t ms, wall_ms;
+} moment_t;
+
+typedef enum {
+    EV_MESSAGE,    /* msg came from peer (0 on tasks-in and results-in) */
+    EV_TICK,       /* the end of a loop turn: time, dispatch and grants are dealt with here */
+    EV_OPEN_FAILED /* the PUSH of peer could not be opened */
+} event_kind_t;
+
+typedef struct {
+    event_kind_t kind;
+    uint64_t peer;
+    const msg_t *msg;
+    void **doc; /* the payload; taken by the core by setting *doc to NULL */
+    uint64_t doc_bytes;
+} event_t;
+
+/* NULL when out of memory. */
+core_t *core_new(const core_settings_t *settings);
+void core_destroy(core_t **self);
+
+/* What the journal has, before core_start(). ERR_NOMEM. */
+int core_restore_task(core_t *self, const task_image_t *image);
+int core_restore_worker(core_t *self, uint64_t instance, uint64_t place, role_t role);
+int core_restore_fetcher(core_t *self, uint64_t instance, uint64_t seq, uint64_t mask);
+void core_restore_credit(core_t *self, uint64_t credit, uint64_t holder, uint8_t stage, uint16_t budget,
+                         int64_t now_ms);
+void core_restore_rate(core_t *self, int64_t second, uint32_t units);
+void core_restore_drain(core_t *self, bool drained);
+int core_start(core_t *self, moment_t now);
+
+/* One step. ERR_NOMEM: the state may be inconsistent, the program has to end (and recovers from the journal).
+ */
+int core_step(core_t *self, const event_t *event, moment_t now, effects_t *effects);
+/* When an EV_TICK is due without any message, in boot time. */
+int64_t core_due_ms(const core_t *self, int64_t now_ms);
+
+/* Takes no new work and hands out none: the broker itself is about to end. */
+void core_stop(core_t *self);
+
+/* A look inside, for status and tests. */
+typedef struct {
+    const ac_gate_t *gate;
+    tasks_t *tasks;
+    const struct worker_t *executors, *uploaders, *fetchers;
+    uint32_t fetch_room, lookahead, executor_slots, awaited;
+    const char *fetch_paused; /* why fetching is paused, NULL when it is not */
+    const char *waits_for;    /* what the gate waits for */
+    bool drained;
+    struct {
+        uint64_t fetched, repeated, held_already, delivered, refused, retried, expired, outcome_unknown,
+            redelivered, unclaimed, denied, bad_sessions, results, returned, sessions_lost, credits_lost;
+    } counters;
+    const core_settings_t *settings;
+} core_view_t;
+
+void core_look(core_t *self, int64_t now_ms, core_view_t *view);
+
+#endif

@@ -1,0 +1,97 @@
+/* The core's own parts, shared by core_*.c only. */
+#ifndef SLUICE_BROKER_CORE_INTERNAL_H
+#define SLUICE_BROKER_CORE_INTERNAL_H
+
+#include "broker/core.h"
+#include "broker/stage.h"
+#include "common/log.h"
+
+#define LATE_WAKE_MS    1000  /* a longer gap between ticks means that this process stood still */
+#define LATE_GRACE_MS   2000  /* and then nobody is judged for this long */
+#define PAUSE_LOG_MS    1000  /* a pause is logged once it has lasted this long */
+#define RUNNING_OVER_MS 10000 /* a claim is ended this long after its task's expiry */
+#define FETCHERS_MAX    64
+
+/* A worker of the journal that has not come back since the restart. */
+typedef struct awaited_t {
+    uint64_t instance, place;
+    role_t role;
+    struct awaited_t *next;
+} awaited_t;
+
+/* Which fetches of a fetcher's instance have been accepted: the highest, and a bit for each of the 64 below
+ * it. */
+typedef struct {
+    uint64_t instance, seq, mask;
+    int64_t used; /* order of use, for replacing the oldest */
+} fetcher_window_t;
+
+struct core_t {
+    core_settings_t settings;
+    moment_t now;
+    effects_t *fx; /* of the step under way */
+    int error;
+    tasks_t tasks;
+    stage_t execute, upload;
+    worker_t *fetchers;
+    awaited_t *awaited;
+    int64_t grace_ms; /* the awaited are judged lost then */
+    bool rejoined;    /* nobody is awaited and no task waits for somebody to come back */
+    ac_gate_t gate;
+    fetcher_window_t windows[FETCHERS_MAX];
+    int64_t window_use;
+    uint64_t next_session, next_number;
+    uint64_t generation;
+    bool drained, stopped, results_full;
+    int64_t tick_ms, judge_ms; /* the last tick; nobody is judged late before judge_ms */
+    const char *paused;        /* why fetching is paused */
+    int64_t paused_ms;
+    bool paused_logged;
+    core_view_t view; /* counters */
+};
+
+/* core_session.c */
+void session_hello(core_t *core, uint64_t peer, const msg_hello_t *hello);
+void session_heartbeat(core_t *core, worker_t *worker, const msg_heartbeat_t *beat);
+void session_end(core_t *core, worker_t *worker, const char *why);
+void session_judge(core_t *core);
+worker_t *session_find(core_t *core, uint64_t instance);
+void session_rejoined(core_t *core, uint64_t instance, uint64_t place);
+/* Whether a worker of the role that the journal knows has not come back yet. */
+bool session_awaits(const core_t *core, role_t role);
+
+/* core_tasks.c */
+void task_fetched(core_t *core, const msg_fetched_t *fetched, void **doc, uint64_t doc_bytes);
+void task_claimed(core_t *core, worker_t *worker, const msg_ref_t *claim);
+void task_result(core_t *core, const msg_result_t *result, void **doc, uint64_t doc_bytes);
+void task_uploaded(core_t *core, worker_t *worker, const msg_uploaded_t *uploaded);
+void task_returned(core_t *core, worker_t *worker, const msg_return_t *give_back);
+/* Hands the worker a task it says it has; false when it is not the worker's to have. */
+bool task_adopt(core_t *core, worker_t *worker, const msg_held_t *held, uint64_t former_session);
+/* The worker lost it: done again, or an error result, as the method allows. */
+void task_lost(core_t *core, task_t *task, const char *why);
+void tasks_judge(core_t *core);
+void tasks_dispatch(core_t *core);
+/* Back into its stage's queue, unless it has to wait. */
+void task_enqueue(core_t *core, task_t *task);
+void task_deny(core_t *core, uint64_t peer, uint64_t session, uint64_t number, uint32_t attempt,
+               denied_t reason);
+
+/* core_gate.c */
+void credit_want(core_t *core, worker_t *worker, const msg_want_t *want);
+void credit_renew(core_t *core, worker_t *worker, const msg_renew_t *renew);
+void credit_release(core_t *core, worker_t *worker, const msg_release_t *release);
+void credit_report(core_t *core, worker_t *worker, const msg_report_t *report);
+void credit_outcome(core_t *core, call_t call, outcome_t outcome, uint64_t number, uint16_t http_status,
+                    int64_t retry_after_ms, uint32_t elapsed_ms, str_t reason);
+void credits_turn(core_t *core);
+uint32_t fetch_room(core_t *core, const char **why);
+gate_view_t gate_view_of(core_t *core);
+
+/* Moves the task and notes a programmer's error when the table forbids it. */
+void core_move(core_t *core, task_t *task, task_event_t event);
+void core_check(core_t *core, int err);
+bool task_idempotent(const task_t *task);
+stage_t *stage_of(core_t *core, role_t role); /* NULL for a fetcher */
+
+#endif

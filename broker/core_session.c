@@ -1,0 +1,243 @@
+/* Sessions: who is there, what it holds, and what follows when it is gone. */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "broker/core_internal.h"
+#include "common/err.h"
+
+static worker_t **list_of(core_t *core, role_t role) {
+    stage_t *stage = stage_of(core, role);
+    return stage ? &stage->workers : &core->fetchers;
+}
+
+static const role_t roles[] = {ROLE_FETCHER, ROLE_EXECUTOR, ROLE_UPLOADER};
+
+worker_t *session_find(core_t *core, uint64_t instance) {
+    for (int i = 0; i < 3; i++)
+        for (worker_t *worker = *list_of(core, roles[i]); worker; worker = worker->next)
+            if (worker->instance == instance) return worker;
+    return NULL;
+}
+
+static worker_t *find_place(core_t *core, role_t role, uint64_t place) {
+    for (worker_t *worker = place ? *list_of(core, role) : NULL; worker; worker = worker->next)
+        if (worker->place == place) return worker;
+    return NULL;
+}
+
+static void unlink_worker(core_t *core, worker_t *worker) {
+    stage_t *stage = stage_of(core, worker->role);
+    if (stage) {
+        stage_remove_worker(stage, worker);
+        return;
+    }
+    for (worker_t **at = &core->fetchers; *at; at = &(*at)->next) {
+        if (*at != worker) continue;
+        *at = worker->next;
+        return;
+    }
+}
+
+/* Takes the worker out; what it had is judged by the method. Nothing is sent: it is gone, or says HELLO anew.
+ */
+static void remove_worker(core_t *core, worker_t *worker, const char *why) {
+    while (worker->tasks)
+        task_lost(core, worker->tasks, why);
+    gate_forget_wants(&core->gate, worker->instance);
+    unlink_worker(core, worker);
+    free(worker);
+}
+
+void session_end(core_t *core, worker_t *worker, const char *why) {
+    effects_log(core->fx, LOG_LEVEL_INFO, "worker_gone", "name=%s session=%" PRIu64 " tasks=%u why=\"%s\"",
+                worker->name, worker->session, worker->out, why);
+    core->view.counters.sessions_lost++;
+    if (worker->role != ROLE_FETCHER) effects_out(core->fx, OUT_CLOSE, worker->instance);
+    effects_record(core->fx, REC_WORKER_GONE)->instance = worker->instance;
+    remove_worker(core, worker, why);
+}
+
+static void awaited_over(core_t *core, awaited_t **at) {
+    awaited_t *awaited = *at;
+    *at = awaited->next;
+    uint64_t instance = awaited->instance;
+    free(awaited);
+    for (task_t *task = tasks_first(&core->tasks); task; task = tasks_next(&core->tasks))
+        if (task->waits_rejoin && task->state == TASK_RUNNING && task->holder == instance && !task->worker)
+            task_lost(core, task, "its executor did not come back");
+}
+
+bool session_awaits(const core_t *core, role_t role) {
+    for (const awaited_t *a = core->awaited; a; a = a->next)
+        if (a->role == role) return true;
+    return false;
+}
+
+/* With the last awaited worker of a stage the stage's tasks that might have been with it are free. */
+static void rejoin_complete(core_t *core) {
+    bool executors = session_awaits(core, ROLE_EXECUTOR), uploaders = session_awaits(core, ROLE_UPLOADER);
+    for (task_t *task = tasks_first(&core->tasks); task; task = tasks_next(&core->tasks)) {
+        bool awaits = task->state <= TASK_RUNNING ? executors : uploaders;
+        if (!task->waits_rejoin || task->worker || awaits) continue;
+        task->waits_rejoin = false;
+        if (task->state == TASK_RUNNING)
+            task_lost(core, task, "its executor did not come back");
+        else
+            task_enqueue(core, task);
+    }
+    core->rejoined = core->awaited == NULL;
+}
+
+void session_rejoined(core_t *core, uint64_t instance, uint64_t place) {
+    bool any = false;
+    for (awaited_t **at = &core->awaited; *at;) {
+        bool same = (*at)->instance == instance, replaced = place != 0 && (*at)->place == place;
+        if (!same && !replaced) {
+            at = &(*at)->next;
+            continue;
+        }
+        any = true;
+        if (!same) effects_record(core->fx, REC_WORKER_GONE)->instance = (*at)->instance;
+        awaited_over(core, at);
+    }
+    if (any) rejoin_complete(core);
+}
+
+static worker_t *new_worker(core_t *core, uint64_t peer, const msg_hello_t *hello) {
+    worker_t *worker = calloc(1, sizeof *worker);
+    if (!worker) {
+        core_check(core, ERR_NOMEM);
+        return NULL;
+    }
+    worker->instance = peer;
+    worker->place = hello->place;
+    worker->session = core->next_session++;
+    worker->role = (role_t)hello->role;
+    str_copy(hello->name, worker->name, sizeof worker->name);
+    str_copy(hello->program_version, worker->version, sizeof worker->version);
+    worker->pid = hello->pid;
+    worker->slots = hello->slots;
+    worker->heard_ms = core->now.ms;
+    stage_t *stage = stage_of(core, worker->role);
+    if (stage) {
+        stage_add_worker(stage, worker);
+    } else {
+        worker->next = core->fetchers;
+        core->fetchers = worker;
+    }
+    return worker;
+}
+
+/* Gives the worker what it holds and may keep; returns the numbers of the rest. */
+static msg_nums_t adopt(core_t *core, worker_t *worker, const msg_hello_t *hello, uint64_t former) {
+    uint64_t *drop = effects_memory(core->fx, (hello->held.count + 1) * sizeof *drop);
+    msg_nums_t list = {0, drop};
+    for (uint32_t i = 0; drop && i < hello->held.count; i++)
+        if (!task_adopt(core, worker, &hello->held.items[i], former))
+            drop[list.count++] = hello->held.items[i].number;
+    return list;
+}
+
+static void send_config(core_t *core, const worker_t *worker) {
+    const core_settings_t *s = &core->settings;
+    msg_t *msg = effects_msg(core->fx, worker->instance, MSG_CONFIG);
+    msg->config = (msg_config_t){.session = worker->session,
+                                 .generation = core->generation,
+                                 .debug = s->debug,
+                                 .verify = s->verify,
+                                 .upload_to_ac = s->upload_to_ac,
+                                 .rate_per_min = s->rate_per_min};
+}
+
+static void welcome(core_t *core, worker_t *worker, const msg_hello_t *hello, msg_nums_t drop) {
+    bool kept = hello->credit != 0 &&
+                gate_rejoin(&core->gate, hello->credit, worker->instance, worker->session, core->now.ms);
+    out_t *out =
+        effects_out(core->fx, worker->role == ROLE_FETCHER ? OUT_CONTROL : OUT_OPEN, worker->instance);
+    out->slots = worker->slots;
+    out->msg.type = MSG_WELCOME;
+    out->msg.welcome = (msg_welcome_t){.seq = hello->seq,
+                                       .session = worker->session,
+                                       .heartbeat_ms = PROTOCOL_HEARTBEAT_MS,
+                                       .lost_ms = PROTOCOL_LOST_MS,
+                                       .endpoint = str_of(""),
+                                       .agent_id = str_of(core->settings.agent_id),
+                                       .credit = kept ? hello->credit : 0,
+                                       .drop = drop};
+    send_config(core, worker);
+}
+
+void session_hello(core_t *core, uint64_t peer, const msg_hello_t *hello) {
+    if (hello->role == ROLE_TOOL || hello->instance != peer || peer == 0) {
+        msg_t *msg = effects_msg(core->fx, peer, MSG_ERROR);
+        msg->error = (msg_error_t){MSG_ERR_ROLE, MSG_HELLO,
+                                   str_of("HELLO is for workers; its instance must be the routing id")};
+        return;
+    }
+    worker_t *former = session_find(core, peer);
+    worker_t *replaced = former ? NULL : find_place(core, (role_t)hello->role, hello->place);
+    if (replaced) session_end(core, replaced, "its place was taken by a new process");
+    worker_t *worker = new_worker(core, peer, hello);
+    if (!worker) return;
+    msg_nums_t drop = adopt(core, worker, hello, former ? former->session : 0);
+    bool news = !former;
+    if (former) {
+        core->view.counters.sessions_lost++;
+        remove_worker(core, former, "its worker began anew without it");
+    }
+    session_rejoined(core, peer, hello->place);
+    if (worker->role != ROLE_FETCHER) { /* a fetcher holds nothing that the broker has handed out */
+        record_t *record = effects_record(core->fx, REC_WORKER);
+        record->instance = peer;
+        record->place = hello->place;
+        record->role = hello->role;
+    }
+    welcome(core, worker, hello, drop);
+    effects_log(core->fx, news ? LOG_LEVEL_INFO : LOG_LEVEL_DEBUG, "worker_joined",
+                "name=%s session=%" PRIu64 " slots=%u kept=%u dropped=%u pid=%u", worker->name,
+                worker->session, worker->slots, worker->out, drop.count, worker->pid);
+}
+
+void session_heartbeat(core_t *core, worker_t *worker, const msg_heartbeat_t *beat) {
+    worker->ready = true;
+    worker->beat++;
+    for (uint32_t i = 0; i < beat->held.count; i++) {
+        task_t *task = tasks_find(&core->tasks, beat->held.items[i]);
+        if (task && task->worker == worker) task->beat = worker->beat;
+    }
+    for (task_t *task = worker->tasks, *next; task; task = next) {
+        next = task->next;
+        bool claimed = task->state == TASK_RUNNING || task->state == TASK_UPLOADING;
+        if (!claimed || task->beat == worker->beat) {
+            task->missed = 0;
+            continue;
+        }
+        if (++task->missed < 2) continue;
+        task_deny(core, worker->instance, worker->session, task->number, task->attempt, DENIED_LOST);
+        task_lost(core, task, "its worker no longer lists it");
+    }
+    msg_t *answer = effects_msg(core->fx, worker->instance, MSG_HEARTBEAT);
+    answer->heartbeat.session = beat->session;
+    answer->heartbeat.seq = beat->seq;
+}
+
+static void judge_list(core_t *core, role_t role) {
+    for (worker_t *worker = *list_of(core, role), *next; worker; worker = next) {
+        next = worker->next;
+        if (core->now.ms - worker->heard_ms > PROTOCOL_LOST_MS)
+            session_end(core, worker, "nothing was heard from it");
+    }
+}
+
+void session_judge(core_t *core) {
+    if (core->now.ms < core->judge_ms) return;
+    for (int i = 0; i < 3; i++)
+        judge_list(core, roles[i]);
+    if (core->rejoined || core->now.ms < core->grace_ms) return;
+    while (core->awaited) {
+        effects_record(core->fx, REC_WORKER_GONE)->instance = core->awaited->instance;
+        awaited_over(core, &core->awaited);
+    }
+    rejoin_complete(core);
+}

@@ -1,0 +1,91 @@
+/* Messages in: checked, then given to the core. */
+#include <inttypes.h>
+
+#include "broker/broker.h"
+#include "common/clock.h"
+#include "common/err.h"
+#include "common/log.h"
+
+static bool logged_before(broker_t *self, uint64_t peer) {
+    for (unsigned i = 0; i < 64; i++)
+        if (self->logged_peers[i] == peer + 1) return true;
+    self->logged_peers[self->logged_at++ % 64] = peer + 1;
+    return false;
+}
+
+static const char *source_name(source_t source) {
+    static const char *const names[] = {"control", "results-in", "tasks-in"};
+    return names[source];
+}
+
+/* Counts a bad message, logs a peer's first, and answers where there is a way back. */
+static void refuse(broker_t *self, source_t source, received_t *got, msg_err_t code, unsigned type,
+                   const char *text) {
+    self->bad_messages++;
+    char quoted[LOG_QUOTED_MAX];
+    if (!logged_before(self, source == FROM_CONTROL ? got->peer : (uint64_t)source))
+        log_warn("bad_message", "socket=%s peer=%016" PRIx64 " code=%d type=%s why=%s", source_name(source),
+                 got->peer, code, msg_type_name(type), log_quote(text, quoted));
+    if (source != FROM_CONTROL) return;
+    msg_t answer = {.type = MSG_ERROR};
+    answer.error = (msg_error_t){(uint16_t)code, (uint8_t)type, str_of(text)};
+    sockets_answer(self->sockets, got, &answer, NULL);
+}
+
+static bool belongs(source_t source, msg_type_t type) {
+    if (source == FROM_TASKS) return type == MSG_FETCHED;
+    if (source == FROM_RESULTS) return type == MSG_RESULT;
+    return type != MSG_FETCHED && type != MSG_RESULT && type != MSG_CHUNK;
+}
+
+static void answer_status(broker_t *self, received_t *got, const msg_t *msg) {
+    doc_t *status = broker_status(self);
+    msg_t answer = {.type = MSG_STATUS_REPLY};
+    answer.status.seq = msg->status.seq;
+    if (status) sockets_answer(self->sockets, got, &answer, status);
+    doc_destroy(&status);
+}
+
+static int into_core(broker_t *self, received_t *got, const msg_t *msg) {
+    doc_t *doc = NULL;
+    if (got->has_payload && !(doc = doc_take(&got->payload))) return ERR_NOMEM;
+    void *handed = doc;
+    const event_t event = {.kind = EV_MESSAGE,
+                           .peer = got->peer,
+                           .msg = msg,
+                           .doc = &handed,
+                           .doc_bytes = doc ? doc_size(doc) : 0};
+    int err = core_step(self->core, &event, broker_now(), self->effects);
+    if (handed) doc_destroy(&doc);
+    return err;
+}
+
+int broker_take(broker_t *self, source_t source, received_t *got) {
+    msg_t msg;
+    if (got->extra > 0) {
+        refuse(self, source, got, MSG_ERR_PAYLOAD, 0, "a message is one frame, or two with a payload");
+        return 0;
+    }
+    int64_t payload = got->has_payload ? (int64_t)zmq_msg_size(&got->payload) : -1;
+    int err =
+        msg_decode(zmq_msg_data(&got->header), zmq_msg_size(&got->header), payload, &msg, self->scratch);
+    if (err == ERR_NOMEM) return err;
+    if (err) {
+        refuse(self, source, got, self->scratch->error, self->scratch->type, self->scratch->text);
+        return 0;
+    }
+    if (!belongs(source, msg.type)) {
+        refuse(self, source, got, MSG_ERR_TYPE, (unsigned)msg.type, "this type is not for this socket");
+        return 0;
+    }
+    if (msg.type == MSG_STATUS) {
+        answer_status(self, got, &msg);
+        return 0;
+    }
+    if (source == FROM_CONTROL && got->peer == 0) {
+        refuse(self, source, got, MSG_ERR_FIELD, (unsigned)msg.type,
+               "the routing id must be 8 octets, not all 0");
+        return 0;
+    }
+    return into_core(self, got, &msg);
+}

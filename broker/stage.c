@@ -1,0 +1,82 @@
+#include "broker/stage.h"
+
+#include <stdlib.h>
+
+void stage_init(stage_t *self, stage_id_t id) {
+    *self = (stage_t){.id = id};
+}
+
+void stage_clear(stage_t *self) {
+    while (self->workers) {
+        worker_t *worker = self->workers;
+        self->workers = worker->next;
+        free(worker);
+    }
+    heap_clear(&self->queue);
+}
+
+int stage_enqueue(stage_t *self, task_t *task) {
+    return heap_put(&self->queue, &task->queued, 0, task->number, task);
+}
+
+void stage_dequeue(stage_t *self, task_t *task) {
+    heap_remove(&self->queue, &task->queued);
+}
+
+task_t *stage_next_task(const stage_t *self) {
+    return heap_first(&self->queue);
+}
+
+worker_t *stage_next_worker(const stage_t *self) {
+    worker_t *best = NULL;
+    for (worker_t *worker = self->workers; worker; worker = worker->next) {
+        if (!worker->ready || worker->leaving || worker->out >= worker->slots) continue;
+        if (!best || worker->slots - worker->out > best->slots - best->out) best = worker;
+    }
+    return best;
+}
+
+void stage_add_worker(stage_t *self, worker_t *worker) {
+    worker->next = self->workers;
+    self->workers = worker;
+}
+
+void stage_remove_worker(stage_t *self, worker_t *worker) {
+    for (worker_t **at = &self->workers; *at; at = &(*at)->next) {
+        if (*at != worker) continue;
+        *at = worker->next;
+        return;
+    }
+}
+
+void worker_take(worker_t *worker, task_t *task) {
+    task->worker = worker;
+    task->holder = worker->instance;
+    task->beat = worker->beat;
+    task->missed = 0;
+    task->prev = NULL;
+    task->next = worker->tasks;
+    if (worker->tasks) worker->tasks->prev = task;
+    worker->tasks = task;
+    worker->out++;
+}
+
+void worker_drop(task_t *task) {
+    worker_t *worker = task->worker;
+    if (!worker) return;
+    if (task->prev)
+        task->prev->next = task->next;
+    else
+        worker->tasks = task->next;
+    if (task->next) task->next->prev = task->prev;
+    task->prev = task->next = NULL;
+    task->worker = NULL;
+    worker->out--;
+}
+
+uint32_t stage_slots(const stage_t *self) {
+    uint32_t slots = 0;
+    for (const worker_t *worker = self->workers; worker; worker = worker->next)
+        if (worker->ready && !worker->leaving) slots += worker->slots;
+    return slots;
+}

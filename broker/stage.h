@@ -1,0 +1,54 @@
+/* A stage of the pipeline: its ready queue, its workers with their slots, and who has what. `execute` and
+ * `upload` are two instances. */
+#ifndef SLUICE_BROKER_STAGE_H
+#define SLUICE_BROKER_STAGE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "broker/tasks.h"
+
+/* A peer with a session. Fetchers have one too, with no slots and in no stage. */
+struct worker_t {
+    uint64_t instance, place, session;
+    role_t role;
+    char name[65];
+    char version[33];
+    uint32_t pid;
+    uint16_t slots;
+    uint32_t out;     /* tasks pushed to it or claimed by it */
+    uint32_t claimed; /* of these, claimed */
+    bool ready;       /* its PULL is connected */
+    bool leaving;     /* it gave tasks back: it drains */
+    int64_t heard_ms;
+    uint32_t beat;
+    task_t *tasks; /* what it has, newest first */
+    worker_t *next;
+};
+
+typedef struct {
+    stage_id_t id;
+    heap_t queue;      /* tasks that may be pushed, oldest first */
+    worker_t *workers; /* of the stage's role */
+} stage_t;
+
+/* Slots of the workers that take tasks. */
+uint32_t stage_slots(const stage_t *self);
+
+void stage_init(stage_t *self, stage_id_t id);
+void stage_clear(stage_t *self); /* frees the workers */
+
+int stage_enqueue(stage_t *self, task_t *task); /* ERR_NOMEM */
+void stage_dequeue(stage_t *self, task_t *task);
+/* The next task to hand out, NULL when none. The one place where the order is decided: oldest first. */
+task_t *stage_next_task(const stage_t *self);
+/* The worker that gets it: the one with the most free slots; NULL when none has one. */
+worker_t *stage_next_worker(const stage_t *self);
+
+/* Takes over the worker. */
+void stage_add_worker(stage_t *self, worker_t *worker);
+void stage_remove_worker(stage_t *self, worker_t *worker); /* unlinks; the caller frees */
+void worker_take(worker_t *worker, task_t *task);
+void worker_drop(task_t *task); /* no effect when nobody has it */
+
+#endif

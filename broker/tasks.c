@@ -1,0 +1,179 @@
+#include "broker/tasks.h"
+
+#include <czmq.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/err.h"
+
+static size_t number_hash(const void *key) {
+    uint64_t n = *(const uint64_t *)key;
+    return (size_t)((n ^ (n >> 32)) * 0x9e3779b97f4a7c15u >> 16);
+}
+
+static int number_compare(const void *a, const void *b) {
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return x < y ? -1 : x > y;
+}
+
+static int text_compare(const void *a, const void *b) {
+    return strcmp(a, b);
+}
+
+static size_t text_hash(const void *key) {
+    size_t hash = 1469598103934665603u;
+    for (const char *c = key; *c; c++)
+        hash = (hash ^ (unsigned char)*c) * 1099511628211u;
+    return hash;
+}
+
+int tasks_init(tasks_t *self) {
+    *self = (tasks_t){0};
+    zhashx_t *by_number = zhashx_new(), *by_id = zhashx_new();
+    self->by_number = by_number;
+    self->by_id = by_id;
+    if (!by_number || !by_id) {
+        tasks_clear(self);
+        return ERR_NOMEM;
+    }
+    zhashx_set_key_duplicator(by_number, NULL);
+    zhashx_set_key_destructor(by_number, NULL);
+    zhashx_set_key_comparator(by_number, number_compare);
+    zhashx_set_key_hasher(by_number, number_hash);
+    zhashx_set_key_duplicator(by_id, NULL);
+    zhashx_set_key_destructor(by_id, NULL);
+    zhashx_set_key_comparator(by_id, text_compare);
+    zhashx_set_key_hasher(by_id, text_hash);
+    return 0;
+}
+
+static void task_free(task_t *task) {
+    free(task->task_id);
+    free(task->method);
+    free(task->host);
+    free(task->reason);
+    free(task);
+}
+
+void tasks_clear(tasks_t *self) {
+    zhashx_t *by_number = self->by_number, *by_id = self->by_id;
+    for (task_t *task = by_number ? zhashx_first(by_number) : NULL; task; task = zhashx_next(by_number))
+        task_free(task);
+    zhashx_destroy(&by_number);
+    zhashx_destroy(&by_id);
+    heap_clear(&self->timers);
+    *self = (tasks_t){0};
+}
+
+static char *text_of(str_t text) {
+    return strndup(text.ptr ? text.ptr : "", text.len);
+}
+
+static bool given_up(const task_t *task) {
+    return task->state == TASK_DONE && task->tries >= GIVEN_UP_TRIES;
+}
+
+task_t *tasks_add(tasks_t *self, const task_image_t *image) {
+    task_t *task = calloc(1, sizeof *task);
+    if (!task) return NULL;
+    task->number = image->number;
+    task->task_id = text_of(image->task_id);
+    task->method = text_of(image->method);
+    task->host = text_of(image->host);
+    task->reason = text_of(image->reason);
+    task->state = image->state;
+    task->flags = image->flags;
+    task->call = image->call;
+    task->deadline_ms = image->deadline_ms;
+    task->expiry_wall_ms = image->expiry_wall_ms;
+    task->accepted_wall_ms = image->accepted_wall_ms;
+    task->next_try_ms = image->next_try_ms;
+    task->attempt = image->attempt;
+    task->tries = image->tries;
+    task->holder = image->holder;
+    task->generation = image->generation;
+    task->doc_bytes = image->doc_bytes;
+    if (!task->task_id || !task->method || !task->host || !task->reason ||
+        zhashx_insert(self->by_number, &task->number, task) != 0) {
+        task_free(task);
+        return NULL;
+    }
+    (void)zhashx_insert(self->by_id, task->task_id, task); /* an id held already keeps its first task */
+    self->counts[task->state]++;
+    self->retrying += given_up(task);
+    self->doc_bytes += task->doc_bytes;
+    return task;
+}
+
+void tasks_remove(tasks_t *self, task_t **task) {
+    task_t *t = *task;
+    *task = NULL;
+    heap_remove(&self->timers, &t->timed);
+    if (zhashx_lookup(self->by_id, t->task_id) == t) zhashx_delete(self->by_id, t->task_id);
+    zhashx_delete(self->by_number, &t->number);
+    self->counts[t->state]--;
+    self->retrying -= given_up(t);
+    self->doc_bytes -= t->doc_bytes;
+    task_free(t);
+}
+
+task_t *tasks_find(const tasks_t *self, uint64_t number) {
+    return zhashx_lookup(self->by_number, &number);
+}
+
+task_t *tasks_find_id(const tasks_t *self, str_t task_id) {
+    char id[MSG_TASK_ID_MAX + 1];
+    return zhashx_lookup(self->by_id, str_copy(task_id, id, sizeof id));
+}
+
+int tasks_event(tasks_t *self, task_t *task, task_event_t event, int64_t now_ms) {
+    int next = task_next(task->state, event);
+    if (next < 0) return next;
+    self->retrying -= given_up(task);
+    self->counts[task->state]--;
+    task->state = (task_state_t)next;
+    task->state_ms = now_ms;
+    self->counts[task->state]++;
+    self->retrying += given_up(task);
+    return 0;
+}
+
+void tasks_set_tries(tasks_t *self, task_t *task, uint32_t tries) {
+    self->retrying -= given_up(task);
+    task->tries = tries;
+    self->retrying += given_up(task);
+}
+
+int tasks_set_due(tasks_t *self, task_t *task, int64_t at_ms) {
+    if (at_ms == INT64_MAX) {
+        heap_remove(&self->timers, &task->timed);
+        return 0;
+    }
+    return heap_put(&self->timers, &task->timed, at_ms, task->number, task);
+}
+
+task_t *tasks_due(const tasks_t *self, int64_t now_ms) {
+    return heap_first_key(&self->timers) <= now_ms ? heap_first(&self->timers) : NULL;
+}
+
+void task_set_reason(task_t *task, str_t reason) {
+    char *copy = text_of(reason);
+    if (!copy) return;
+    free(task->reason);
+    task->reason = copy;
+}
+
+task_t *tasks_first(tasks_t *self) {
+    return zhashx_first(self->by_number);
+}
+
+task_t *tasks_next(tasks_t *self) {
+    return zhashx_next(self->by_number);
+}
+
+task_t *tasks_oldest(tasks_t *self) {
+    task_t *oldest = NULL;
+    for (task_t *task = tasks_first(self); task; task = tasks_next(self))
+        if (task->state != TASK_BURIED && (!oldest || task->number < oldest->number)) oldest = task;
+    return oldest;
+}

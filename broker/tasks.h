@@ -1,0 +1,65 @@
+/* The task table of the core: every task held, found by number or by AC's taskId, each in at most one stage's
+ * queue and with at most one time at which something is due. */
+#ifndef SLUICE_BROKER_TASKS_H
+#define SLUICE_BROKER_TASKS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "broker/effects.h"
+#include "broker/heap.h"
+#include "broker/task_state.h"
+
+typedef struct worker_t worker_t;
+
+typedef struct task_t {
+    uint64_t number;
+    char *task_id, *method, *host, *reason; /* owned, never NULL */
+    task_state_t state;
+    uint16_t flags;
+    uint8_t call;
+    bool waits_rejoin; /* after a restart: may be with a worker that is not back yet */
+    bool journaled;    /* the journal has it as RUNNING */
+    int64_t deadline_ms, expiry_wall_ms, accepted_wall_ms, next_try_ms, state_ms;
+    uint32_t attempt, tries;
+    uint64_t holder;       /* instance: of the worker that has it, or had it at the last restart */
+    uint64_t last_session; /* session under which its last result or outcome came */
+    uint64_t generation, doc_bytes;
+    worker_t *worker;           /* while pushed, running or uploading */
+    struct task_t *prev, *next; /* in the worker's list */
+    uint32_t beat;              /* the worker's heartbeat that named it last */
+    uint8_t missed;             /* heartbeats in a row that did not */
+    heap_node_t queued, timed;
+} task_t;
+
+typedef struct {
+    void *by_number, *by_id; /* zhashx_t */
+    heap_t timers;
+    uint32_t counts[TASK_STATES];
+    uint32_t retrying; /* DONE with at least GIVEN_UP_TRIES tries */
+    uint64_t doc_bytes;
+} tasks_t;
+
+/* Tries after which a result no longer counts towards the response queue's threshold. */
+#define GIVEN_UP_TRIES 5
+
+int tasks_init(tasks_t *self);
+void tasks_clear(tasks_t *self);
+/* A new task of the image, owned by the table. NULL when out of memory. */
+task_t *tasks_add(tasks_t *self, const task_image_t *image);
+void tasks_remove(tasks_t *self, task_t **task);
+task_t *tasks_find(const tasks_t *self, uint64_t number);
+task_t *tasks_find_id(const tasks_t *self, str_t task_id);
+/* Moves the task along the transition table; ERR_STATE leaves it as it was. */
+int tasks_event(tasks_t *self, task_t *task, task_event_t event, int64_t now_ms);
+void tasks_set_tries(tasks_t *self, task_t *task, uint32_t tries);
+/* Sets when the task needs attention; INT64_MAX for never. ERR_NOMEM. */
+int tasks_set_due(tasks_t *self, task_t *task, int64_t at_ms);
+task_t *tasks_due(const tasks_t *self, int64_t now_ms); /* NULL when none */
+void task_set_reason(task_t *task, str_t reason);
+/* All tasks, in no order. */
+task_t *tasks_first(tasks_t *self);
+task_t *tasks_next(tasks_t *self);
+task_t *tasks_oldest(tasks_t *self); /* by number; NULL when empty. Walks the table. */
+
+#endif

@@ -1,0 +1,98 @@
+/* Messages out, once what they tell is committed. */
+#include <inttypes.h>
+#include <string.h>
+
+#include "broker/broker.h"
+#include "common/clock.h"
+#include "common/err.h"
+#include "common/log.h"
+
+static int send_push(broker_t *self, out_t *out, int64_t late_ms) {
+    doc_t *loaded = NULL, *doc = payloads_get(self->payloads, out->number);
+    if (!doc) {
+        int err = journal_doc(self->journal, out->number, &loaded);
+        if (err == ERR_NOMEM) return err;
+        if (err) { /* it stays unclaimed and is tried again */
+            log_error("document_unreadable", "number=%" PRIu64 " why=\"%s\"", out->number, err_str(err));
+            return 0;
+        }
+        doc = loaded;
+    }
+    out->msg.task.remaining_ms -= late_ms;
+    int err = sockets_push(self->sockets, out->peer, &out->msg, doc);
+    doc_destroy(&loaded);
+    return err == ERR_NOMEM ? err : 0;
+}
+
+static int open_worker(broker_t *self, out_t *out) {
+    const char *endpoint;
+    int err = sockets_worker_open(self->sockets, out->peer, out->msg.welcome.session, out->slots, &endpoint);
+    if (err == ERR_NOMEM) return err;
+    if (err) {
+        log_error("worker_socket_failed", "peer=%016" PRIx64 " why=\"%s\"", out->peer, err_str(err));
+        if (self->unopened_count < UNOPENED_MAX) /* told to the core in the next turn */
+            self->unopened[self->unopened_count++] = out->peer;
+        return 0;
+    }
+    out->msg.welcome.endpoint = str_of(endpoint);
+    (void)sockets_control(self->sockets, out->peer, &out->msg);
+    return 0;
+}
+
+static void publish(broker_t *self, const out_t *out) {
+    char text[600], pairs[520];
+    (void)snprintf(text, sizeof text, "%s %s", out->event, str_copy(out->text, pairs, sizeof pairs));
+    msg_t msg = {.type = MSG_EVENT};
+    str_t cut = str_of(text);
+    cut.len = cut.len > 500 ? 500 : cut.len;
+    msg.event = (msg_event_t){++self->event_seq, clock_wall_ms(), (uint8_t)out->level, out->number, cut};
+    sockets_publish(self->sockets, &msg);
+}
+
+static int send_one(broker_t *self, out_t *out, int64_t late_ms) {
+    switch (out->type) {
+    case OUT_CONTROL:
+        (void)sockets_control(self->sockets, out->peer, &out->msg);
+        return 0;
+    case OUT_PUSH:
+        return send_push(self, out, late_ms);
+    case OUT_OPEN:
+        return open_worker(self, out);
+    case OUT_CLOSE:
+        sockets_worker_close(self->sockets, out->peer, clock_boot_ms());
+        return 0;
+    case OUT_FORGET:
+        payloads_drop(self->payloads, out->number);
+        return 0;
+    default:
+        log_line((log_level_t)out->level, out->event, "%.*s", (int)out->text.len, out->text.ptr);
+        publish(self, out);
+        return 0;
+    }
+}
+
+/* The documents just committed are likely to be sent next. */
+static void keep_documents(broker_t *self) {
+    size_t count;
+    record_t *records = effects_records(self->effects, &count);
+    for (size_t i = 0; i < count; i++) {
+        record_t *r = &records[i];
+        if (r->type == REC_TASK_FAIL) {
+            payloads_drop(self->payloads, r->task.number);
+        } else if (r->doc) {
+            doc_t *doc = r->doc;
+            r->doc = NULL;
+            payloads_put(self->payloads, r->task.number, &doc);
+        }
+    }
+}
+
+int broker_send(broker_t *self, int64_t late_ms) {
+    size_t count;
+    int err = 0;
+    keep_documents(self);
+    out_t *outs = effects_outs(self->effects, &count);
+    for (size_t i = 0; !err && i < count; i++)
+        err = send_one(self, &outs[i], late_ms);
+    return err;
+}

@@ -1,0 +1,114 @@
+/* The loop's turn: drain, step, commit, send. */
+#include "broker/broker.h"
+#include "common/clock.h"
+#include "common/err.h"
+#include "common/log.h"
+
+#define RETRY_MS 1000
+
+moment_t broker_now(void) {
+    return (moment_t){clock_boot_ms(), clock_wall_ms()};
+}
+
+static int tell_unopened(broker_t *self) {
+    int err = 0;
+    for (unsigned i = 0; !err && i < self->unopened_count; i++)
+        err = core_step(self->core, &(event_t){.kind = EV_OPEN_FAILED, .peer = self->unopened[i]},
+                        broker_now(), self->effects);
+    self->unopened_count = 0;
+    return err;
+}
+
+static int drain(broker_t *self) {
+    int64_t until = clock_boot_ms() + TURN_MS;
+    self->tasks_capped = false;
+    for (source_t source = 0; source < FROM_COUNT; source++) {
+        for (int i = 0;; i++) {
+            received_t got;
+            if (i == TURN_MESSAGES || (i > 0 && clock_boot_ms() > until)) {
+                self->tasks_capped = true;
+                break;
+            }
+            if (!sockets_receive(self->sockets, source, &got)) {
+                sockets_done(&got);
+                break;
+            }
+            int err = broker_take(self, source, &got);
+            sockets_done(&got);
+            if (err) return err;
+        }
+    }
+    return 0;
+}
+
+/* While nothing can be written only `status` is answered; what else comes is repeated by its sender. */
+static void answer_status_only(broker_t *self) {
+    received_t got;
+    while (sockets_receive(self->sockets, FROM_CONTROL, &got)) {
+        msg_t msg, answer = {.type = MSG_STATUS_REPLY};
+        int64_t payload = got.has_payload ? (int64_t)zmq_msg_size(&got.payload) : -1;
+        int err =
+            msg_decode(zmq_msg_data(&got.header), zmq_msg_size(&got.header), payload, &msg, self->scratch);
+        if (!err && msg.type == MSG_STATUS) {
+            doc_t *status = broker_status(self);
+            answer.status.seq = msg.status.seq;
+            if (status) sockets_answer(self->sockets, &got, &answer, status);
+            doc_destroy(&status);
+        } else if (!err) {
+            answer.type = MSG_ERROR;
+            answer.error =
+                (msg_error_t){MSG_ERR_BUSY, (uint8_t)msg.type, str_of("the journal cannot be written now")};
+            sockets_answer(self->sockets, &got, &answer, NULL);
+        }
+        sockets_done(&got);
+    }
+    sockets_done(&got);
+}
+
+static void journal_failed(broker_t *self) {
+    char quoted[LOG_QUOTED_MAX];
+    if (self->journal_ok)
+        log_error("journal_failed",
+                  "why=%s consequence=\"fetching stops; nothing is acknowledged until it works\"",
+                  log_quote(self->journal_why, quoted));
+    self->journal_ok = false;
+}
+
+static int commit(broker_t *self, int stop_fd) {
+    size_t count;
+    const record_t *records = effects_records(self->effects, &count);
+    if (count == 0) return 0;
+    for (;;) {
+        int err = journal_commit(self->journal, records, count, self->journal_why);
+        if (!err) break;
+        if (err != ERR_IO) return err;
+        journal_failed(self);
+        if (self->quit) return ERR_BUSY;
+        int64_t until = clock_boot_ms() + RETRY_MS;
+        for (int64_t now; (now = clock_boot_ms()) < until;) {
+            if (sockets_wait_control(self->sockets, stop_fd, (long)(until - now))) return ERR_BUSY;
+            answer_status_only(self);
+        }
+    }
+    if (!self->journal_ok) log_warn("journal_recovered", "records=%zu", count);
+    self->journal_ok = true;
+    return 0;
+}
+
+int broker_turn(broker_t *self, int stop_fd) {
+    int err = tell_unopened(self);
+    if (!err) err = drain(self);
+    moment_t now = broker_now();
+    if (!err) err = core_step(self->core, &(event_t){.kind = EV_TICK}, now, self->effects);
+    if (!err) err = commit(self, stop_fd);
+    if (!err) err = broker_send(self, clock_boot_ms() - now.ms);
+    effects_clear(self->effects, doc_free);
+    return err;
+}
+
+long broker_due_ms(broker_t *self) {
+    if (self->tasks_capped || self->unopened_count > 0) return 0;
+    int64_t now = clock_boot_ms(), due = core_due_ms(self->core, now);
+    if (due == INT64_MAX) return -1;
+    return due <= now ? 0 : due - now > 60000 ? 60000 : (long)(due - now);
+}

@@ -1,0 +1,136 @@
+#include "broker/worker_sockets.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "broker/sockets.h"
+#include "common/err.h"
+
+worker_socket_t *worker_sockets_find(worker_sockets_t *self, uint64_t peer) {
+    for (worker_socket_t *s = self->list; s; s = s->next)
+        if (s->peer == peer) return s;
+    return NULL;
+}
+
+static int free_port(worker_sockets_t *self, int64_t now_ms) {
+    for (int i = 0; i < self->ports; i++)
+        if (self->rests_until[i] <= now_ms) return i;
+    return -1;
+}
+
+/* Names an endpoint and binds to it; tcp tries further ports when another program has one. */
+static int bind_somewhere(worker_sockets_t *self, worker_socket_t *s, uint64_t session, int64_t now_ms) {
+    s->port = -1;
+    if (self->runtime_dir) {
+        (void)snprintf(s->endpoint, sizeof s->endpoint, "ipc://%s/worker-%" PRIu64, self->runtime_dir,
+                       session);
+        return zsock_bind(s->push, "%s", s->endpoint) == -1 ? ERR_IO : 0;
+    }
+    for (;;) {
+        int port = free_port(self, now_ms);
+        if (port < 0) return ERR_FULL;
+        self->rests_until[port] = now_ms + PORT_REST_MS;
+        (void)snprintf(s->endpoint, sizeof s->endpoint, "tcp://%s:%d", self->host, self->first_port + port);
+        if (zsock_bind(s->push, "%s", s->endpoint) == -1) continue;
+        self->rests_until[port] = INT64_MAX;
+        s->port = port;
+        return 0;
+    }
+}
+
+int worker_sockets_open(worker_sockets_t *self, uint64_t peer, uint64_t session, uint16_t slots,
+                        int64_t now_ms, const char **endpoint) {
+    worker_sockets_close(self, peer, now_ms);
+    worker_socket_t *s = calloc(1, sizeof *s);
+    if (!s) return ERR_NOMEM;
+    s->peer = peer;
+    s->last = &s->first;
+    s->push = zsock_new(ZMQ_PUSH);
+    int err = s->push ? 0 : ERR_NOMEM;
+    if (!err) {
+        zsock_set_linger(s->push, PROTOCOL_LINGER_MS);
+        zsock_set_sndhwm(s->push, slots ? slots : 1);
+        zsock_set_maxmsgsize(s->push, (int)MSG_WIRE_MAX);
+        err = bind_somewhere(self, s, session, now_ms);
+    }
+    if (err) {
+        zsock_destroy(&s->push);
+        free(s);
+        return err;
+    }
+    s->next = self->list;
+    self->list = s;
+    *endpoint = s->endpoint;
+    return 0;
+}
+
+static void drop_first(worker_socket_t *s) {
+    waiting_t *waiting = s->first;
+    s->first = waiting->next;
+    if (!s->first) s->last = &s->first;
+    (void)zmq_msg_close(&waiting->header);
+    (void)zmq_msg_close(&waiting->payload);
+    free(waiting);
+}
+
+static void socket_free(worker_sockets_t *self, worker_socket_t *s, int64_t now_ms) {
+    while (s->first)
+        drop_first(s);
+    if (s->port >= 0) self->rests_until[s->port] = now_ms + PORT_REST_MS;
+    zsock_set_linger(s->push, 0); /* its session is over: what is queued is stale */
+    zsock_destroy(&s->push);
+    if (self->runtime_dir) (void)unlink(s->endpoint + sizeof "ipc://" - 1);
+    free(s);
+}
+
+void worker_sockets_close(worker_sockets_t *self, uint64_t peer, int64_t now_ms) {
+    for (worker_socket_t **at = &self->list; *at; at = &(*at)->next) {
+        worker_socket_t *s = *at;
+        if (s->peer != peer) continue;
+        *at = s->next;
+        socket_free(self, s, now_ms);
+        return;
+    }
+}
+
+void worker_sockets_clear(worker_sockets_t *self) {
+    while (self->list)
+        worker_sockets_close(self, self->list->peer, 0);
+    free(self->rests_until);
+    self->rests_until = NULL;
+}
+
+static bool try_send(worker_socket_t *s, zmq_msg_t *header, zmq_msg_t *payload) {
+    void *raw = zsock_resolve(s->push);
+    if (zmq_msg_send(header, raw, ZMQ_DONTWAIT | ZMQ_SNDMORE) == -1) return false;
+    /* once the first part is taken the rest never waits */
+    if (zmq_msg_send(payload, raw, ZMQ_DONTWAIT) == -1) (void)zmq_msg_close(payload);
+    return true;
+}
+
+int worker_socket_send(worker_socket_t *s, zmq_msg_t *header, zmq_msg_t *payload) {
+    if (!s->first && try_send(s, header, payload)) return 0;
+    waiting_t *waiting = malloc(sizeof *waiting);
+    if (!waiting) {
+        (void)zmq_msg_close(header);
+        (void)zmq_msg_close(payload);
+        return ERR_NOMEM;
+    }
+    (void)zmq_msg_init(&waiting->header);
+    (void)zmq_msg_init(&waiting->payload);
+    (void)zmq_msg_move(&waiting->header, header);
+    (void)zmq_msg_move(&waiting->payload, payload);
+    (void)zmq_msg_close(header);
+    (void)zmq_msg_close(payload);
+    waiting->next = NULL;
+    *s->last = waiting;
+    s->last = &waiting->next;
+    return 0;
+}
+
+void worker_socket_flush(worker_socket_t *s) {
+    while (s->first && try_send(s, &s->first->header, &s->first->payload))
+        drop_first(s);
+}

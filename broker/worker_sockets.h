@@ -1,0 +1,43 @@
+/* The PUSH sockets of the workers, and what waits in front of them. Part of sockets.c's job. */
+#ifndef SLUICE_BROKER_WORKER_SOCKETS_H
+#define SLUICE_BROKER_WORKER_SOCKETS_H
+
+#include <czmq.h>
+#include <stdint.h>
+
+#define PORT_REST_MS 60000
+
+/* A message that waits for its worker's socket. */
+typedef struct waiting_t {
+    zmq_msg_t header, payload;
+    struct waiting_t *next;
+} waiting_t;
+
+typedef struct worker_socket_t {
+    uint64_t peer;
+    zsock_t *push;
+    char endpoint[256];
+    int port; /* index in the range, -1 for ipc */
+    waiting_t *first, **last;
+    struct worker_socket_t *next;
+} worker_socket_t;
+
+typedef struct {
+    const char *runtime_dir; /* ipc; NULL for tcp */
+    char host[128];          /* tcp */
+    int first_port, ports;
+    int64_t *rests_until; /* by port index: INT64_MAX while in use */
+    worker_socket_t *list;
+} worker_sockets_t;
+
+int worker_sockets_open(worker_sockets_t *self, uint64_t peer, uint64_t session, uint16_t slots,
+                        int64_t now_ms, const char **endpoint);
+void worker_sockets_close(worker_sockets_t *self, uint64_t peer, int64_t now_ms);
+worker_socket_t *worker_sockets_find(worker_sockets_t *self, uint64_t peer);
+/* Takes over both frames. ERR_NOMEM. */
+int worker_socket_send(worker_socket_t *socket, zmq_msg_t *header, zmq_msg_t *payload);
+/* Sends what waits, as far as the socket takes it. */
+void worker_socket_flush(worker_socket_t *socket);
+void worker_sockets_clear(worker_sockets_t *self);
+
+#endif

@@ -1,0 +1,74 @@
+/* The configuration of all programs: one typed table (config.c) of names, old names, environment, defaults,
+ * bounds and help. Read from a file, then the environment, then the command line, the last one winning. */
+#ifndef SLUICE_COMMON_CONFIG_H
+#define SLUICE_COMMON_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define PROGRAM_RUN      0x01u /* bits: which programs an option is for */
+#define PROGRAM_BROKER   0x02u
+#define PROGRAM_FETCHER  0x04u
+#define PROGRAM_EXECUTOR 0x08u
+#define PROGRAM_UPLOADER 0x10u
+#define PROGRAM_TOOL     0x20u /* sluice status and the like */
+#define PROGRAM_ALL      0x3fu
+
+/* Texts are owned by the config, never NULL unless said; an unset text is "". */
+typedef struct {
+    /* AC */
+    char *server_url; /* without a trailing slash */
+    char *api_key;    /* from --apiKeyFile, $api_key, a systemd credential or --apiKey; wiped on destroy */
+    char *api_key_file;
+    char *env_name;
+    int connect_timeout_s;  /* to tools, 15 */
+    int read_timeout_s;     /* of AC calls, 100 */
+    int rate_limit_per_min; /* 250 */
+    int ac_max_concurrent;  /* 1 or 2 */
+    bool verify;            /* TLS certificates, true */
+    bool upload_to_ac;      /* true */
+    char *ca_bundle, *tool_ca_bundle, *client_cert, *client_key;
+    char *inward_proxy_https, *inward_proxy_http, *outgoing_proxy_https, *outgoing_proxy_http;
+    bool ipv4_fallback;
+    /* queues and slots */
+    int executor_pool_size;       /* slots per executor process, 10 */
+    int executors;                /* processes started by `sluice run`, 1 */
+    int task_queue_size;          /* 100 */
+    int response_queue_size;      /* 100 */
+    int response_queue_threshold; /* percent, 80 */
+    int lookahead;                /* READY tasks at which fetching pauses; 0: as many as all slots together */
+    char *redeliver;              /* idempotent | always | never */
+    int drain_timeout_s;          /* 25 */
+    /* places */
+    char *state_dir, *runtime_dir, *log_dir;
+    char *bind;       /* broker: "" for ipc, or tcp://HOST:PORT */
+    char *broker;     /* workers and tools: "" for ipc in runtime_dir, or tcp://HOST:PORT */
+    int worker_ports; /* 128 */
+    char *name;       /* of this process in status; "" for automatic */
+    /* logs and the old agent's rest */
+    char *index;   /* "_prod" */
+    int timeout_s; /* accepted, ignored */
+    bool debug_mode;
+    bool stdout_logging;
+    bool metrics;
+    int metrics_retention_days; /* 7 */
+    bool log_json;              /* --logFormat json */
+    bool check_only;            /* --check-config */
+    char *config_file;
+} config_t;
+
+/* Reads everything for a program: `program` is one PROGRAM_ bit, `argv` as main() got it (from argv[0]).
+ * Wipes the value of --apiKey from argv. On failure writes one line to `why` (what was wrong, and what would
+ * be right) and returns ERR_INVALID. --help and --version are printed and reported by *done = true with a
+ * return of 0. `rest` (may be NULL) gets the index in argv of the first word that is no option (argc if
+ * none); words are refused when NULL. */
+int config_load(unsigned program, int argc, char **argv, config_t **config, bool *done, int *rest,
+                char why[512]);
+/* Accepts NULL; nulls the pointer; wipes secrets. */
+void config_destroy(config_t **self);
+
+/* The base endpoint of the broker for workers and tools: "ipc://RUNTIME" or "tcp://HOST:PORT". */
+void config_broker_endpoint(const config_t *self, char *buf, size_t size);
+
+#endif

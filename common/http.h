@@ -1,0 +1,37 @@
+/* HTTP transfers on one thread: curl_multi with its sockets in an epoll set of its own, whose descriptor goes
+ * into the program's zmq_poll. Used by the executor (tools) and by the AC module; knows neither. */
+#ifndef SLUICE_COMMON_HTTP_H
+#define SLUICE_COMMON_HTTP_H
+
+#include <curl/curl.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef struct http_t http_t;
+
+/* Called once when a transfer has ended: `easy` is removed from the engine already and may be started again
+ * or cleaned up. `error` has the library's text ("" if none). */
+typedef void (*http_done_fn)(void *ctx, CURL *easy, CURLcode code, const char *error);
+
+/* `max_idle` is the size of the connection cache. curl_global_init() is the program's. NULL when out of
+ * memory or descriptors. */
+http_t *http_new(long max_idle);
+/* All transfers must have ended or been cancelled. */
+void http_destroy(http_t **self);
+
+/* The descriptor to poll for reading. */
+int http_fd(const http_t *self);
+/* Milliseconds until http_turn() is due without an event: 0 for now, -1 for never. */
+long http_due_ms(const http_t *self);
+/* Does what is due and calls the done functions of ended transfers. Never blocks. */
+void http_turn(http_t *self);
+
+/* Starts a transfer; `done` will be called from http_turn() (never from here). Sets CURLOPT_PRIVATE and
+ * CURLOPT_ERRORBUFFER. 0, ERR_NOMEM or ERR_IO. */
+int http_start(http_t *self, CURL *easy, http_done_fn done, void *ctx);
+/* Ends a transfer without calling `done`; closes its connection when it was under way. */
+void http_cancel(http_t *self, CURL *easy);
+/* Pause and go on (CURLPAUSE_ALL / CURLPAUSE_CONT), keeping the engine's timer right. */
+void http_pause(http_t *self, CURL *easy, bool paused);
+
+#endif

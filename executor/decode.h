@@ -1,0 +1,25 @@
+/* Undoes a Content-Encoding of gzip or deflate (also several, one in the other) while a body arrives. Unknown
+ * encodings pass as they are. */
+#ifndef SLUICE_EXECUTOR_DECODE_H
+#define SLUICE_EXECUTOR_DECODE_H
+
+#include <stddef.h>
+
+#include "executor/sink.h"
+
+#define DECODE_CHAIN_MAX 5
+
+typedef struct decode_t decode_t;
+
+/* Sets *self to a decoder for the header's value, or to NULL when there is nothing to decode. ERR_NOMEM;
+ * ERR_UNSUPPORTED for more than DECODE_CHAIN_MAX encodings. */
+int decode_new(const char *encodings, decode_t **self);
+void decode_destroy(decode_t **self);
+
+/* Takes encoded octets and writes the decoded ones to `sink`: ERR_MALFORMED when they are no such stream, or
+ * what the sink returned. */
+int decode_write(decode_t *self, const void *bytes, size_t size, const sink_t *sink);
+/* At the end of the body: ERR_MALFORMED when a stream was cut short. */
+int decode_finish(const decode_t *self);
+
+#endif

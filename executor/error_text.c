@@ -1,0 +1,56 @@
+#include "executor/error_text.h"
+
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+
+void error_text_agent(const char *why, char text[ERROR_TEXT_MAX]) {
+    (void)snprintf(text, ERROR_TEXT_MAX, "Agent Side Error: Error: %s", why);
+}
+
+void error_text_at(const url_t *url, const char *why, char text[ERROR_TEXT_MAX]) {
+    (void)snprintf(text, ERROR_TEXT_MAX, "Agent Side Error: Error: %.255s:%u: %s", url->host, url_port(url),
+                   why);
+}
+
+void error_text_network(const url_t *url, const char *why, char text[ERROR_TEXT_MAX]) {
+    (void)snprintf(text, ERROR_TEXT_MAX, "Agent Side Error: Network error: %.255s:%u: %s", url->host,
+                   url_port(url), why);
+}
+
+static bool reached(CURL *easy, CURLINFO what) {
+    curl_off_t time_us = 0;
+
+    return curl_easy_getinfo(easy, what, &time_us) == CURLE_OK && time_us > 0;
+}
+
+/* How far the transfer had come. */
+static const char *phase_of(CURL *easy, CURLcode code, bool https) {
+    if (code == CURLE_COULDNT_RESOLVE_PROXY) return "looking up the proxy's name";
+    if (reached(easy, CURLINFO_STARTTRANSFER_TIME_T)) return "reading the answer";
+    if (reached(easy, CURLINFO_PRETRANSFER_TIME_T)) return "waiting for the answer";
+    if (!reached(easy, CURLINFO_NAMELOOKUP_TIME_T)) return "looking up the name";
+    return https && reached(easy, CURLINFO_CONNECT_TIME_T) ? "TLS handshake" : "connecting";
+}
+
+/* Failures that are the agent's own, not the network's. */
+static bool is_own(CURLcode code) {
+    return code == CURLE_OUT_OF_MEMORY || code == CURLE_FAILED_INIT || code == CURLE_URL_MALFORMAT ||
+           code == CURLE_BAD_FUNCTION_ARGUMENT || code == CURLE_SSL_CERTPROBLEM ||
+           code == CURLE_SSL_CACERT_BADFILE || code == CURLE_UNSUPPORTED_PROTOCOL;
+}
+
+void error_text_transfer(const url_t *url, CURL *easy, CURLcode code, const char *reason,
+                         char text[ERROR_TEXT_MAX]) {
+    char why[384];
+    long os_error = 0;
+
+    if (!reason[0]) reason = curl_easy_strerror(code);
+    if (code == CURLE_COULDNT_CONNECT) (void)curl_easy_getinfo(easy, CURLINFO_OS_ERRNO, &os_error);
+    (void)snprintf(why, sizeof why, "%s: %.250s%s%s", phase_of(easy, code, url->https), reason,
+                   os_error ? ": " : "", os_error ? strerror((int)os_error) : "");
+    if (is_own(code))
+        error_text_at(url, why, text);
+    else
+        error_text_network(url, why, text);
+}

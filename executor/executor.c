@@ -1,0 +1,125 @@
+#include "executor/executor.h"
+
+#include <stdlib.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "common/err.h"
+#include "common/log.h"
+#include "executor/drain.h"
+#include "executor/from_broker.h"
+#include "executor/run_task.h"
+#include "executor/to_broker.h"
+
+int executor_new(const config_t *config, uint64_t instance, uint64_t place, executor_t **self,
+                 const char **why) {
+    executor_t *result = calloc(1, sizeof *result);
+    char broker[512];
+    link_options_t options = {.role = ROLE_EXECUTOR,
+                              .broker = broker,
+                              .name = config->name,
+                              .instance = instance,
+                              .place = place,
+                              .slots = (uint16_t)config->executor_pool_size};
+    link_handler_t handler = from_broker_handler(result);
+
+    *why = err_str(ERR_NOMEM);
+    if (!result) return ERR_NOMEM;
+    result->pool_size = options.slots;
+    result->drain_timeout_ms = config->drain_timeout_s * 1000;
+    result->debug = config->debug_mode;
+    result->now_ms = clock_boot_ms();
+    config_broker_endpoint(config, broker, sizeof broker);
+    result->slots = slots_new();
+    result->http = http_new(2L * options.slots);
+    if (settings_init(&result->settings, config) != 0 || !result->slots || !result->http) {
+        executor_destroy(&result);
+        return ERR_NOMEM;
+    }
+    result->link = link_new(&options, &handler, why);
+    if (!result->link) {
+        executor_destroy(&result);
+        return ERR_INVALID;
+    }
+    *self = result;
+    return 0;
+}
+
+void executor_destroy(executor_t **self) {
+    executor_t *it = self ? *self : NULL;
+
+    if (!it) return;
+    for (uint32_t i = it->slots ? slots_count(it->slots) : 0; i-- > 0;)
+        run_forget(it, slots_at(it->slots, i));
+    slots_destroy(&it->slots);
+    http_destroy(&it->http);
+    link_destroy(&it->link);
+    settings_clear(&it->settings);
+    free(it);
+    *self = NULL;
+}
+
+static void read_signals(executor_t *self, int signal_fd) {
+    struct signalfd_siginfo info;
+
+    while (read(signal_fd, &info, sizeof info) == (ssize_t)sizeof info)
+        drain_begin(self);
+}
+
+/* Everything that is due or has come, until nothing is left. */
+static void work(executor_t *self) {
+    bool more = true;
+
+    for (int round = 0; more && round < 64; round++) {
+        self->now_ms = clock_boot_ms();
+        more = link_turn(self->link, self->now_ms);
+        http_turn(self->http);
+        more = more || http_due_ms(self->http) == 0;
+    }
+    self->now_ms = clock_boot_ms();
+    for (uint32_t i = slots_count(self->slots); i-- > 0;) {
+        run_t *run = slots_at(self->slots, i);
+        to_broker_send_due(self, run);
+        run_start_if_due(self, run);
+    }
+}
+
+/* Milliseconds until something is due. */
+static long timeout_ms(const executor_t *self) {
+    int64_t due = link_due(self->link), drain = drain_due_ms(self), now = clock_boot_ms();
+    long http = http_due_ms(self->http);
+
+    if (drain < due) due = drain;
+    for (uint32_t i = 0; i < slots_count(self->slots); i++) {
+        const run_t *run = slots_at(self->slots, i);
+        int64_t send = to_broker_due_ms(self, run), start = run_due_ms(self, run);
+        due = send < due ? send : due;
+        due = start < due ? start : due;
+    }
+    if (due <= now || http == 0) return 0;
+    due = due - now > 60000 ? 60000 : due - now;
+    return http > 0 && http < due ? http : (long)due;
+}
+
+static void wait_for_events(executor_t *self, int signal_fd) {
+    zmq_pollitem_t items[LINK_POLL_MAX + 2];
+    int count = link_poll_items(self->link, items);
+
+    items[count++] = (zmq_pollitem_t){.fd = http_fd(self->http), .events = ZMQ_POLLIN};
+    items[count++] = (zmq_pollitem_t){.fd = signal_fd, .events = ZMQ_POLLIN};
+    (void)zmq_poll(items, count, timeout_ms(self));
+}
+
+int executor_run(executor_t *self, int signal_fd) {
+    int status = 0;
+
+    for (;;) {
+        read_signals(self, signal_fd);
+        work(self);
+        if (drain_turn(self, &status)) break;
+        wait_for_events(self, signal_fd);
+    }
+    link_bye(self->link);
+    return status;
+}

@@ -1,0 +1,37 @@
+/* The executor's parts, as they are wired together: tasks come in by from_broker.c, run in run_task.c, and go
+ * back by to_broker.c; slots.c holds them meanwhile and drain.c ends it all. One thread. */
+#ifndef SLUICE_EXECUTOR_EXECUTOR_H
+#define SLUICE_EXECUTOR_EXECUTOR_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/config.h"
+#include "common/http.h"
+#include "common/link.h"
+#include "executor/settings.h"
+#include "executor/slots.h"
+
+typedef struct {
+    settings_t settings;
+    link_t *link;
+    http_t *http;
+    slots_t *slots;
+    int64_t now_ms;      /* CLOCK_BOOTTIME, of this turn */
+    uint16_t pool_size;  /* slots the broker knows of */
+    uint64_t generation; /* of the CONFIG applied last */
+    bool draining;
+    int64_t drain_deadline_ms; /* when what still runs is ended */
+    int drain_timeout_ms;
+    bool debug;
+} executor_t;
+
+/* `config` is borrowed for the call, `link` options too. ERR_NOMEM, or ERR_INVALID with *why. */
+int executor_new(const config_t *config, uint64_t instance, uint64_t place, executor_t **self,
+                 const char **why);
+void executor_destroy(executor_t **self);
+
+/* Works until a signal in `signal_fd` (SIGTERM, SIGINT) has ended it: the exit status. */
+int executor_run(executor_t *self, int signal_fd);
+
+#endif

@@ -1,0 +1,243 @@
+#include "executor/request.h"
+
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "common/err.h"
+
+static int fail(char *why, const char *text) {
+    (void)snprintf(why, REQUEST_WHY_MAX, "%s", text);
+    return ERR_INVALID;
+}
+
+/* UTF-8 to ISO 8859-1, which is what goes into a header; NULL when a character has no place in it. */
+static char *to_latin1(const char *text, size_t size) {
+    char *result = malloc(size + 1), *out = result;
+
+    for (size_t i = 0; result && i < size; i++) {
+        unsigned char c = (unsigned char)text[i];
+        if (c < 0x80) {
+            *out++ = (char)c;
+        } else if ((c == 0xc2 || c == 0xc3) && i + 1 < size && ((unsigned char)text[i + 1] & 0xc0) == 0x80) {
+            *out++ = (char)((c & 0x03) << 6 | ((unsigned char)text[++i] & 0x3f));
+        } else {
+            free(result);
+            return NULL;
+        }
+    }
+    if (result) *out = '\0';
+    return result;
+}
+
+static bool is_token(const char *text) {
+    for (const char *c = text; *c; c++) {
+        if (*c <= ' ' || *c == 0x7f || (unsigned char)*c >= 0x80 || strchr("()<>@,;:\\\"/[]?={}", *c))
+            return false;
+    }
+    return text[0] != '\0';
+}
+
+static bool is_header_name(const pair_t *header) {
+    if (header->name_len == 0 || strchr(" \t\v\f", header->name[0])) return false;
+    for (size_t i = 0; i < header->name_len; i++) {
+        unsigned char c = (unsigned char)header->name[i];
+        if (c == ':' || c == ';' || c < 0x20 || c >= 0x7f) return false;
+    }
+    return true;
+}
+
+/* The rules of the old agent's library: no line breaks, no white space in front, nothing beyond ISO 8859-1.
+ */
+static int add_task_header(request_t *self, const pair_t *header, char *why) {
+    char *value;
+    int err;
+
+    if (!is_header_name(header)) return fail(why, "a header of the task has a name that cannot be sent");
+    if (memchr(header->value, '\r', header->value_len) || memchr(header->value, '\n', header->value_len) ||
+        memchr(header->value, '\0', header->value_len))
+        return fail(why, "a header of the task has a line break or NUL in its value");
+    if (header->value_len > 0 && strchr(" \t\v\f", header->value[0]))
+        return fail(why, "a header of the task has white space in front of its value");
+    value = to_latin1(header->value, header->value_len);
+    if (!value) return fail(why, "a header of the task has characters that no header can carry");
+    err = header_list_set(&self->headers, header->name, value);
+    free(value);
+    return err == ERR_TOO_LARGE ? fail(why, "the task has too many headers") : err;
+}
+
+/* user:password@ of the URL replaces the task's Authorization. */
+static int add_credentials(request_t *self, char *why) {
+    text_t joined = {0}, value = {0};
+    char *user, *password;
+    int err = ERR_NOMEM;
+
+    if (!self->url.user) return 0;
+    user = to_latin1(self->url.user, strlen(self->url.user));
+    password = to_latin1(self->url.password, strlen(self->url.password));
+    if (!user || !password) {
+        err = fail(why, "user or password in the URL have characters that no header can carry");
+        goto cleanup;
+    }
+    text_add_str(&joined, user);
+    text_add_str(&joined, ":");
+    text_add_str(&joined, password);
+    text_add_str(&value, "Basic ");
+    text_add_base64(&value, joined.ptr, joined.len);
+    if (!joined.failed && !value.failed) err = header_list_set(&self->headers, "Authorization", value.ptr);
+cleanup:
+    free(user);
+    free(password);
+    text_clear(&joined);
+    text_clear(&value);
+    return err;
+}
+
+static int add_headers(request_t *self, const task_t_json *task, char *why) {
+    int err = header_list_set(&self->headers, "User-Agent", "sluice/" SLUICE_VERSION);
+
+    if (!err) err = header_list_set(&self->headers, "Accept-Encoding", "gzip, deflate");
+    if (!err) err = header_list_set(&self->headers, "Accept", "*/*");
+    if (!err) err = header_list_set(&self->headers, "Connection", "keep-alive");
+    for (size_t i = 0; !err && i < task->header_count; i++)
+        err = add_task_header(self, &task->headers[i], why);
+    if (!err && strstr(task->url, "/cxrestapi/auth/identity/connect/token"))
+        err = header_list_set(&self->headers, "Content-Type", "application/x-www-form-urlencoded");
+    if (!err && task->input == INPUT_FORM && !header_list_get(&self->headers, "Content-Type"))
+        err = header_list_set(&self->headers, "Content-Type", "application/x-www-form-urlencoded");
+    /* The length and the framing of the body are ours to tell; nothing waits for a 100. */
+    header_list_remove(&self->headers, "Content-Length");
+    header_list_remove(&self->headers, "Transfer-Encoding");
+    header_list_remove(&self->headers, "Expect");
+    return err;
+}
+
+int request_from_task(request_t *self, const task_t_json *task, char why[REQUEST_WHY_MAX]) {
+    int err;
+
+    *self = (request_t){0};
+    why[0] = '\0';
+    if (!is_token(task->method)) return fail(why, "the task's method is none");
+    if (task->input == INPUT_OTHER) return fail(why, "the task's input is neither a string nor an object");
+    err = url_read(task->url, false, &self->url, why);
+    if (!err) err = add_headers(self, task, why);
+    if (!err) err = add_credentials(self, why);
+    self->method = strdup(task->method);
+    if (!err && !self->method) err = ERR_NOMEM;
+    if (task->input != INPUT_NONE) {
+        self->body = task->body ? task->body : "";
+        self->body_bytes = task->body_bytes;
+    }
+    self->send_length = strcmp(task->method, "GET") != 0 && strcmp(task->method, "HEAD") != 0;
+    return err;
+}
+
+void request_clear(request_t *self) {
+    free(self->method);
+    url_clear(&self->url);
+    header_list_clear(&self->headers);
+    *self = (request_t){0};
+}
+
+bool request_is_head(const request_t *self) {
+    return strcmp(self->method, "HEAD") == 0;
+}
+
+bool request_idempotent(const request_t *self) {
+    static const char *const safe[] = {"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"};
+
+    for (size_t i = 0; i < sizeof safe / sizeof *safe; i++) {
+        if (strcmp(self->method, safe[i]) == 0) return true;
+    }
+    return false;
+}
+
+static int add_line(struct curl_slist **list, const char *line) {
+    struct curl_slist *grown = curl_slist_append(*list, line);
+
+    if (!grown) return ERR_NOMEM;
+    *list = grown;
+    return 0;
+}
+
+/* "Name: value"; curl wants "Name;" for an empty value. */
+static int add_header_line(struct curl_slist **list, const header_t *header) {
+    char small[512], *line = small;
+    size_t size = strlen(header->name) + strlen(header->value) + 3;
+    int err;
+
+    if (size > sizeof small) line = malloc(size);
+    if (!line) return ERR_NOMEM;
+    (void)snprintf(line, size, header->value[0] ? "%s: %s" : "%s;", header->name, header->value);
+    err = add_line(list, line);
+    if (line != small) free(line);
+    return err;
+}
+
+static int make_header_lines(const request_t *self, struct curl_slist **list) {
+    int err = 0;
+
+    for (size_t i = 0; !err && i < self->headers.count; i++)
+        err = add_header_line(list, &self->headers.items[i]);
+    /* A name and a colon keep curl from sending a header of its own. */
+    if (!err && !header_list_get(&self->headers, "Content-Type")) err = add_line(list, "Content-Type:");
+    if (!err) err = add_line(list, "Expect:");
+    if (!err) err = add_line(list, "Proxy-Connection:");
+    return err;
+}
+
+static void apply_body(const request_t *self, CURL *easy) {
+    /* With NOBODY curl sends no body either: a HEAD with one reads its answer's headers only (response.c). */
+    if (request_is_head(self) && !self->body)
+        (void)curl_easy_setopt(easy, CURLOPT_NOBODY, 1L);
+    else
+        (void)curl_easy_setopt(easy, CURLOPT_HTTPGET, 1L);
+    if (self->body || self->send_length) {
+        (void)curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)self->body_bytes);
+        (void)curl_easy_setopt(easy, CURLOPT_POSTFIELDS, self->body ? self->body : "");
+    }
+    (void)curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, self->method);
+}
+
+static void apply_settings(const request_t *self, const settings_t *settings, CURL *easy) {
+    const proxy_t *proxy = self->url.https ? &settings->https : &settings->http;
+
+    (void)curl_easy_setopt(easy, CURLOPT_PROXY, proxy->url);
+    (void)curl_easy_setopt(easy, CURLOPT_NOPROXY, proxy->no_proxy);
+    (void)curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)settings->connect_timeout_ms);
+    (void)curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, settings->verify ? 1L : 0L);
+    (void)curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, settings->verify ? 2L : 0L);
+    if (settings->ca_file[0]) (void)curl_easy_setopt(easy, CURLOPT_CAINFO, settings->ca_file);
+    if (settings->ca_dir[0]) (void)curl_easy_setopt(easy, CURLOPT_CAPATH, settings->ca_dir);
+    if (settings->client_cert[0]) (void)curl_easy_setopt(easy, CURLOPT_SSLCERT, settings->client_cert);
+    if (settings->client_key[0]) (void)curl_easy_setopt(easy, CURLOPT_SSLKEY, settings->client_key);
+}
+
+int request_apply(const request_t *self, const settings_t *settings, CURL *easy,
+                  struct curl_slist **headers) {
+    char *url = url_text(&self->url);
+    struct curl_slist *list = NULL;
+    CURLcode code = CURLE_OUT_OF_MEMORY;
+    int err = url ? make_header_lines(self, &list) : ERR_NOMEM;
+
+    if (!err) code = curl_easy_setopt(easy, CURLOPT_URL, url);
+    free(url);
+    if (err || code != CURLE_OK) {
+        curl_slist_free_all(list);
+        return ERR_NOMEM;
+    }
+    (void)curl_easy_setopt(easy, CURLOPT_PATH_AS_IS, 1L);
+    (void)curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
+    (void)curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
+    (void)curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+    (void)curl_easy_setopt(easy, CURLOPT_HTTPHEADER, list);
+    /* curl repeats a request by itself when a reused connection turns out dead; one that must not run twice
+     * gets a connection of its own. */
+    (void)curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, request_idempotent(self) ? 0L : 1L);
+    apply_body(self, easy);
+    apply_settings(self, settings, easy);
+    *headers = list;
+    return 0;
+}

@@ -1,0 +1,250 @@
+#include "executor/response.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "common/err.h"
+#include "executor/decode.h"
+#include "executor/sink.h"
+
+struct response_t {
+    int status;
+    bool complete; /* the headers are */
+    bool headers_only;
+    int error;
+    pair_t *headers;
+    size_t count, size;
+    size_t header_bytes;
+    text_t location; /* of all Location headers, joined */
+    bool begun;      /* the body has */
+    decode_t *decode;
+    sink_t sink;
+    memory_sink_t body;
+};
+
+response_t *response_new(void) {
+    return calloc(1, sizeof(response_t));
+}
+
+static void forget_headers(response_t *self) {
+    for (size_t i = 0; i < self->count; i++) {
+        free(self->headers[i].name);
+        free(self->headers[i].value);
+    }
+    self->count = 0;
+    self->header_bytes = 0;
+    self->status = 0;
+    self->complete = false;
+    text_clear(&self->location);
+}
+
+static void forget(response_t *self) {
+    forget_headers(self);
+    decode_destroy(&self->decode);
+    memory_sink_clear(&self->body);
+    self->error = 0;
+    self->begun = false;
+}
+
+void response_destroy(response_t **self) {
+    if (!self || !*self) return;
+    forget(*self);
+    free((*self)->headers);
+    free(*self);
+    *self = NULL;
+}
+
+/* ISO 8859-1 to UTF-8. */
+static char *to_utf8(const char *bytes, size_t size, size_t *len) {
+    char *text = malloc(size * 2 + 1), *out = text;
+
+    if (!text) return NULL;
+    for (size_t i = 0; i < size; i++) {
+        unsigned char c = (unsigned char)bytes[i];
+        if (c < 0x80) {
+            *out++ = (char)c;
+        } else {
+            *out++ = (char)(0xc0 | c >> 6);
+            *out++ = (char)(0x80 | (c & 0x3f));
+        }
+    }
+    *out = '\0';
+    *len = (size_t)(out - text);
+    return text;
+}
+
+static bool is_named(const char *name, size_t len, const char *what) {
+    return len == strlen(what) && strncasecmp(name, what, len) == 0;
+}
+
+static int add_header(response_t *self, const char *name, size_t name_len, const char *value, size_t len) {
+    pair_t *pair;
+
+    if (self->count == RESPONSE_HEADERS_MAX) return ERR_FULL;
+    if (self->count == self->size) {
+        size_t size = self->size ? self->size * 2 : 16;
+        pair_t *grown = realloc(self->headers, size * sizeof *grown);
+        if (!grown) return ERR_NOMEM;
+        self->headers = grown;
+        self->size = size;
+    }
+    pair = &self->headers[self->count];
+    pair->name = to_utf8(name, name_len, &pair->name_len);
+    pair->value = to_utf8(value, len, &pair->value_len);
+    if (!pair->name || !pair->value) {
+        free(pair->name);
+        free(pair->value);
+        return ERR_NOMEM;
+    }
+    self->count++;
+    if (is_named(name, name_len, "location")) {
+        if (self->location.len > 0) text_add(&self->location, ", ", 2);
+        text_add(&self->location, value, len);
+        if (self->location.failed) return ERR_NOMEM;
+    }
+    return 0;
+}
+
+/* A line that begins with white space goes on with the value before it. */
+static int continue_header(response_t *self, const char *line, size_t len) {
+    pair_t *last;
+    char *more, *joined;
+    size_t more_len;
+
+    if (self->count == 0) return 0;
+    last = &self->headers[self->count - 1];
+    more = to_utf8(line, len, &more_len);
+    joined = more ? realloc(last->value, last->value_len + more_len + 3) : NULL;
+    if (joined) {
+        memcpy(joined + last->value_len, "\r\n", 2);
+        memcpy(joined + last->value_len + 2, more, more_len + 1);
+        last->value = joined;
+        last->value_len += more_len + 2;
+    }
+    free(more);
+    return joined ? 0 : ERR_NOMEM;
+}
+
+static int take_line(response_t *self, const char *line, size_t len) {
+    const char *colon, *value, *end = line + len;
+
+    if (line[0] == ' ' || line[0] == '\t') return continue_header(self, line, len);
+    colon = memchr(line, ':', len);
+    if (!colon) return 0;
+    for (value = colon + 1; value < end && (*value == ' ' || *value == '\t'); value++)
+        ;
+    return add_header(self, line, (size_t)(colon - line), value, (size_t)(end - value));
+}
+
+/* The status line: "HTTP/1.1 200 OK". What came before it was an interim answer. */
+static void take_status(response_t *self, const char *line, size_t len) {
+    const char *space = memchr(line, ' ', len);
+    int status = 0;
+
+    forget_headers(self);
+    for (size_t i = 1; space && i <= 3 && space + i < line + len; i++) {
+        if (space[i] < '0' || space[i] > '9') break;
+        status = status * 10 + (space[i] - '0');
+    }
+    self->status = status;
+}
+
+bool response_is_cut(const response_t *self) {
+    return self->headers_only && self->complete && self->status >= 200;
+}
+
+static size_t on_header(char *line, size_t size, size_t count, void *ctx) {
+    response_t *self = ctx;
+    size_t len = size * count, total = len;
+
+    if (self->begun || (self->complete && self->status >= 200)) return total; /* trailers */
+    self->header_bytes += len;
+    if (self->header_bytes > RESPONSE_HEADER_BYTES_MAX) {
+        self->error = ERR_FULL;
+        return 0;
+    }
+    while (len > 0 && (line[len - 1] == '\r' || line[len - 1] == '\n'))
+        len--;
+    if (len == 0)
+        self->complete = true;
+    else if (len >= 5 && strncasecmp(line, "HTTP/", 5) == 0 && (self->complete || self->status == 0))
+        take_status(self, line, len);
+    else
+        self->error = take_line(self, line, len);
+    return self->error || response_is_cut(self) ? 0 : total;
+}
+
+static int begin_body(response_t *self) {
+    text_t encodings = {0};
+    int err = 0;
+
+    self->begun = true;
+    for (size_t i = 0; i < self->count; i++) {
+        if (!is_named(self->headers[i].name, self->headers[i].name_len, "content-encoding")) continue;
+        text_add(&encodings, ",", 1);
+        text_add_str(&encodings, self->headers[i].value);
+    }
+    if (encodings.failed)
+        err = ERR_NOMEM;
+    else if (encodings.len > 0)
+        err = decode_new(encodings.ptr, &self->decode);
+    text_clear(&encodings);
+    return err == ERR_UNSUPPORTED ? ERR_MALFORMED : err;
+}
+
+static size_t on_body(char *bytes, size_t size, size_t count, void *ctx) {
+    response_t *self = ctx;
+    size_t len = size * count;
+
+    if (!self->begun) self->error = begin_body(self);
+    if (!self->error && self->decode)
+        self->error = decode_write(self->decode, bytes, len, &self->sink);
+    else if (!self->error)
+        self->error = self->sink.write(self->sink.ctx, bytes, len);
+    return self->error ? 0 : len;
+}
+
+void response_bind(response_t *self, CURL *easy, bool headers_only) {
+    forget(self);
+    self->headers_only = headers_only;
+    self->sink = memory_sink(&self->body, SLUICE_INLINE_BODY_MAX);
+    (void)curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
+    (void)curl_easy_setopt(easy, CURLOPT_HEADERDATA, self);
+    (void)curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
+    (void)curl_easy_setopt(easy, CURLOPT_WRITEDATA, self);
+    (void)curl_easy_setopt(easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
+}
+
+int response_finish(response_t *self) {
+    return self->decode ? decode_finish(self->decode) : 0;
+}
+
+int response_error(const response_t *self) {
+    return self->error;
+}
+
+int response_status(const response_t *self) {
+    return self->complete ? self->status : 0;
+}
+
+const pair_t *response_headers(const response_t *self, size_t *count) {
+    *count = self->count;
+    return self->headers;
+}
+
+const char *response_location(const response_t *self) {
+    return self->location.len > 0 ? self->location.ptr : NULL;
+}
+
+bool response_redirects(const response_t *self) {
+    int status = response_status(self);
+
+    return (status == 301 || status == 302 || status == 303 || status == 307 || status == 308) &&
+           response_location(self) != NULL;
+}
+
+const void *response_body(const response_t *self, size_t *size) {
+    *size = self->body.len;
+    return self->body.len > 0 ? self->body.bytes : NULL;
+}

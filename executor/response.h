@@ -1,0 +1,45 @@
+/* The answer of a tool while it arrives: status and headers of the last answer (not of 1xx, not of trailers),
+ * and the decoded body, which goes into a sink. */
+#ifndef SLUICE_EXECUTOR_RESPONSE_H
+#define SLUICE_EXECUTOR_RESPONSE_H
+
+#include <curl/curl.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "common/task_json.h"
+
+#define RESPONSE_HEADER_BYTES_MAX (256L * 1024)
+#define RESPONSE_HEADERS_MAX      1000
+
+typedef struct response_t response_t;
+
+/* NULL when out of memory. */
+response_t *response_new(void);
+void response_destroy(response_t **self);
+
+/* Gets ready for a transfer by `easy`: forgets what was there and sets curl's header and write functions.
+ * With `headers_only` the transfer is stopped behind the headers (response_is_cut()). */
+void response_bind(response_t *self, CURL *easy, bool headers_only);
+/* Whether the transfer was stopped because the headers are all there is. */
+bool response_is_cut(const response_t *self);
+/* To be called at the end of a transfer that curl calls complete: ERR_MALFORMED when the compressed body was
+ * cut short. */
+int response_finish(response_t *self);
+
+/* Why it stopped the transfer itself (curl then says CURLE_WRITE_ERROR): 0 if it did not; ERR_TOO_LARGE: the
+ * body is larger than SLUICE_INLINE_BODY_MAX; ERR_FULL: too many or too large headers; ERR_MALFORMED: not the
+ * compression the headers announce; ERR_NOMEM. */
+int response_error(const response_t *self);
+/* 0 until the last header has come. */
+int response_status(const response_t *self);
+/* Names and values in UTF-8 (each octet is taken for a character of ISO 8859-1), in the order of arrival. */
+const pair_t *response_headers(const response_t *self, size_t *count);
+/* The octets of the Location headers, as they came; NULL for none or an empty one. */
+const char *response_location(const response_t *self);
+/* Whether the answer is a redirect to be followed. */
+bool response_redirects(const response_t *self);
+/* The body, NULL when it is empty. Borrowed. */
+const void *response_body(const response_t *self, size_t *size);
+
+#endif

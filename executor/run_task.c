@@ -1,0 +1,251 @@
+#include "executor/run_task.h"
+
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "common/err.h"
+#include "common/log.h"
+#include "executor/error_text.h"
+#include "executor/to_broker.h"
+
+#define CONFIG_WAIT_MS 2000 /* a task does not wait longer for the CONFIG it was handed out with */
+
+static int send_request(executor_t *self, run_t *run);
+
+void run_abort(executor_t *self, run_t *run) {
+    if (!run->easy) return;
+    http_cancel(self->http, run->easy);
+    slots_give_easy(self->slots, run->easy);
+    run->easy = NULL;
+}
+
+void run_forget(executor_t *self, run_t *run) {
+    run_abort(self, run);
+    slots_remove(self->slots, run);
+}
+
+/* Writes the result and lets go of everything else. Without memory for it the run stays as it is and is
+ * answered by a result without the task's members, which is small. */
+static void finish(executor_t *self, run_t *run, const result_parts_t *parts) {
+    static const char bare[] = "{}";
+    text_t text = {0};
+    int err = run->payload ? result_json_write((const char *)zframe_data(run->payload),
+                                               zframe_size(run->payload), parts, &text)
+                           : ERR_MALFORMED;
+
+    if (err) {
+        text_clear(&text);
+        err = result_json_write(bare, sizeof bare - 1, parts, &text);
+    }
+    run->flags = parts->error ? RESULT_AGENT : 0;
+    run->http_status = (uint16_t)(parts->error ? 500 : parts->status_code);
+    run->body_bytes = parts->error ? 0 : parts->body_bytes;
+    if (run->started_ms) run->tool_ms = (uint32_t)(clock_boot_ms() - run->started_ms);
+    if (err) {
+        log_error("result_failed", "number=%" PRIu64 " reason=\"%s\"", run->number, err_str(err));
+        text_clear(&text);
+        run_forget(self, run); /* missing from the heartbeats, it is ended by the broker */
+        return;
+    }
+    if (text.size - text.len > 4096) {
+        char *fitting = realloc(text.ptr, text.len + 1);
+        if (fitting) text.ptr = fitting;
+    }
+    run->result = text.ptr;
+    run->result_bytes = text.len;
+    run_release(run);
+    run->next_send_ms = 0;
+    to_broker_send_due(self, run);
+}
+
+void run_fail(executor_t *self, run_t *run, const char *text) {
+    result_parts_t parts = {.status_code = 500, .error = text};
+    char task[LOG_QUOTED_MAX], why[LOG_QUOTED_MAX];
+
+    run_abort(self, run);
+    log_warn("task_failed", "task=%s number=%" PRIu64 " why=%s", log_quote(run->task_id, task), run->number,
+             log_quote(text, why));
+    finish(self, run, &parts);
+}
+
+static void succeed(executor_t *self, run_t *run) {
+    result_parts_t parts = {.status_code = response_status(run->response)};
+
+    parts.headers = response_headers(run->response, &parts.header_count);
+    parts.body = response_body(run->response, &parts.body_bytes);
+    log_debug("task_done", "number=%" PRIu64 " status=%d octets=%zu", run->number, parts.status_code,
+              parts.body_bytes);
+    finish(self, run, &parts);
+}
+
+/* The error text for a transfer that curl ended with `code`, or that response.c stopped. */
+static void fail_transfer(executor_t *self, run_t *run, CURLcode code, const char *reason) {
+    char text[ERROR_TEXT_MAX], why[160];
+    const url_t *url = &run->request.url;
+
+    switch (code == CURLE_OK || code == CURLE_WRITE_ERROR ? response_error(run->response) : 0) {
+    case ERR_TOO_LARGE:
+        (void)snprintf(
+            why, sizeof why,
+            "response body is larger than %d bytes, which this version cannot deliver (HTTP status %d)",
+            SLUICE_INLINE_BODY_MAX, response_status(run->response));
+        error_text_at(url, why, text);
+        break;
+    case ERR_FULL:
+        error_text_network(url, "reading the answer: its headers are too large", text);
+        break;
+    case ERR_MALFORMED:
+        error_text_network(url, "reading the answer: the compressed body is broken", text);
+        break;
+    case ERR_NOMEM:
+        error_text_at(url, "out of memory", text);
+        break;
+    default:
+        error_text_transfer(url, run->easy, code, reason, text);
+        break;
+    }
+    run_fail(self, run, text);
+}
+
+static void follow(executor_t *self, run_t *run) {
+    char why[REQUEST_WHY_MAX], text[ERROR_TEXT_MAX];
+    int err = request_redirect(&run->request, response_status(run->response),
+                               response_location(run->response), why);
+
+    if (!err)
+        err = send_request(self, run);
+    else if (err == ERR_TOO_LARGE)
+        error_text_network(&run->request.url, why, text);
+    else if (err == ERR_INVALID)
+        error_text_at(&run->request.url, why, text);
+    if (err == ERR_NOMEM || err == ERR_IO) error_text_at(&run->request.url, err_str(err), text);
+    if (err) run_fail(self, run, text);
+}
+
+/* Whether the transfer brought a whole answer. A redirect's body does not matter. */
+static bool is_complete(run_t *run, CURLcode code) {
+    if (response_redirects(run->response)) return code != CURLE_OPERATION_TIMEDOUT;
+    if (response_is_cut(run->response)) return true;
+    return code == CURLE_OK && response_status(run->response) != 0 && response_error(run->response) == 0;
+}
+
+static void on_done(void *ctx, CURL *easy, CURLcode code, const char *error) {
+    run_t *run = ctx;
+    executor_t *self = run->owner;
+    char text[ERROR_TEXT_MAX];
+    bool redirects = response_redirects(run->response);
+
+    if (!is_complete(run, code)) {
+        fail_transfer(self, run, code, error);
+        return;
+    }
+    if (!redirects && response_finish(run->response) != 0) {
+        error_text_network(&run->request.url, "reading the answer: the compressed body is cut short", text);
+        run_fail(self, run, text);
+        return;
+    }
+    curl_slist_free_all(run->headers);
+    run->headers = NULL;
+    if (redirects) {
+        follow(self, run);
+        return;
+    }
+    run->easy = NULL;
+    slots_give_easy(self->slots, easy);
+    succeed(self, run);
+}
+
+/* curl is about to send: the last moment to keep it from repeating what must not run twice. */
+static int before_send(void *ctx, char *remote, char *local, int remote_port, int local_port) {
+    run_t *run = ctx;
+
+    (void)remote;
+    (void)local;
+    (void)remote_port;
+    (void)local_port;
+    run->sends++;
+    return run->sends > 1 && !request_idempotent(&run->request) ? CURL_PREREQFUNC_ABORT : CURL_PREREQFUNC_OK;
+}
+
+static int send_request(executor_t *self, run_t *run) {
+    int64_t left_ms = run->deadline_ms - clock_boot_ms();
+    int err;
+
+    curl_easy_reset(run->easy);
+    err = request_apply(&run->request, &self->settings, run->easy, &run->headers);
+    if (err) return err;
+    run->sends = 0;
+    response_bind(run->response, run->easy, request_is_head(&run->request) && run->request.body);
+    (void)curl_easy_setopt(run->easy, CURLOPT_COOKIEFILE, "");
+    (void)curl_easy_setopt(run->easy, CURLOPT_TIMEOUT_MS,
+                           (long)(left_ms < 1         ? 1
+                                  : left_ms > INT_MAX ? INT_MAX
+                                                      : left_ms));
+    (void)curl_easy_setopt(run->easy, CURLOPT_PREREQFUNCTION, before_send);
+    (void)curl_easy_setopt(run->easy, CURLOPT_PREREQDATA, run);
+    return http_start(self->http, run->easy, on_done, run);
+}
+
+static void start(executor_t *self, run_t *run) {
+    char why[REQUEST_WHY_MAX], text[ERROR_TEXT_MAX];
+    int err = request_from_task(&run->request, &run->task, why);
+
+    if (err == ERR_INVALID) {
+        error_text_agent(why, text);
+        run_fail(self, run, text);
+        return;
+    }
+    if (!err) {
+        run->easy = slots_take_easy(self->slots);
+        run->response = response_new();
+        err = run->easy && run->response ? send_request(self, run) : ERR_NOMEM;
+    }
+    if (err) {
+        if (run->easy) slots_give_easy(self->slots, run->easy);
+        run->easy = NULL;
+        error_text_agent(err_str(err), text);
+        run_fail(self, run, text);
+        return;
+    }
+    run->started = true;
+    run->started_ms = clock_boot_ms();
+}
+
+void run_prepare(executor_t *self, run_t *run) {
+    char why[256], text[ERROR_TEXT_MAX];
+    int err =
+        task_json_read((const char *)zframe_data(run->payload), zframe_size(run->payload), &run->task, why);
+
+    if (err) {
+        error_text_agent(why, text);
+        run_fail(self, run, text);
+        return;
+    }
+    run->idempotent = run->idempotent && run->task.idempotent;
+}
+
+static bool waits_for_config(const executor_t *self, const run_t *run) {
+    return run->generation > self->generation && self->now_ms - run->received_ms < CONFIG_WAIT_MS;
+}
+
+static bool may_start(const run_t *run) {
+    return !run->started && !run->result && !run->give_back && !run->told_unstarted &&
+           (run->claimed || run->idempotent);
+}
+
+void run_start_if_due(executor_t *self, run_t *run) {
+    if (!may_start(run) || waits_for_config(self, run)) return;
+    if (self->now_ms >= run->deadline_ms) {
+        run_fail(self, run, "Agent Side Error: Error: the task expired before it was sent to the tool");
+        return;
+    }
+    start(self, run);
+}
+
+int64_t run_due_ms(const executor_t *self, const run_t *run) {
+    return may_start(run) && waits_for_config(self, run) ? run->received_ms + CONFIG_WAIT_MS : INT64_MAX;
+}

@@ -1,0 +1,68 @@
+/* The tasks the executor holds, from TASK to STORED, DENIED or GONE, and the curl handles they use. */
+#ifndef SLUICE_EXECUTOR_SLOTS_H
+#define SLUICE_EXECUTOR_SLOTS_H
+
+#include <curl/curl.h>
+#include <czmq.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/messages.h"
+#include "common/task_json.h"
+#include "executor/request.h"
+#include "executor/response.h"
+
+typedef struct slots_t slots_t;
+
+/* One task. */
+typedef struct {
+    void *owner; /* the executor_t, for curl's callbacks */
+    uint64_t session, number, generation;
+    uint32_t attempt;
+    char *task_id;   /* for the log */
+    bool idempotent; /* may start before CLAIMED has come */
+    int64_t received_ms, deadline_ms;
+    zframe_t *payload; /* the task JSON; NULL once the result is written */
+    task_t_json task;
+    bool claimed;         /* CLAIMED has come */
+    bool started;         /* the request has been handed to curl */
+    bool give_back;       /* RETURN it */
+    bool told_unstarted;  /* HELLO said that it has not started: that has to stay true until WELCOME */
+    int64_t next_send_ms; /* when what is unanswered goes out again */
+    /* while it runs */
+    CURL *easy; /* NULL when no transfer is under way */
+    struct curl_slist *headers;
+    request_t request;
+    response_t *response;
+    int sends; /* requests that curl has begun to send for this transfer */
+    int64_t started_ms;
+    /* when it has ended */
+    char *result; /* the result JSON; NULL until then */
+    size_t result_bytes;
+    uint16_t flags, http_status;
+    uint32_t tool_ms;
+    uint64_t body_bytes;
+} run_t;
+
+slots_t *slots_new(void);
+/* No transfer may be under way. */
+void slots_destroy(slots_t **self);
+
+/* A new run, zeroed. NULL when out of memory or when MSG_HELD_MAX are held. */
+run_t *slots_add(slots_t *self);
+/* Frees the run; its transfer must have ended. */
+void slots_remove(slots_t *self, run_t *run);
+run_t *slots_find(const slots_t *self, uint64_t number);
+/* In no particular order; removing one moves the last into its place. */
+uint32_t slots_count(const slots_t *self);
+run_t *slots_at(const slots_t *self, uint32_t index);
+
+/* A curl handle without options or cookies; NULL when out of memory. */
+CURL *slots_take_easy(slots_t *self);
+void slots_give_easy(slots_t *self, CURL *easy);
+
+/* Frees what only a running task needs: request, response, task JSON. */
+void run_release(run_t *run);
+phase_t run_phase(const run_t *run);
+
+#endif

@@ -1,0 +1,51 @@
+#include "executor/to_broker.h"
+
+static int send_ref(executor_t *self, const run_t *run, msg_type_t type) {
+    msg_t msg = {.type = type};
+
+    msg.ref = (msg_ref_t){.session = run->session, .number = run->number, .attempt = run->attempt};
+    return link_send(self->link, &msg);
+}
+
+static int send_return(executor_t *self, const run_t *run) {
+    msg_t msg = {.type = MSG_RETURN};
+
+    msg.give_back = (msg_return_t){
+        .session = run->session, .number = run->number, .attempt = run->attempt, .started = run->started};
+    return link_send(self->link, &msg);
+}
+
+static int send_result(executor_t *self, const run_t *run) {
+    msg_t msg = {.type = MSG_RESULT};
+
+    msg.result = (msg_result_t){.session = run->session,
+                                .number = run->number,
+                                .attempt = run->attempt,
+                                .flags = run->flags,
+                                .http_status = run->http_status,
+                                .tool_ms = run->tool_ms,
+                                .body_bytes = run->body_bytes};
+    return link_push(self->link, &msg, run->result, run->result_bytes);
+}
+
+/* A running task that is claimed has nothing to say. */
+static bool has_to_say(const run_t *run) {
+    return !run->claimed || run->give_back || run->result;
+}
+
+void to_broker_send_due(executor_t *self, run_t *run) {
+    if (!has_to_say(run) || link_session(self->link) != run->session || self->now_ms < run->next_send_ms)
+        return;
+    run->next_send_ms = self->now_ms + PROTOCOL_REPEAT_MS;
+    if (!run->claimed)
+        (void)send_ref(self, run, MSG_CLAIM);
+    else if (run->give_back)
+        (void)send_return(self, run);
+    else
+        (void)send_result(self, run);
+}
+
+int64_t to_broker_due_ms(const executor_t *self, const run_t *run) {
+    if (!has_to_say(run) || link_session(self->link) != run->session) return INT64_MAX;
+    return run->next_send_ms;
+}

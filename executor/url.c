@@ -1,0 +1,251 @@
+#include "executor/url.h"
+
+#include <ctype.h>
+#include <curl/curl.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "common/err.h"
+#include "common/task_json.h"
+#include "executor/url_quote.h"
+
+/* The pieces of a URL as they are written. */
+typedef struct {
+    span_t scheme, userinfo, host, port, path, query;
+    bool has_query;
+} pieces_t;
+
+static int fail(char *why, const char *text) {
+    (void)snprintf(why, URL_WHY_MAX, "%s", text);
+    return ERR_INVALID;
+}
+
+static span_t take_until(const char **at, const char *stop) {
+    span_t span = {.ptr = *at, .len = strcspn(*at, stop)};
+
+    *at += span.len;
+    return span;
+}
+
+/* The length of "scheme" in "scheme:", 0 when there is none. */
+static size_t scheme_length(const char *text) {
+    size_t len = 0;
+
+    if (!isalpha((unsigned char)text[0])) return 0;
+    while (isalnum((unsigned char)text[len]) || (text[len] && strchr("+-.", text[len])))
+        len++;
+    return text[len] == ':' ? len : 0;
+}
+
+static bool is_http(const char *text, size_t scheme_len) {
+    return (scheme_len == 4 && strncasecmp(text, "http", 4) == 0) ||
+           (scheme_len == 5 && strncasecmp(text, "https", 5) == 0);
+}
+
+/* user:password@host:port; the last @ counts. */
+static int split_authority(span_t authority, pieces_t *pieces) {
+    const char *at = memrchr(authority.ptr, '@', authority.len);
+    const char *host = at ? at + 1 : authority.ptr, *end = authority.ptr + authority.len, *colon;
+
+    if (at) pieces->userinfo = (span_t){authority.ptr, (size_t)(at - authority.ptr)};
+    if (host < end && *host == '[') {
+        const char *close = memchr(host, ']', (size_t)(end - host));
+        if (!close || (close + 1 < end && close[1] != ':')) return ERR_INVALID;
+        colon = close + 1 < end ? close + 1 : NULL;
+    } else {
+        colon = memchr(host, ':', (size_t)(end - host));
+    }
+    pieces->host = (span_t){host, (size_t)((colon ? colon : end) - host)};
+    if (colon) pieces->port = (span_t){colon + 1, (size_t)(end - colon - 1)};
+    return pieces->host.len > 0 ? 0 : ERR_INVALID;
+}
+
+static int split(const char *text, pieces_t *pieces, char *why) {
+    size_t scheme = scheme_length(text);
+
+    if (scheme == 0) return fail(why, "the URL has no scheme; it must begin with http:// or https://");
+    if (!is_http(text, scheme))
+        return fail(why, "the URL's scheme is not supported; only http and https are");
+    pieces->scheme = (span_t){text, scheme};
+    text += scheme + 1;
+    if (strncmp(text, "//", 2) != 0) return fail(why, "the URL names no host");
+    text += 2;
+    if (split_authority(take_until(&text, "\\/?#"), pieces) != 0)
+        return fail(why, "the URL names no host, or one that cannot be read");
+    pieces->path = take_until(&text, "?#");
+    if (*text == '?') {
+        text++;
+        pieces->has_query = true;
+        pieces->query = take_until(&text, "#");
+    }
+    return 0;
+}
+
+static int read_port(span_t text, bool https, unsigned *port, char *why) {
+    unsigned value = 0;
+
+    for (size_t i = 0; i < text.len; i++) {
+        if (!isdigit((unsigned char)text.ptr[i]) || i >= 5)
+            return fail(why, "the URL's port is no number up to 65535");
+        value = value * 10 + (unsigned)(text.ptr[i] - '0');
+    }
+    if (value > 65535) return fail(why, "the URL's port is no number up to 65535");
+    *port = value == (https ? 443u : 80u) ? 0 : value;
+    return 0;
+}
+
+static int read_host(span_t text, char **host, char *why) {
+    bool bracketed = text.ptr[0] == '[';
+    char *copy;
+
+    if (text.ptr[0] == '*' || text.ptr[0] == '.') return fail(why, "the URL's host has an invalid label");
+    for (size_t i = 0; i < text.len; i++) {
+        unsigned char c = (unsigned char)text.ptr[i];
+        if (c <= 0x20 || c == 0x7f || strchr("\"<>\\^`{|}", c) || (!bracketed && strchr("[]", c)))
+            return fail(why, "the URL's host holds characters that no host can have");
+    }
+    copy = strndup(text.ptr, text.len);
+    if (!copy) return ERR_NOMEM;
+    for (char *c = copy; *c; c++) {
+        if (*c >= 'A' && *c <= 'Z') *c = (char)(*c - 'A' + 'a');
+    }
+    *host = copy;
+    return 0;
+}
+
+/* Only user and password together make credentials. */
+static int read_userinfo(span_t text, url_t *url) {
+    const char *colon = text.ptr ? memchr(text.ptr, ':', text.len) : NULL;
+
+    if (!colon || text.len == 1) return 0;
+    url->user = url_unquote(text.ptr, (size_t)(colon - text.ptr));
+    url->password = url_unquote(colon + 1, text.len - (size_t)(colon + 1 - text.ptr));
+    return url->user && url->password ? 0 : ERR_NOMEM;
+}
+
+static int read_target(const pieces_t *pieces, bool as_given, char **target) {
+    text_t text = {0};
+
+    if (pieces->path.len == 0 || pieces->path.ptr[0] != '/') text_add(&text, "/", 1);
+    url_quote_path(&text, pieces->path.ptr, pieces->path.len, !as_given);
+    if (text.len == 0) text_add(&text, "/", 1);
+    if (pieces->has_query && pieces->query.len > 0) {
+        text_add(&text, "?", 1);
+        url_quote_query(&text, pieces->query.ptr, pieces->query.len);
+    }
+    if (text.failed) {
+        text_clear(&text);
+        return ERR_NOMEM;
+    }
+    *target = text.ptr;
+    return 0;
+}
+
+int url_read(const char *text, bool as_given, url_t *url, char why[URL_WHY_MAX]) {
+    pieces_t pieces = {0};
+    url_t result = {0};
+    int err;
+
+    why[0] = '\0';
+    while (isspace((unsigned char)*text))
+        text++;
+    err = split(text, &pieces, why);
+    if (err) return err;
+    result.https = pieces.scheme.len == 5;
+    err = read_port(pieces.port, result.https, &result.port, why);
+    if (!err) err = read_host(pieces.host, &result.host, why);
+    if (!err) err = read_userinfo(pieces.userinfo, &result);
+    if (!err) err = read_target(&pieces, as_given, &result.target);
+    if (err)
+        url_clear(&result);
+    else
+        *url = result;
+    return err;
+}
+
+/* Joins a relative Location with its base by curl's URL interface. */
+static int join(const url_t *base, const char *location, char **joined, char *why) {
+    CURLU *handle = curl_url();
+    char *from = url_text(base), *part = NULL;
+    text_t quoted = {0};
+    int err = ERR_NOMEM;
+
+    url_quote_reference(&quoted, location, strlen(location));
+    if (!handle || !from || quoted.failed) goto cleanup;
+    err = fail(why, "the Location of a redirect cannot be read");
+    if (curl_url_set(handle, CURLUPART_URL, from, CURLU_PATH_AS_IS) != CURLUE_OK ||
+        curl_url_set(handle, CURLUPART_URL, quoted.ptr ? quoted.ptr : "", 0) != CURLUE_OK ||
+        curl_url_get(handle, CURLUPART_URL, &part, 0) != CURLUE_OK)
+        goto cleanup;
+    *joined = strdup(part);
+    err = *joined ? 0 : ERR_NOMEM;
+cleanup:
+    curl_free(part);
+    text_clear(&quoted);
+    free(from);
+    curl_url_cleanup(handle);
+    return err;
+}
+
+int url_resolve(const url_t *base, const char *location, url_t *url, char why[URL_WHY_MAX]) {
+    size_t scheme = scheme_length(location);
+    char *joined = NULL;
+    int err;
+
+    why[0] = '\0';
+    if (location[0] == '#') { /* the same once more */
+        joined = url_text(base);
+        err = joined ? url_read(joined, true, url, why) : ERR_NOMEM;
+        free(joined);
+        return err;
+    }
+    if (scheme > 0) return url_read(location, true, url, why);
+    if (strncmp(location, "//", 2) == 0) {
+        text_t text = {0};
+        text_add_str(&text, base->https ? "https:" : "http:");
+        text_add_str(&text, location);
+        if (text.failed) return ERR_NOMEM;
+        err = url_read(text.ptr, true, url, why);
+        text_clear(&text);
+        return err;
+    }
+    err = join(base, location, &joined, why);
+    if (!err) err = url_read(joined, true, url, why);
+    free(joined);
+    return err;
+}
+
+void url_clear(url_t *url) {
+    free(url->host);
+    free(url->target);
+    free(url->user);
+    free(url->password);
+    *url = (url_t){0};
+}
+
+unsigned url_port(const url_t *url) {
+    if (url->port) return url->port;
+    return url->https ? 443 : 80;
+}
+
+char *url_text(const url_t *url) {
+    size_t size = strlen(url->host) + strlen(url->target) + 32;
+    char *text = malloc(size);
+
+    if (!text) return NULL;
+    if (url->port)
+        (void)snprintf(text, size, "http%s://%s:%u%s", url->https ? "s" : "", url->host, url->port,
+                       url->target);
+    else
+        (void)snprintf(text, size, "http%s://%s%s", url->https ? "s" : "", url->host, url->target);
+    return text;
+}
+
+bool url_keeps_authorization(const url_t *from, const url_t *to) {
+    if (strcmp(from->host, to->host) != 0) return false;
+    if (!from->https && to->https && !from->port && !to->port) return true;
+    return from->https == to->https && from->port == to->port;
+}

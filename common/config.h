@@ -53,7 +53,8 @@ typedef struct {
     bool stdout_logging;
     bool metrics;
     int metrics_retention_days; /* 7 */
-    bool log_json;              /* --logFormat json */
+    char *log_format;           /* --logFormat: text or json */
+    bool log_json;              /* of log_format */
     bool check_only;            /* --check-config */
     char *config_file;
 } config_t;
@@ -67,6 +68,11 @@ int config_load(unsigned program, int argc, char **argv, config_t **config, bool
                 char why[512]);
 /* Accepts NULL; nulls the pointer; wipes secrets. */
 void config_destroy(config_t **self);
+
+/* All values but the key, its file, --config and the number of executors, as the text of a configuration
+ * file; for children, which have to have the option variables taken out of their environment first (this does
+ * it). NULL when out of memory; freed by the caller. */
+char *config_write(const config_t *self);
 
 /* The base endpoint of the broker for workers and tools: "ipc://RUNTIME" or "tcp://HOST:PORT". */
 void config_broker_endpoint(const config_t *self, char *buf, size_t size);

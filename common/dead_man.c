@@ -32,8 +32,8 @@ void dead_man_destroy(dead_man_t **self_p) {
 
 int dead_man_arm(dead_man_t *self, int64_t deadline_ms) {
     if (deadline_ms < 1) deadline_ms = 1; /* a time of 0 would disarm */
-    struct itimerspec when = {.it_value = {.tv_sec = deadline_ms / 1000,
-                                           .tv_nsec = (deadline_ms % 1000) * 1000000}};
+    struct itimerspec when = {
+        .it_value = {.tv_sec = deadline_ms / 1000, .tv_nsec = (deadline_ms % 1000) * 1000000}};
     return timer_settime(self->timer, TIMER_ABSTIME, &when, NULL) == 0 ? 0 : ERR_IO;
 }
 

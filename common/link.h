@@ -51,6 +51,8 @@ void link_destroy(link_t **self);
 /* The session, 0 while there is none. */
 uint64_t link_session(const link_t *self);
 const char *link_agent_id(const link_t *self); /* "" before the first WELCOME */
+/* The broker speaks another version of the protocol (`fault` was told): the program is to log it and end. */
+bool link_foreign(const link_t *self);
 
 /* Fills poll items for zmq_poll: at most LINK_POLL_MAX; returns the count. They change with the session. */
 #define LINK_POLL_MAX 4

@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "common/log.h"
+#include "common/program.h"
 #include "executor/error_text.h"
 #include "executor/run_task.h"
 
@@ -60,7 +61,7 @@ bool drain_turn(executor_t *self, int *status) {
                   slots_count(self->slots));
     else
         log_info("drain_ends", NULL);
-    *status = slots_count(self->slots) > 0 ? 1 : 0;
+    *status = slots_count(self->slots) > 0 ? EXIT_FAILED : EXIT_CLEAN;
     return true;
 }
 

@@ -7,7 +7,7 @@
 
 #include "executor/url.h"
 
-#define ERROR_TEXT_MAX 512
+#define ERROR_TEXT_MAX 768
 
 /* "Agent Side Error: Error: WHY". */
 void error_text_agent(const char *why, char text[ERROR_TEXT_MAX]);

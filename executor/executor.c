@@ -1,12 +1,12 @@
 #include "executor/executor.h"
 
+#include <signal.h>
 #include <stdlib.h>
-#include <sys/signalfd.h>
-#include <unistd.h>
 
 #include "common/clock.h"
 #include "common/err.h"
 #include "common/log.h"
+#include "common/program.h"
 #include "executor/drain.h"
 #include "executor/from_broker.h"
 #include "executor/run_task.h"
@@ -61,10 +61,11 @@ void executor_destroy(executor_t **self) {
 }
 
 static void read_signals(executor_t *self, int signal_fd) {
-    struct signalfd_siginfo info;
-
-    while (read(signal_fd, &info, sizeof info) == (ssize_t)sizeof info)
+    for (int signal; (signal = program_signal(signal_fd)) != 0;) {
+        if (signal != SIGTERM && signal != SIGINT) continue;
+        program_stopping();
         drain_begin(self);
+    }
 }
 
 /* Everything that is due or has come, until nothing is left. */
@@ -112,11 +113,16 @@ static void wait_for_events(executor_t *self, int signal_fd) {
 }
 
 int executor_run(executor_t *self, int signal_fd) {
-    int status = 0;
+    int status = EXIT_CLEAN;
 
     for (;;) {
         read_signals(self, signal_fd);
         work(self);
+        program_alive(self->now_ms);
+        if (link_foreign(self->link)) {
+            log_error("broker_version", "hint=\"install the same version of broker and executor\"");
+            return EXIT_FAILED;
+        }
         if (drain_turn(self, &status)) break;
         wait_for_events(self, signal_fd);
     }

@@ -47,8 +47,7 @@ static void on_welcome(void *ctx, const msg_welcome_t *welcome) {
             continue;
         }
         run->session = welcome->session;
-        run->told_unstarted = false;
-        run->claimed = run_phase(run) != PHASE_UNSTARTED;
+        run->claimed = !run->told_unstarted;
         run->next_send_ms = 0;
         to_broker_send_due(self, run);
     }
@@ -83,7 +82,7 @@ static run_t *run_of(const executor_t *self, uint64_t number, uint32_t attempt) 
 static void on_claimed(executor_t *self, const msg_ref_t *claimed) {
     run_t *run = run_of(self, claimed->number, claimed->attempt);
 
-    if (!run || run->claimed || run->told_unstarted) return;
+    if (!run || run->claimed) return;
     run->claimed = true;
     run->next_send_ms = 0;
     if (self->draining) drain_one(self, run);

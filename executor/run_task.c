@@ -180,7 +180,6 @@ static int send_request(executor_t *self, run_t *run) {
     if (err) return err;
     run->sends = 0;
     response_bind(run->response, run->easy, request_is_head(&run->request) && run->request.body);
-    (void)curl_easy_setopt(run->easy, CURLOPT_COOKIEFILE, "");
     (void)curl_easy_setopt(run->easy, CURLOPT_TIMEOUT_MS,
                            (long)(left_ms < 1         ? 1
                                   : left_ms > INT_MAX ? INT_MAX
@@ -232,13 +231,14 @@ static bool waits_for_config(const executor_t *self, const run_t *run) {
     return run->generation > self->generation && self->now_ms - run->received_ms < CONFIG_WAIT_MS;
 }
 
-static bool may_start(const run_t *run) {
-    return !run->started && !run->result && !run->give_back && !run->told_unstarted &&
-           (run->claimed || run->idempotent);
+static bool may_start(const executor_t *self, const run_t *run) {
+    bool promised = run->told_unstarted && link_session(self->link) == 0;
+
+    return !run->started && !run->result && !run->give_back && !promised && (run->claimed || run->idempotent);
 }
 
 void run_start_if_due(executor_t *self, run_t *run) {
-    if (!may_start(run) || waits_for_config(self, run)) return;
+    if (!may_start(self, run) || waits_for_config(self, run)) return;
     if (self->now_ms >= run->deadline_ms) {
         run_fail(self, run, "Agent Side Error: Error: the task expired before it was sent to the tool");
         return;
@@ -247,5 +247,6 @@ void run_start_if_due(executor_t *self, run_t *run) {
 }
 
 int64_t run_due_ms(const executor_t *self, const run_t *run) {
-    return may_start(run) && waits_for_config(self, run) ? run->received_ms + CONFIG_WAIT_MS : INT64_MAX;
+    return may_start(self, run) && waits_for_config(self, run) ? run->received_ms + CONFIG_WAIT_MS
+                                                               : INT64_MAX;
 }

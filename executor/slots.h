@@ -27,7 +27,7 @@ typedef struct {
     bool claimed;         /* CLAIMED has come */
     bool started;         /* the request has been handed to curl */
     bool give_back;       /* RETURN it */
-    bool told_unstarted;  /* HELLO said that it has not started: that has to stay true until WELCOME */
+    bool told_unstarted;  /* the last HELLO said that it had not started: true until WELCOME, then claimed */
     int64_t next_send_ms; /* when what is unanswered goes out again */
     /* while it runs */
     CURL *easy; /* NULL when no transfer is under way */

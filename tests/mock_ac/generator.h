@@ -11,6 +11,9 @@
 #include "tasks.h"
 #include "text.h"
 
+/* The Content-Type the tool answers a generated task with. */
+#define GENERATED_TYPE "application/octet-stream"
+
 typedef struct generator generator_t;
 
 generator_t *generator_new(uint64_t seed);

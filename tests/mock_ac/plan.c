@@ -32,6 +32,13 @@ const body_t *plan_expected(const plan_t *plan, span_t method) {
     return none ? NULL : body;
 }
 
+bool plan_redirects(const plan_t *plan) {
+    for (size_t i = 0; i < plan->header_count; i++)
+        if (strcasecmp(plan->headers[i].name, "Location") == 0)
+            return plan->status >= 300 && plan->status < 400;
+    return false;
+}
+
 static bool inflate_all(span_t data, buf_t *out) {
     z_stream stream = {0};
     if (inflateInit2(&stream, ANY_ZLIB_HEADER) != Z_OK)

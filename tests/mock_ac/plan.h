@@ -34,6 +34,9 @@ void plan_header(plan_t *plan, span_t name, span_t value);
 /* The body an agent has to bring back for a request with this method; NULL when there is none. */
 const body_t *plan_expected(const plan_t *plan, span_t method);
 
+/* True when the answer sends the agent elsewhere, so that its result is another resource's. */
+bool plan_redirects(const plan_t *plan);
+
 /* Finds out from Content-Encoding what an agent brings back. Leaves `decoded` empty when it cannot. */
 void plan_decode(plan_t *plan);
 

@@ -1,0 +1,186 @@
+/* Wires the broker: configuration, places, journal, core, sockets, loop. */
+#include "broker/broker_main.h"
+
+#include <errno.h>
+#include <glob.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "broker/broker.h"
+#include "common/clock.h"
+#include "common/config.h"
+#include "common/dirs.h"
+#include "common/err.h"
+#include "common/log.h"
+#include "common/program.h"
+
+#define NAME           "sluice-broker"
+#define PAYLOADS_BYTES ((size_t)8 * 1024 * 1024)
+#define WHY_MAX        640
+
+typedef struct {
+    config_t *config;
+    lock_t state_lock, runtime_lock;
+    broker_t broker;
+    int signals;
+    char why[WHY_MAX];
+} program_t;
+
+/* Two brokers on one state or runtime directory would each believe to be alone. */
+static int take_place(program_t *self, const char *dir, const char *option, const char *what, lock_t *lock) {
+    char path[PATH_MAX];
+    pid_t holder = 0;
+    if (dirs_make(dir, option, self->why) != 0) return EXIT_CONFIG;
+    (void)snprintf(path, sizeof path, "%s/broker.lock", dir);
+    int err = lock_take(path, lock, &holder, self->why);
+    if (err == ERR_BUSY)
+        (void)snprintf(
+            self->why, sizeof self->why,
+            "another agent (pid %ld) uses the %s directory %.300s; stop it, or name another with %s",
+            (long)holder, what, dir, option);
+    return err ? EXIT_CONFIG : 0;
+}
+
+/* Sockets of workers of a broker that was killed. */
+static void sweep(const char *runtime_dir) {
+    char pattern[PATH_MAX];
+    glob_t found;
+    (void)snprintf(pattern, sizeof pattern, "%s/worker-*", runtime_dir);
+    if (glob(pattern, GLOB_NOSORT, NULL, &found) == 0)
+        for (size_t i = 0; i < found.gl_pathc; i++)
+            (void)unlink(found.gl_pathv[i]);
+    globfree(&found);
+}
+
+static core_settings_t settings_of(const config_t *config, uint64_t epoch) {
+    core_settings_t s = {.epoch = epoch,
+                         .seed = random_u64(),
+                         .ac_max = config->ac_max_concurrent,
+                         .rate_per_min = (uint32_t)config->rate_limit_per_min,
+                         .lookahead = (uint32_t)config->lookahead,
+                         .task_queue = (uint32_t)config->task_queue_size,
+                         .response_queue = (uint32_t)config->response_queue_size,
+                         .response_threshold = (uint32_t)config->response_queue_threshold,
+                         .redeliver = REDELIVER_IDEMPOTENT,
+                         .debug = config->debug_mode,
+                         .verify = config->verify,
+                         .upload_to_ac = config->upload_to_ac};
+    if (strcmp(config->redeliver, "always") == 0)
+        s.redeliver = REDELIVER_ALWAYS;
+    else if (strcmp(config->redeliver, "never") == 0)
+        s.redeliver = REDELIVER_NEVER;
+    (void)snprintf(s.agent_id, sizeof s.agent_id, "%" PRId64 "_%06" PRIx64, clock_wall_ms() / 1000,
+                   random_u64() & 0xffffff);
+    return s;
+}
+
+/* Opens the journal and brings the core to where the last broker left it. */
+static int recover(program_t *self) {
+    broker_t *b = &self->broker;
+    uint64_t epoch = 0;
+    uint32_t tasks = 0;
+    int err = journal_open(self->config->state_dir, &b->journal, self->why);
+    if (!err) err = journal_new_epoch(b->journal, &epoch, self->why);
+    if (err) return err == ERR_NOMEM ? EXIT_FAILED : EXIT_CONFIG;
+    core_settings_t settings = settings_of(self->config, epoch);
+    b->core = core_new(&settings);
+    b->effects = effects_new();
+    b->payloads = payloads_new(PAYLOADS_BYTES);
+    b->scratch = calloc(1, sizeof *b->scratch);
+    if (!b->core || !b->effects || !b->payloads || !b->scratch) {
+        (void)snprintf(self->why, sizeof self->why, "out of memory");
+        return EXIT_FAILED;
+    }
+    char boot_id[BOOT_ID_SIZE];
+    clock_boot_id(boot_id);
+    moment_t now = broker_now();
+    err = journal_restore(b->journal, b->core, boot_id, now, &tasks, self->why);
+    if (err) return err == ERR_NOMEM ? EXIT_FAILED : EXIT_CONFIG;
+    if (core_start(b->core, now) != 0) {
+        (void)snprintf(self->why, sizeof self->why, "out of memory");
+        return EXIT_FAILED;
+    }
+    log_info("journal_opened", "path=%s start=%" PRIu64 " tasks=%u", journal_path(b->journal), epoch, tasks);
+    return 0;
+}
+
+static int open_all(program_t *self) {
+    const config_t *config = self->config;
+    int code = take_place(self, config->state_dir, "--stateDir", "state", &self->state_lock);
+    if (!code) code = take_place(self, config->runtime_dir, "--runtimeDir", "runtime", &self->runtime_lock);
+    if (!code) code = recover(self);
+    if (code) return code;
+    sweep(config->runtime_dir);
+    if (sockets_open(config->bind, config->runtime_dir, config->worker_ports, &self->broker.sockets,
+                     self->why) != 0)
+        return EXIT_CONFIG;
+    self->broker.journal_ok = true;
+    self->broker.started_wall_ms = clock_wall_ms();
+    return 0;
+}
+
+static int loop(program_t *self) {
+    broker_t *b = &self->broker;
+    for (;;) {
+        program_alive(clock_boot_ms());
+        int signal = 0;
+        if (sockets_wait(b->sockets, self->signals, broker_due_ms(b))) signal = program_signal(self->signals);
+        if (signal == SIGTERM || signal == SIGINT) {
+            program_stopping();
+            core_stop(b->core);
+            b->quit = true;
+        }
+        int err = broker_turn(b, self->signals);
+        if (signal == SIGTERM || signal == SIGINT || err == ERR_BUSY) {
+            log_info("stopped", "journal=%s", err ? "failing" : "ok");
+            return err ? EXIT_FAILED : EXIT_CLEAN;
+        }
+        if (err) {
+            char quoted[LOG_QUOTED_MAX];
+            log_error("broker_failed", "why=%s",
+                      log_quote(err == ERR_NOMEM ? "out of memory" : b->journal_why, quoted));
+            return err == ERR_CORRUPT ? EXIT_CONFIG : EXIT_FAILED;
+        }
+    }
+}
+
+static void close_all(program_t *self) {
+    broker_t *b = &self->broker;
+    sockets_close(&b->sockets);
+    effects_destroy(&b->effects, doc_free);
+    core_destroy(&b->core);
+    payloads_destroy(&b->payloads);
+    journal_close(&b->journal);
+    free(b->scratch);
+    lock_release(&self->runtime_lock);
+    lock_release(&self->state_lock);
+    config_destroy(&self->config);
+}
+
+int broker_main(int argc, char **argv) {
+    program_t self = {.state_lock = {-1, 0}, .runtime_lock = {-1, 0}};
+    bool done = false;
+    int code = config_load(PROGRAM_BROKER, argc, argv, &self.config, &done, NULL, self.why) ? EXIT_CONFIG : 0;
+    if (!code && done) return EXIT_CLEAN;
+    if (!code && (self.signals = program_start(NAME, self.config)) < 0) {
+        (void)snprintf(self.why, sizeof self.why, "cannot set up signals: %s", strerror(errno));
+        code = EXIT_FAILED;
+    }
+    if (!code) code = open_all(&self);
+    if (code) {
+        program_complain(NAME, self.why);
+        close_all(&self);
+        return code;
+    }
+    log_info("started", "version=%s agent_bind=%s state=%s", SLUICE_VERSION,
+             self.config->bind[0] ? self.config->bind : "ipc", self.config->state_dir);
+    program_ready();
+    code = loop(&self);
+    close_all(&self);
+    return code;
+}

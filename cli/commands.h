@@ -1,0 +1,12 @@
+/* The subcommands of `sluice`. Each gets its own words from argv[0] = "sluice COMMAND" on, and returns the
+ * exit status (common/program.h). */
+#ifndef SLUICE_CLI_COMMANDS_H
+#define SLUICE_CLI_COMMANDS_H
+
+int command_run(int argc, char **argv);
+int command_status(int argc, char **argv);
+/* `sluice drain` and `sluice resume`: stop and resume fetching by hand. */
+int command_drain(int argc, char **argv);
+int command_resume(int argc, char **argv);
+
+#endif

@@ -1,0 +1,42 @@
+#include <stdio.h>
+#include <string.h>
+
+#include "cli/commands.h"
+#include "common/program.h"
+
+static const struct {
+    const char *name, *help;
+    int (*run)(int argc, char **argv);
+} commands[] = {
+    {"run", "run the whole agent: broker, fetcher, executors, uploader", command_run},
+    {"status", "show what the running agent is doing (--watch, --json)", command_status},
+    {"drain", "stop fetching; work at hand goes on", command_drain},
+    {"resume", "fetch again", command_resume},
+};
+
+static void print_usage(FILE *to) {
+    (void)fprintf(to, "usage: sluice COMMAND [OPTION...]\n\n");
+    for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++)
+        (void)fprintf(to, "  %-10s %s\n", commands[i].name, commands[i].help);
+    (void)fprintf(to, "  %-10s %s\n  %-10s %s\n\n`sluice COMMAND --help` lists the options of a command.\n",
+                  "version", "show the version", "help", "show this");
+}
+
+int main(int argc, char **argv) {
+    const char *name = argc > 1 ? argv[1] : "";
+    for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++)
+        if (strcmp(name, commands[i].name) == 0) return commands[i].run(argc - 1, argv + 1);
+    if (strcmp(name, "version") == 0 || strcmp(name, "--version") == 0) {
+        (void)printf("sluice %s\n", SLUICE_VERSION);
+        return EXIT_CLEAN;
+    }
+    if (strcmp(name, "help") == 0 || strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0) {
+        print_usage(stdout);
+        return EXIT_CLEAN;
+    }
+    if (name[0] == '\0')
+        print_usage(stderr);
+    else
+        (void)fprintf(stderr, "sluice: there is no command \"%s\"; `sluice help` lists them\n", name);
+    return EXIT_CONFIG;
+}

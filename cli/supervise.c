@@ -1,0 +1,250 @@
+#include "cli/supervise.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "common/err.h"
+#include "common/log.h"
+#include "common/program.h"
+
+#define CHILDREN_MAX     128
+#define BACKOFF_FIRST_MS 100
+#define BACKOFF_CAP_MS   5000
+#define LIVED_MS         10000 /* a child that has lived this long starts again without delay */
+#define HURRY_MS         1000  /* after a second signal */
+#define CONFIG_FD        3
+#define KEY_FD           4
+
+typedef struct {
+    program_spec_t spec;
+    pid_t pid; /* 0: not running */
+    int64_t started_ms, restart_ms;
+    int64_t backoff_ms; /* before the next restart */
+} child_t;
+
+struct supervisor_t {
+    child_t children[CHILDREN_MAX];
+    int count, config_fd, key_fd, drain_ms;
+    int signals;
+    bool draining;
+    group_t group;   /* draining: the group that has been told to end */
+    int64_t kill_ms; /* draining: SIGKILL for all who are left */
+    bool killed;
+    int status;
+};
+
+supervisor_t *supervisor_new(int config_fd, int key_fd, int drain_ms) {
+    supervisor_t *self = calloc(1, sizeof *self);
+    if (!self) return NULL;
+    self->config_fd = config_fd;
+    self->key_fd = key_fd;
+    self->drain_ms = drain_ms;
+    self->signals = -1;
+    return self;
+}
+
+void supervisor_destroy(supervisor_t **self) {
+    if (!*self) return;
+    if ((*self)->signals >= 0) (void)close((*self)->signals);
+    free(*self);
+    *self = NULL;
+}
+
+int supervisor_add(supervisor_t *self, const program_spec_t *spec) {
+    if (self->count == CHILDREN_MAX) return ERR_FULL;
+    self->children[self->count++] = (child_t){.spec = *spec, .backoff_ms = BACKOFF_FIRST_MS};
+    return 0;
+}
+
+/* --- starting --- */
+
+/* In the child: descriptors 3 and 4 become the configuration and the key, and nothing else is handed on. */
+static bool hand_over(const supervisor_t *self, const child_t *child) {
+    int config = fcntl(self->config_fd, F_DUPFD, KEY_FD + 1);
+    int key = child->spec.secret ? fcntl(self->key_fd, F_DUPFD, KEY_FD + 1) : -1;
+    if (config < 0 || dup2(config, CONFIG_FD) < 0 || close(config) != 0) return false;
+    if (!child->spec.secret) return close(KEY_FD) == 0 || errno == EBADF;
+    return key >= 0 && dup2(key, KEY_FD) >= 0 && close(key) == 0;
+}
+
+static void run_child(const supervisor_t *self, const child_t *child, pid_t parent) __attribute__((noreturn));
+
+static void run_child(const supervisor_t *self, const child_t *child, pid_t parent) {
+    sigset_t none;
+    (void)sigemptyset(&none);
+    (void)setpgid(0, 0); /* Ctrl-C is for the supervisor, which drains in order */
+    (void)prctl(PR_SET_PDEATHSIG, SIGTERM);
+    if (getppid() != parent) _exit(EXIT_FAILED);
+    if (hand_over(self, child)) {
+        char config[] = "--config=/dev/fd/3", key[] = "--apiKeyFile=/dev/fd/4";
+        char *path = strdup(child->spec.path);
+        char *argv[] = {path, config, child->spec.secret ? key : NULL, NULL};
+        (void)sigprocmask(SIG_SETMASK, &none, NULL);
+        if (path) (void)execv(path, argv);
+    }
+    (void)fprintf(stderr, "sluice: cannot start %s: %s\n", child->spec.path, strerror(errno));
+    _exit(EXIT_CONFIG);
+}
+
+static void start(supervisor_t *self, child_t *child, int64_t now_ms) {
+    pid_t parent = getpid(), pid = fork();
+    if (pid == 0) run_child(self, child, parent);
+    child->restart_ms = 0;
+    child->started_ms = now_ms;
+    if (pid < 0) {
+        log_error("fork_failed", "program=%s why=\"%s\"", child->spec.name, strerror(errno));
+        child->restart_ms = now_ms + BACKOFF_CAP_MS;
+        return;
+    }
+    child->pid = pid;
+    log_info("program_started", "program=%s pid=%ld", child->spec.name, (long)pid);
+}
+
+static void start_due(supervisor_t *self, int64_t now_ms) {
+    for (int i = 0; i < self->count && !self->draining; i++)
+        if (self->children[i].pid == 0 && self->children[i].restart_ms <= now_ms)
+            start(self, &self->children[i], now_ms);
+}
+
+/* --- ending --- */
+
+static int running(const supervisor_t *self, group_t group) {
+    int n = 0;
+    for (int i = 0; i < self->count; i++)
+        n += self->children[i].pid != 0 && (group == GROUP_COUNT || self->children[i].spec.group == group);
+    return n;
+}
+
+static void signal_group(const supervisor_t *self, group_t group, int signal) {
+    for (int i = 0; i < self->count; i++)
+        if (self->children[i].pid != 0 && (group == GROUP_COUNT || self->children[i].spec.group == group))
+            (void)kill(self->children[i].pid, signal);
+}
+
+static void begin_drain(supervisor_t *self, const char *why, int64_t now_ms) {
+    if (self->draining) return;
+    log_info("draining", "why=\"%s\" timeout_ms=%d", why, self->drain_ms);
+    program_stopping();
+    self->draining = true;
+    self->group = GROUP_WORKERS;
+    self->kill_ms = now_ms + self->drain_ms;
+    signal_group(self, self->group, SIGTERM);
+}
+
+static void go_on_draining(supervisor_t *self, int64_t now_ms) {
+    while (self->draining && self->group < GROUP_BROKER && running(self, self->group) == 0)
+        signal_group(self, ++self->group, SIGTERM);
+    if (!self->draining || self->killed || now_ms < self->kill_ms || running(self, GROUP_COUNT) == 0) return;
+    log_error("drain_timeout", "left=%d what=\"ended with SIGKILL; the journal has what they held\"",
+              running(self, GROUP_COUNT));
+    self->killed = true;
+    if (self->status == EXIT_CLEAN) self->status = EXIT_FAILED;
+    signal_group(self, GROUP_COUNT, SIGKILL);
+}
+
+/* --- deaths --- */
+
+static void log_death(const child_t *child, pid_t pid, int status, bool expected) {
+    log_level_t level = expected ? LOG_LEVEL_INFO : LOG_LEVEL_WARN;
+    if (!WIFSIGNALED(status)) {
+        log_line(level, "program_ended", "program=%s pid=%ld status=%d", child->spec.name, (long)pid,
+                 WEXITSTATUS(status));
+        return;
+    }
+    const char *remark = WTERMSIG(status) == SIGKILL && child->spec.secret
+                             ? " remark=\"perhaps by the switch of its own AC lease\""
+                             : "";
+    log_line(level, "program_killed", "program=%s pid=%ld signal=%d%s", child->spec.name, (long)pid,
+             WTERMSIG(status), remark);
+}
+
+static void plan_restart(child_t *child, int64_t now_ms) {
+    if (now_ms - child->started_ms >= LIVED_MS) child->backoff_ms = BACKOFF_FIRST_MS;
+    child->restart_ms = now_ms + child->backoff_ms;
+    child->backoff_ms = child->backoff_ms * 2 < BACKOFF_CAP_MS ? child->backoff_ms * 2 : BACKOFF_CAP_MS;
+}
+
+static void child_ended(supervisor_t *self, child_t *child, int status, int64_t now_ms) {
+    pid_t pid = child->pid;
+    child->pid = 0;
+    log_death(child, pid, status, self->draining);
+    if (WIFEXITED(status) && WEXITSTATUS(status) == EXIT_CONFIG) {
+        if (self->status == EXIT_CLEAN)
+            (void)fprintf(stderr, "sluice: %s cannot run (see above); stopping\n", child->spec.name);
+        self->status = EXIT_CONFIG;
+        begin_drain(self, "a program cannot run", now_ms);
+        return;
+    }
+    if (!self->draining) {
+        plan_restart(child, now_ms);
+        return;
+    }
+    bool clean = WIFEXITED(status) && WEXITSTATUS(status) == 0;
+    if (!clean && self->status == EXIT_CLEAN) self->status = EXIT_FAILED;
+}
+
+static void reap(supervisor_t *self, int64_t now_ms) {
+    int status;
+    pid_t pid;
+    while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
+        for (int i = 0; i < self->count; i++)
+            if (self->children[i].pid == pid) child_ended(self, &self->children[i], status, now_ms);
+}
+
+/* --- the loop --- */
+
+static void take_signals(supervisor_t *self, int64_t now_ms) {
+    struct signalfd_siginfo info;
+    while (read(self->signals, &info, sizeof info) == (ssize_t)sizeof info) {
+        if (info.ssi_signo != SIGTERM && info.ssi_signo != SIGINT) continue;
+        if (self->draining && self->kill_ms > now_ms + HURRY_MS) self->kill_ms = now_ms + HURRY_MS;
+        begin_drain(self, info.ssi_signo == SIGTERM ? "SIGTERM" : "SIGINT", now_ms);
+    }
+}
+
+static int timeout_of(const supervisor_t *self, int64_t now_ms) {
+    int64_t due = INT64_MAX;
+    if (self->draining && !self->killed) due = self->kill_ms;
+    for (int i = 0; i < self->count && !self->draining; i++)
+        if (self->children[i].pid == 0 && self->children[i].restart_ms < due)
+            due = self->children[i].restart_ms;
+    if (due == INT64_MAX) return -1;
+    return due <= now_ms ? 0 : due - now_ms > 60000 ? 60000 : (int)(due - now_ms);
+}
+
+int supervisor_run(supervisor_t *self) {
+    sigset_t set;
+    (void)sigemptyset(&set);
+    const int watched[] = {SIGTERM, SIGINT, SIGHUP, SIGCHLD};
+    for (size_t i = 0; i < sizeof watched / sizeof watched[0]; i++)
+        (void)sigaddset(&set, watched[i]);
+    if (sigprocmask(SIG_BLOCK, &set, NULL) != 0 ||
+        (self->signals = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC)) < 0) {
+        (void)fprintf(stderr, "sluice: cannot set up signals: %s\n", strerror(errno));
+        return EXIT_FAILED;
+    }
+    int64_t now_ms = clock_boot_ms();
+    start_due(self, now_ms);
+    program_ready();
+    while (!self->draining || running(self, GROUP_COUNT) > 0) {
+        struct pollfd fd = {.fd = self->signals, .events = POLLIN};
+        (void)poll(&fd, 1, timeout_of(self, now_ms));
+        now_ms = clock_boot_ms();
+        reap(self, now_ms); /* first: a death at the moment of a signal is no failure to drain */
+        take_signals(self, now_ms);
+        start_due(self, now_ms);
+        go_on_draining(self, now_ms);
+    }
+    log_info("stopped", "status=%d", self->status);
+    return self->status;
+}

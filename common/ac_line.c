@@ -1,0 +1,246 @@
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/ac_door_private.h"
+#include "common/clock.h"
+#include "common/err.h"
+
+#define CONNECT_TIMEOUT_MS 25000L
+#define REASON_MAX         200 /* as the protocol has it */
+
+struct ac_line_t {
+    ac_door_t *door;
+    CURL *easy;
+    bool busy;
+    call_t call;
+    lease_t *lease;
+    ac_done_fn done;
+    void *ctx;
+    int64_t started_ms;
+    unsigned sends; /* how often curl was about to send the request */
+    bool too_large;
+    ac_headers_t headers;
+    char *body;
+    size_t body_bytes, body_room;
+    char reason[REASON_MAX + 200];
+};
+
+/* curl asks before it sends a request. The second time would be its silent repeat on another connection,
+ * after a reused one died before the answer: that attempt is not counted, so it must not go out. */
+static int before_send(void *ctx, char *ip, char *local_ip, int port, int local_port) {
+    ac_line_t *self = ctx;
+    (void)ip, (void)local_ip, (void)port, (void)local_port;
+    return ++self->sends > 1 ? CURL_PREREQFUNC_ABORT : CURL_PREREQFUNC_OK;
+}
+
+static size_t take_header(char *line, size_t size, size_t count, void *ctx) {
+    ac_line_t *self = ctx;
+    ac_headers_line(&self->headers, line, size * count);
+    return size * count;
+}
+
+static bool make_room(ac_line_t *self, size_t bytes) {
+    if (bytes <= self->body_room) return true;
+    size_t room = self->body_room ? self->body_room : 4096;
+    while (room < bytes)
+        room *= 2;
+    char *larger = realloc(self->body, room);
+    if (!larger) return false;
+    self->body = larger;
+    self->body_room = room;
+    return true;
+}
+
+static size_t take_body(char *bytes, size_t size, size_t count, void *ctx) {
+    ac_line_t *self = ctx;
+    size_t all = size * count, max = self->call == CALL_GET_TASK ? AC_TASK_MAX : AC_ANSWER_MAX;
+    size_t keep = all < max - self->body_bytes ? all : max - self->body_bytes;
+    if (keep < all && self->call == CALL_GET_TASK) {
+        self->too_large = true;
+        return 0;
+    }
+    if (!make_room(self, self->body_bytes + keep)) return 0;
+    memcpy(self->body + self->body_bytes, bytes, keep);
+    self->body_bytes += keep;
+    return all;
+}
+
+static void set_fixed_options(ac_line_t *self) {
+    const ac_door_t *door = self->door;
+    curl_easy_setopt(self->easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+#if LIBCURL_VERSION_NUM >= 0x075500
+    curl_easy_setopt(self->easy, CURLOPT_PROTOCOLS_STR, "http,https");
+#else
+    curl_easy_setopt(self->easy, CURLOPT_PROTOCOLS, (long)(CURLPROTO_HTTP | CURLPROTO_HTTPS));
+#endif
+    curl_easy_setopt(self->easy, CURLOPT_FOLLOWLOCATION, 0L);
+    curl_easy_setopt(self->easy, CURLOPT_HTTPHEADER, door->headers);
+    curl_easy_setopt(self->easy, CURLOPT_HEADEROPT, (long)CURLHEADER_SEPARATE);
+    curl_easy_setopt(self->easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
+    curl_easy_setopt(self->easy, CURLOPT_USERAGENT, "sluice/" SLUICE_VERSION);
+    curl_easy_setopt(self->easy, CURLOPT_ACCEPT_ENCODING, "gzip, deflate");
+    curl_easy_setopt(self->easy, CURLOPT_CONNECTTIMEOUT_MS, CONNECT_TIMEOUT_MS);
+    curl_easy_setopt(self->easy, CURLOPT_LOW_SPEED_LIMIT, 1L);
+    curl_easy_setopt(self->easy, CURLOPT_LOW_SPEED_TIME, (long)door->read_timeout_s);
+    curl_easy_setopt(self->easy, CURLOPT_TCP_KEEPALIVE, 1L);
+    curl_easy_setopt(self->easy, CURLOPT_PREREQFUNCTION, before_send);
+    curl_easy_setopt(self->easy, CURLOPT_PREREQDATA, self);
+    curl_easy_setopt(self->easy, CURLOPT_HEADERFUNCTION, take_header);
+    curl_easy_setopt(self->easy, CURLOPT_HEADERDATA, self);
+    curl_easy_setopt(self->easy, CURLOPT_WRITEFUNCTION, take_body);
+    curl_easy_setopt(self->easy, CURLOPT_WRITEDATA, self);
+    if (door->ca_bundle[0]) curl_easy_setopt(self->easy, CURLOPT_CAINFO, door->ca_bundle);
+    if (door->proxy[0]) curl_easy_setopt(self->easy, CURLOPT_PROXY, door->proxy);
+    if (door->proxy_given) curl_easy_setopt(self->easy, CURLOPT_NOPROXY, "");
+}
+
+ac_line_t *ac_line_new(ac_door_t *door) {
+    ac_line_t *self = calloc(1, sizeof *self);
+    if (!self) return NULL;
+    self->door = door;
+    self->easy = curl_easy_init();
+    if (!self->easy) {
+        free(self);
+        return NULL;
+    }
+    set_fixed_options(self);
+    return self;
+}
+
+void ac_line_destroy(ac_line_t **self_p) {
+    ac_line_t *self = *self_p;
+    if (!self) return;
+    if (self->busy) http_cancel(self->door->http, self->easy);
+    curl_easy_cleanup(self->easy);
+    free(self->body);
+    free(self);
+    *self_p = NULL;
+}
+
+bool ac_line_busy(const ac_line_t *self) {
+    return self->busy;
+}
+
+/* Puts "CALL at HOST:PORT: WHAT: DETAIL" into the reason. */
+static void give_reason(ac_line_t *self, const char *what, const char *detail) {
+    snprintf(self->reason, sizeof self->reason, "%s at %s: %s%s%.100s", ac_call_name(self->call),
+             self->door->where, what, detail[0] ? ": " : "", detail);
+    self->reason[REASON_MAX] = '\0';
+}
+
+/* Frees the line, then tells the caller, who may start the next request. */
+static void finish(ac_line_t *self, ac_answer_t *answer) {
+    int64_t elapsed_ms = clock_boot_ms() - self->started_ms;
+    answer->call = self->call;
+    answer->elapsed_ms = (uint32_t)(elapsed_ms < 0 ? 0 : elapsed_ms > UINT32_MAX ? UINT32_MAX : elapsed_ms);
+    answer->body = self->body ? self->body : "";
+    answer->body_bytes = self->body_bytes;
+    answer->reason = self->reason;
+    char *large = NULL;
+    if (self->body_room > AC_ANSWER_MAX) { /* a large buffer is not kept */
+        large = self->body;
+        self->body = NULL;
+        self->body_room = 0;
+    }
+    self->busy = false;
+    self->lease = NULL;
+    self->done(self->ctx, answer);
+    free(large);
+}
+
+static void judge_answer(ac_line_t *self, ac_answer_t *answer) {
+    long status = 0;
+    char what[48];
+    curl_easy_getinfo(self->easy, CURLINFO_RESPONSE_CODE, &status);
+    answer->http_status = (uint16_t)status;
+    answer->outcome = ac_answer_classify(self->call, status, &self->headers, self->body, self->body_bytes,
+                                         clock_wall_ms() / 1000, &answer->retry_after_ms);
+    if (answer->outcome == OUTCOME_DONE || answer->outcome == OUTCOME_EMPTY) return;
+    snprintf(what, sizeof what, "answered %ld", status);
+    give_reason(self, what,
+                answer->outcome == OUTCOME_REDIRECT    ? "a redirect; check the server URL"
+                : answer->outcome == OUTCOME_DENIED    ? "check the API key"
+                : answer->outcome == OUTCOME_BUSY      ? "too many concurrent requests"
+                : answer->outcome == OUTCOME_MALFORMED ? "not a status this call may have"
+                                                       : "");
+}
+
+static void on_done(void *ctx, CURL *easy, CURLcode code, const char *error) {
+    ac_line_t *self = ctx;
+    ac_answer_t answer = {.outcome = OUTCOME_NETWORK, .retry_after_ms = -1};
+    (void)easy;
+    if (code == CURLE_OK) {
+        judge_answer(self, &answer);
+    } else if (self->too_large) {
+        answer.outcome = OUTCOME_MALFORMED;
+        give_reason(self, "the answer is over 64 MiB", "");
+    } else if (self->sends > 1) {
+        answer.stale = true;
+        give_reason(self, "stale connection", "it was closed before the answer");
+    } else {
+        give_reason(self, ac_failure_phase(code), error[0] ? error : curl_easy_strerror(code));
+    }
+    finish(self, &answer);
+}
+
+static int set_request(ac_line_t *self, const ac_request_t *request) {
+    char *url = ac_door_url(self->door, request);
+    if (!url) return ERR_NOMEM;
+    CURLcode code = curl_easy_setopt(self->easy, CURLOPT_URL, url);
+    free(url);
+    if (code != CURLE_OK) return ERR_NOMEM;
+    if (request->call == CALL_PUT_RESULT) {
+        curl_easy_setopt(self->easy, CURLOPT_POST, 1L);
+        curl_easy_setopt(self->easy, CURLOPT_POSTFIELDS, request->json_bytes ? request->json : "");
+        curl_easy_setopt(self->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)request->json_bytes);
+    } else {
+        curl_easy_setopt(self->easy, CURLOPT_HTTPGET, 1L);
+    }
+    curl_easy_setopt(self->easy, CURLOPT_FRESH_CONNECT, request->fresh ? 1L : 0L);
+    curl_easy_setopt(self->easy, CURLOPT_SSL_VERIFYPEER, self->door->verify ? 1L : 0L);
+    curl_easy_setopt(self->easy, CURLOPT_SSL_VERIFYHOST, self->door->verify ? 2L : 0L);
+    return 0;
+}
+
+int ac_line_start(ac_line_t *self, lease_t *lease, const ac_request_t *request, int64_t now_ms,
+                  ac_done_fn done, void *ctx) {
+    if (self->busy || !lease || !lease_may_start(lease, now_ms)) return ERR_STATE;
+    if (request->call == CALL_UPLOAD_RESULT || request->call == CALL_UPLOAD_LOGS) return ERR_UNSUPPORTED;
+    if ((request->call == CALL_GET_TASK && !request->agent_id) ||
+        (request->call == CALL_UPLOAD_URL && !request->file_name) || request->call < CALL_GET_TASK ||
+        request->call > CALL_UPLOAD_LOGS)
+        return ERR_INVALID;
+    int rc = set_request(self, request);
+    if (rc != 0) return rc;
+    self->call = request->call;
+    self->sends = 0;
+    self->too_large = false;
+    self->body_bytes = 0;
+    self->reason[0] = '\0';
+    memset(&self->headers, 0, sizeof self->headers);
+    rc = http_start(self->door->http, self->easy, on_done, self);
+    if (rc != 0) return rc;
+    lease_start(lease);
+    self->busy = true;
+    self->lease = lease;
+    self->done = done;
+    self->ctx = ctx;
+    self->started_ms = now_ms;
+    return 0;
+}
+
+void ac_line_turn(ac_line_t *self, int64_t now_ms) {
+    if (self->busy && lease_must_abort(self->lease, now_ms))
+        ac_line_abort(self, self->lease->lost ? "the credit was lost" : "the credit ran out");
+}
+
+void ac_line_abort(ac_line_t *self, const char *why) {
+    if (!self->busy) return;
+    http_cancel(self->door->http, self->easy);
+    ac_answer_t answer = {.outcome = self->sends ? OUTCOME_NETWORK : OUTCOME_NOT_SENT, .retry_after_ms = -1};
+    answer.aborted = true;
+    give_reason(self, "aborted", why);
+    finish(self, &answer);
+}

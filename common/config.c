@@ -1,0 +1,223 @@
+#include "common/config.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/config_table.h"
+#include "common/err.h"
+
+extern char **environ;
+
+/* What the command line said, before it is applied after the file and the environment. */
+typedef struct {
+    int argc;
+    char **argv;
+    char *secret; /* a copy of the value of --apiKey */
+    unsigned program;
+    bool done;
+    int rest;
+} arguments_t;
+
+static char **text_field(config_t *config, const option_t *option) {
+    bool text = option->kind == OPTION_TEXT || option->kind == OPTION_CHOICE || option->kind == OPTION_SECRET;
+    return text ? (char **)(void *)((char *)config + option->offset) : NULL;
+}
+
+static int set_defaults(config_t *config, char *why) {
+    for (size_t i = 0; i < config_option_count; i++) {
+        const option_t *option = &config_options[i];
+        const char *value = option->fallback ? option->fallback : text_field(config, option) ? "" : NULL;
+        int err = value ? config_set(config, option, value, why) : 0;
+        if (err) return err;
+    }
+    return 0;
+}
+
+/* Takes the key out of the visible arguments before anything else is done. */
+static int wipe_key(arguments_t *args) {
+    static const char name[] = "--apiKey";
+    for (int i = 1; i < args->argc; i++) {
+        char *word = args->argv[i], *value = NULL;
+        if (strcmp(word, "--") == 0) break;
+        if (strcmp(word, name) == 0 && i + 1 < args->argc)
+            value = args->argv[++i];
+        else if (strncmp(word, name, sizeof name - 1) == 0 && word[sizeof name - 1] == '=')
+            value = word + sizeof name;
+        if (!value) continue;
+        char *copy = strdup(value);
+        explicit_bzero(value, strlen(value));
+        if (!copy) return ERR_NOMEM;
+        free(args->secret);
+        args->secret = copy;
+    }
+    return 0;
+}
+
+static int read_environment(config_t *config, char *why) {
+    for (size_t i = 0; i < config_option_count; i++) {
+        const option_t *option = &config_options[i];
+        char *value = option->environment ? getenv(option->environment) : NULL;
+        if (!value) continue;
+        char text[CONFIG_WHY_MAX];
+        int err = value[0] ? config_set(config, option, value, text) : 0;
+        if (option->kind == OPTION_SECRET) {
+            explicit_bzero(value, strlen(value));
+            (void)unsetenv(option->environment);
+        }
+        if (err == ERR_INVALID)
+            (void)snprintf(why, CONFIG_WHY_MAX, "environment variable %s: %.400s", option->environment, text);
+        if (err) return err;
+    }
+    return 0;
+}
+
+static int unknown_option(const char *word, char *why) {
+    char name[64];
+    (void)snprintf(name, sizeof name, "%.*s", (int)strcspn(word, "="), word);
+    const option_t *near = config_nearest(name);
+    (void)snprintf(why, CONFIG_WHY_MAX, "there is no option --%s%s%s%s", name,
+                   near ? "; did you mean --" : "", near ? near->name : "", near ? "?" : "; see --help");
+    return ERR_INVALID;
+}
+
+/* The value of the option at argv[*at], and where reading goes on. NULL: it lacks one. */
+static const char *value_of(const arguments_t *args, const option_t *option, int *at) {
+    const char *equals = strchr(args->argv[*at], '=');
+    bool ignored;
+    if (equals) return equals + 1;
+    bool more = *at + 1 < args->argc;
+    if (option->kind == OPTION_BOOL)
+        return more && config_bool(args->argv[*at + 1], &ignored) ? args->argv[++*at] : "true";
+    return more ? args->argv[++*at] : NULL;
+}
+
+static int apply_option(config_t *config, arguments_t *args, int *at, bool only_file, char *why) {
+    const char *word = args->argv[*at] + 2;
+    const option_t *option = config_option(word, strcspn(word, "="));
+    if (!option) return unknown_option(word, why);
+    if (option->kind == OPTION_HELP || option->kind == OPTION_VERSION) {
+        args->done = true;
+        if (option->kind == OPTION_HELP)
+            config_print_help(args->program);
+        else
+            (void)printf("sluice %s\n", SLUICE_VERSION);
+        return 0;
+    }
+    const char *value = value_of(args, option, at);
+    if (!value) {
+        (void)snprintf(why, CONFIG_WHY_MAX, "--%s needs a value: --%s %s", option->name, option->name,
+                       option->value);
+        return ERR_INVALID;
+    }
+    if (only_file != (option->offset == offsetof(config_t, config_file))) return 0;
+    if (option->kind == OPTION_SECRET) value = args->secret ? args->secret : "";
+    char text[CONFIG_WHY_MAX];
+    int err = config_set(config, option, value, text);
+    if (err == ERR_INVALID) (void)snprintf(why, CONFIG_WHY_MAX, "--%.500s", text);
+    return err;
+}
+
+/* Goes through the command line; with `only_file` for --config (and --help) alone. */
+static int read_arguments(config_t *config, arguments_t *args, bool only_file, bool words, char *why) {
+    int i = 1, err = 0;
+    for (; !err && !args->done && i < args->argc; i++) {
+        if (strcmp(args->argv[i], "--") == 0 || args->argv[i][0] != '-' || args->argv[i][1] == '\0') break;
+        if (strcmp(args->argv[i], "-h") == 0) {
+            args->done = true;
+            config_print_help(args->program);
+        } else if (args->argv[i][1] != '-') {
+            err = unknown_option(args->argv[i] + 1, why);
+        } else {
+            err = apply_option(config, args, &i, only_file, why);
+        }
+    }
+    args->rest = i;
+    if (!err && !args->done && !words && i < args->argc) {
+        (void)snprintf(why, CONFIG_WHY_MAX, "\"%.100s\" is no option; options begin with --", args->argv[i]);
+        err = ERR_INVALID;
+    }
+    return err;
+}
+
+int config_load(unsigned program, int argc, char **argv, config_t **out, bool *done, int *rest,
+                char why[512]) {
+    arguments_t args = {.argc = argc, .argv = argv, .program = program};
+    config_t *config = NULL;
+    int err = wipe_key(&args);
+    if (!err && !(config = calloc(1, sizeof *config))) err = ERR_NOMEM;
+    if (!err) err = set_defaults(config, why);
+    if (!err) err = read_arguments(config, &args, true, rest != NULL, why);
+    if (err || args.done) goto cleanup;
+    if (config->config_file[0] != '\0') err = config_read_file(config, config->config_file, why);
+    if (!err) err = read_environment(config, why);
+    if (!err) err = read_arguments(config, &args, false, rest != NULL, why);
+    if (!err) err = config_settle(config, program, why);
+    if (!err) err = config_read_key(config, program, why);
+    if (!err && config->check_only) {
+        (void)printf("configuration is valid\n");
+        args.done = true;
+    }
+cleanup:
+    if (args.secret) explicit_bzero(args.secret, strlen(args.secret));
+    free(args.secret);
+    if (err == ERR_NOMEM) (void)snprintf(why, CONFIG_WHY_MAX, "out of memory");
+    *done = args.done;
+    if (rest) *rest = args.rest;
+    if (err || args.done)
+        config_destroy(&config);
+    else
+        *out = config;
+    return err ? ERR_INVALID : 0;
+}
+
+void config_destroy(config_t **self) {
+    if (!*self) return;
+    for (size_t i = 0; i < config_option_count; i++) {
+        char **field = text_field(*self, &config_options[i]);
+        if (!field || !*field) continue;
+        explicit_bzero(*field, strlen(*field));
+        free(*field);
+    }
+    free(*self);
+    *self = NULL;
+}
+
+static bool told_to_children(const option_t *option) {
+    static const char *const not_told[] = {"apiKey", "apiKeyFile", "config", "check-config",
+                                           "name",   "help",       "version"};
+    for (size_t i = 0; i < sizeof not_told / sizeof not_told[0]; i++)
+        if (strcmp(option->name, not_told[i]) == 0) return false;
+    return true;
+}
+
+char *config_write(const config_t *self) {
+    char *text = NULL;
+    size_t size = 0;
+    FILE *out = open_memstream(&text, &size);
+    for (size_t i = 0; out && i < config_option_count; i++) {
+        const option_t *option = &config_options[i];
+        const char *at = (const char *)self + option->offset;
+        if (option->environment) (void)unsetenv(option->environment);
+        if (!told_to_children(option)) continue;
+        if (option->kind == OPTION_INT)
+            (void)fprintf(out, "%s = %d\n", option->name, *(const int *)(const void *)at);
+        else if (option->kind == OPTION_BOOL)
+            (void)fprintf(out, "%s = %s\n", option->name, *(const bool *)at ? "true" : "false");
+        else
+            (void)fprintf(out, "%s = %s\n", option->name, *(char *const *)(const void *)at);
+    }
+    if (!out || fclose(out) != 0) {
+        free(text);
+        return NULL;
+    }
+    return text;
+}
+
+void config_broker_endpoint(const config_t *self, char *buf, size_t size) {
+    const char *tcp = self->broker[0] ? self->broker : self->bind;
+    if (tcp[0])
+        (void)snprintf(buf, size, "%s", tcp);
+    else
+        (void)snprintf(buf, size, "ipc://%s", self->runtime_dir);
+}

@@ -1,0 +1,216 @@
+#include "common/config_table.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "common/err.h"
+
+#define AT(field) offsetof(config_t, field)
+#define RUN       PROGRAM_RUN
+#define TO_AC     (PROGRAM_RUN | PROGRAM_FETCHER | PROGRAM_UPLOADER)
+#define TO_TOOLS  (PROGRAM_RUN | PROGRAM_EXECUTOR)
+#define IN_BROKER (PROGRAM_RUN | PROGRAM_BROKER)
+#define TEXT(n, o, e, f, d, p, v, h)                                                                         \
+    { n, o, e, OPTION_TEXT, AT(f), d, 0, 0, NULL, p, v, h }
+#define INT(n, o, e, f, d, lo, hi, p, v, h)                                                                  \
+    { n, o, e, OPTION_INT, AT(f), d, lo, hi, NULL, p, v, h }
+#define BOOL(n, o, e, f, d, p, h)                                                                            \
+    { n, o, e, OPTION_BOOL, AT(f), d, 0, 0, NULL, p, "true|false", h }
+
+/* clang-format off */
+const option_t config_options[] = {
+    TEXT("serverUrl", NULL, "server_url", server_url, "", TO_AC, "URL",
+         "the ArmorCode server, e.g. https://app.armorcode.com"),
+    TEXT("apiKeyFile", NULL, NULL, api_key_file, "", TO_AC, "FILE",
+         "file with the API key (else $api_key, the credential api_key of systemd, or --apiKey)"),
+    {"apiKey", NULL, "api_key", OPTION_SECRET, AT(api_key), "", 0, 0, NULL, TO_AC, "KEY",
+     "the API key itself; wiped from the visible arguments at once, but a file is safer"},
+    TEXT("envName", NULL, NULL, env_name, "", TO_AC, "NAME", "environment name told to AC"),
+    BOOL("verify", NULL, "verify", verify, "true", TO_AC | TO_TOOLS, "verify TLS certificates of AC and of tools"),
+    TEXT("caBundle", NULL, NULL, ca_bundle, "", TO_AC, "FILE", "certificates to trust for AC (PEM)"),
+    TEXT("toolCaBundle", NULL, NULL, tool_ca_bundle, "", TO_TOOLS, "FILE", "certificates to trust for tools (PEM)"),
+    TEXT("clientCert", NULL, NULL, client_cert, "", TO_TOOLS, "FILE", "client certificate for tools (PEM)"),
+    TEXT("clientKey", NULL, NULL, client_key, "", TO_TOOLS, "FILE", "its key (PEM)"),
+    TEXT("inwardProxyHttps", NULL, NULL, inward_proxy_https, "", TO_TOOLS, "URL", "proxy for https tools"),
+    TEXT("inwardProxyHttp", NULL, NULL, inward_proxy_http, "", TO_TOOLS, "URL", "proxy for http tools"),
+    TEXT("outgoingProxyHttps", NULL, NULL, outgoing_proxy_https, "", TO_AC, "URL", "proxy for AC over https"),
+    TEXT("outgoingProxyHttp", NULL, NULL, outgoing_proxy_http, "", TO_AC, "URL", "proxy for AC over http"),
+    INT("connectTimeout", NULL, NULL, connect_timeout_s, "15", 1, 3600, TO_TOOLS, "SECONDS",
+        "to connect to a tool"),
+    INT("readTimeoutSeconds", NULL, NULL, read_timeout_s, "100", 1, 3600, TO_AC, "SECONDS", "for an answer of AC"),
+    INT("rateLimitPerMin", NULL, NULL, rate_limit_per_min, "250", 1, 100000000, IN_BROKER, "N",
+        "AC requests in any 60 s, all calls together"),
+    INT("acMaxConcurrent", NULL, NULL, ac_max_concurrent, "2", 1, 2, IN_BROKER, "N", "AC requests at the same time"),
+    INT("executorPoolSize", "poolSize", "EXECUTOR_POOL_SIZE", executor_pool_size, "10", 1, 1000, TO_TOOLS, "N",
+        "tasks an executor process runs at the same time"),
+    INT("executors", NULL, NULL, executors, "1", 0, 64, RUN, "N", "executor processes that `sluice run` starts"),
+    INT("taskQueueSize", NULL, NULL, task_queue_size, "100", 1, 10000000, IN_BROKER, "N",
+        "most tasks waiting for an executor"),
+    INT("responseQueueSize", NULL, NULL, response_queue_size, "100", 1, 10000000, IN_BROKER, "N",
+        "results waiting for AC that count as a full queue"),
+    INT("responseQueueThreshold", NULL, NULL, response_queue_threshold, "80", 1, 100, IN_BROKER, "PERCENT",
+        "of the response queue at which fetching pauses; it resumes 10 points below"),
+    INT("lookahead", NULL, NULL, lookahead, "0", 0, 1000000, IN_BROKER, "N",
+        "waiting tasks at which fetching pauses; 0: as many as all executor slots together"),
+    {"redeliver", NULL, NULL, OPTION_CHOICE, AT(redeliver), "idempotent", 0, 0, "idempotent|always|never", IN_BROKER,
+     "WHICH", "tasks to run again when their executor is lost while they run: idempotent, always or never"},
+    BOOL("uploadToAc", NULL, NULL, upload_to_ac, "true", IN_BROKER,
+         "large results go to AC itself, not to a presigned URL (no effect yet)"),
+    INT("drainTimeout", NULL, NULL, drain_timeout_s, "25", 0, 3600, PROGRAM_ALL & ~PROGRAM_TOOL, "SECONDS",
+        "for work under way after SIGTERM"),
+    TEXT("stateDir", NULL, NULL, state_dir, NULL, IN_BROKER | PROGRAM_FETCHER, "DIR",
+         "journal and inbox (/var/lib/sluice, or $XDG_STATE_HOME/sluice for an ordinary user)"),
+    TEXT("runtimeDir", NULL, NULL, runtime_dir, NULL, PROGRAM_ALL, "DIR",
+         "sockets and locks (/run/sluice, or $XDG_RUNTIME_DIR/sluice for an ordinary user)"),
+    TEXT("logDir", NULL, NULL, log_dir, "", 0, "DIR", "log files (no effect yet: programs log to stderr)"),
+    TEXT("bind", NULL, NULL, bind, "", IN_BROKER, "tcp://HOST:PORT",
+         "where the broker listens instead of in runtimeDir; loopback addresses only"),
+    TEXT("broker", NULL, NULL, broker, "", PROGRAM_ALL & ~PROGRAM_BROKER & ~RUN, "tcp://HOST:PORT",
+         "the broker to connect to (default: the value of --bind, else runtimeDir)"),
+    INT("workerPorts", NULL, NULL, worker_ports, "128", 1, 4096, IN_BROKER, "N",
+        "ports from PORT+8 upwards for workers, with --bind"),
+    TEXT("name", NULL, NULL, name, "", PROGRAM_EXECUTOR | PROGRAM_FETCHER | PROGRAM_UPLOADER, "NAME",
+         "of this process in `sluice status` (default: its role and a number)"),
+    BOOL("ipv4Fallback", NULL, NULL, ipv4_fallback, "false", TO_TOOLS,
+         "look tools' names up for IPv4 when the lookup fails (no effect yet)"),
+    BOOL("debugMode", NULL, NULL, debug_mode, "false", PROGRAM_ALL, "log more"),
+    {"logFormat", NULL, NULL, OPTION_CHOICE, AT(log_format), "text", 0, 0, "text|json", PROGRAM_ALL, "FORMAT",
+     "text (key=value) or json"},
+    TEXT("config", NULL, NULL, config_file, "", PROGRAM_ALL, "FILE", "read options from FILE (name = value lines)"),
+    BOOL("check-config", NULL, NULL, check_only, "false", PROGRAM_ALL, "check all options, then end"),
+    TEXT("index", NULL, NULL, index, "_prod", 0, "TEXT", "accepted; names log files (no effect yet)"),
+    INT("timeout", NULL, "timeout", timeout_s, "30", 0, 1000000, 0, "SECONDS",
+        "accepted and ignored, as in the old agent"),
+    BOOL("enableStdoutLogging", NULL, NULL, stdout_logging, "false", 0,
+         "accepted; the log goes to stderr in any case"),
+    BOOL("metrics", NULL, NULL, metrics, "false", 0, "accepted; no effect yet"),
+    INT("metricsRetentionDays", NULL, "metricsRetentionDays", metrics_retention_days, "7", 0, 36500, 0, "DAYS",
+        "accepted; no effect yet"),
+    {"help", NULL, NULL, OPTION_HELP, 0, NULL, 0, 0, NULL, PROGRAM_ALL, NULL, "show this and end"},
+    {"version", NULL, NULL, OPTION_VERSION, 0, NULL, 0, 0, NULL, PROGRAM_ALL, NULL, "show the version and end"},
+};
+/* clang-format on */
+
+const size_t config_option_count = sizeof config_options / sizeof config_options[0];
+
+static bool is(const char *candidate, const char *name, size_t len) {
+    return candidate && strlen(candidate) == len && strncmp(candidate, name, len) == 0;
+}
+
+const option_t *config_option(const char *name, size_t len) {
+    for (size_t i = 0; i < config_option_count; i++)
+        if (is(config_options[i].name, name, len) || is(config_options[i].old_name, name, len))
+            return &config_options[i];
+    return NULL;
+}
+
+/* Levenshtein's distance, without case, of short names. */
+static unsigned distance(const char *a, const char *b) {
+    enum { MOST = 40 };
+    unsigned row[MOST + 1];
+    size_t la = strlen(a), lb = strlen(b);
+    if (la > MOST || lb > MOST) return MOST;
+    for (size_t j = 0; j <= lb; j++)
+        row[j] = (unsigned)j;
+    for (size_t i = 1; i <= la; i++) {
+        unsigned diagonal = row[0];
+        row[0] = (unsigned)i;
+        for (size_t j = 1; j <= lb; j++) {
+            unsigned cost = diagonal + (strncasecmp(a + i - 1, b + j - 1, 1) != 0);
+            diagonal = row[j];
+            unsigned least = row[j] < row[j - 1] ? row[j] + 1 : row[j - 1] + 1;
+            row[j] = cost < least ? cost : least;
+        }
+    }
+    return row[lb];
+}
+
+const option_t *config_nearest(const char *name) {
+    const option_t *nearest = NULL;
+    unsigned least = (unsigned)strlen(name) / 3 + 2;
+    for (size_t i = 0; i < config_option_count; i++) {
+        unsigned d = distance(name, config_options[i].name);
+        if (d < least) {
+            least = d;
+            nearest = &config_options[i];
+        }
+    }
+    return nearest;
+}
+
+bool config_bool(const char *text, bool *value) {
+    static const char *const yes[] = {"true", "yes", "t", "y", "1"}, *const no[] = {"false", "no", "f", "n",
+                                                                                    "0"};
+    for (size_t i = 0; i < 5; i++) {
+        if (strcasecmp(text, yes[i]) == 0 || strcasecmp(text, no[i]) == 0) {
+            *value = strcasecmp(text, yes[i]) == 0;
+            return true;
+        }
+    }
+    return false;
+}
+
+static int set_int(int *field, const option_t *option, const char *text, char *why) {
+    char *end;
+    errno = 0;
+    long value = strtol(text, &end, 10);
+    if (end == text || *end != '\0' || errno != 0 || value < option->min || value > option->max) {
+        (void)snprintf(why, CONFIG_WHY_MAX, "%s is \"%.60s\"; it must be a whole number from %ld to %ld",
+                       option->name, text, option->min, option->max);
+        return ERR_INVALID;
+    }
+    *field = (int)value;
+    return 0;
+}
+
+static bool chosen(const char *choices, const char *text) {
+    size_t len = strlen(text);
+    for (const char *c = choices; len > 0; c++) {
+        size_t n = strcspn(c, "|");
+        if (n == len && strncmp(c, text, n) == 0) return true;
+        c += n;
+        if (*c == '\0') break;
+    }
+    return false;
+}
+
+static int set_text(char **field, const option_t *option, const char *text, char *why) {
+    for (const unsigned char *c = (const unsigned char *)text; *c; c++) {
+        if (*c >= ' ' && *c != 0x7f) continue;
+        (void)snprintf(why, CONFIG_WHY_MAX, "%s holds a control character; it must be one line of text",
+                       option->name);
+        return ERR_INVALID;
+    }
+    char *copy = strdup(text);
+    if (!copy) return ERR_NOMEM;
+    if (*field) explicit_bzero(*field, strlen(*field));
+    free(*field);
+    *field = copy;
+    return 0;
+}
+
+int config_set(config_t *config, const option_t *option, const char *text, char why[CONFIG_WHY_MAX]) {
+    void *field = (char *)config + option->offset;
+    switch (option->kind) {
+    case OPTION_INT:
+        return set_int(field, option, text, why);
+    case OPTION_BOOL:
+        if (config_bool(text, field)) return 0;
+        (void)snprintf(why, CONFIG_WHY_MAX,
+                       "%s is \"%.60s\"; it must be true or false (also yes, t, 1, no, f, 0)", option->name,
+                       text);
+        return ERR_INVALID;
+    case OPTION_CHOICE:
+        if (!chosen(option->choices, text)) {
+            (void)snprintf(why, CONFIG_WHY_MAX, "%s is \"%.60s\"; it must be one of %s", option->name, text,
+                           option->choices);
+            return ERR_INVALID;
+        }
+        return set_text(field, option, text, why);
+    default:
+        return set_text(field, option, text, why);
+    }
+}

@@ -1,0 +1,56 @@
+/* The table of options. Internal to the configuration. */
+#ifndef SLUICE_COMMON_CONFIG_TABLE_H
+#define SLUICE_COMMON_CONFIG_TABLE_H
+
+#include <stddef.h>
+
+#include "common/config.h"
+
+typedef enum {
+    OPTION_TEXT,
+    OPTION_INT,
+    OPTION_BOOL,
+    OPTION_CHOICE, /* one of `bounds`, separated by '|' */
+    OPTION_SECRET, /* text that is wiped from argv and environment */
+    OPTION_HELP,
+    OPTION_VERSION
+} option_kind_t;
+
+typedef struct {
+    const char *name;        /* without the dashes */
+    const char *old_name;    /* an alias, or NULL */
+    const char *environment; /* a variable, or NULL */
+    option_kind_t kind;
+    size_t offset;        /* in config_t */
+    const char *fallback; /* the default as a text; NULL: none */
+    long min, max;        /* OPTION_INT */
+    const char *choices;  /* OPTION_CHOICE */
+    unsigned programs;    /* PROGRAM_* bits for which it matters */
+    const char *value;    /* its name in --help */
+    const char *help;
+} option_t;
+
+extern const option_t config_options[];
+extern const size_t config_option_count;
+
+/* NULL when there is none of that name. */
+const option_t *config_option(const char *name, size_t len);
+/* The option whose name is most like it, for an error text; NULL when none is near. */
+const option_t *config_nearest(const char *name);
+
+/* Sets the option's field from a text. 0, ERR_INVALID (`why` says what would be right) or ERR_NOMEM. */
+#define CONFIG_WHY_MAX 512
+int config_set(config_t *config, const option_t *option, const char *text, char why[CONFIG_WHY_MAX]);
+/* Whether it reads as a boolean. */
+bool config_bool(const char *text, bool *value);
+
+/* config_file.c: reads `name = value` lines. ERR_INVALID with file, line and what would be right. */
+int config_read_file(config_t *config, const char *path, char why[CONFIG_WHY_MAX]);
+/* config_check.c: defaults that depend on the user, and checks of what belongs together. */
+int config_settle(config_t *config, unsigned program, char why[CONFIG_WHY_MAX]);
+/* config_check.c: the API key, from a file, the environment, a credential or the command line. */
+int config_read_key(config_t *config, unsigned program, char why[CONFIG_WHY_MAX]);
+/* config_help.c */
+void config_print_help(unsigned program);
+
+#endif

@@ -1,0 +1,136 @@
+#include "common/link_wire.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <zmq.h>
+
+#include "common/err.h"
+
+#define RECONNECT_MS        50
+#define RECONNECT_MAX_MS    100
+#define CONNECT_TIMEOUT_MS  2000
+#define ZMTP_BEAT_MS        2000 /* finds a tcp connection whose other end has vanished */
+#define ZMTP_BEAT_LIMIT_MS  5000
+#define MONITOR_EVENT_BYTES 6
+
+static bool is_loopback(const char *host, size_t len) {
+    return (len > 4 && strncmp(host, "127.", 4) == 0) || (len == 9 && strncmp(host, "localhost", 9) == 0) ||
+           (len == 5 && strncmp(host, "[::1]", 5) == 0);
+}
+
+const char *wire_base_fault(const char *base) {
+    if (strlen(base) > WIRE_ENDPOINT_MAX - 32) return "the broker's endpoint is too long";
+    if (strncmp(base, "ipc://", 6) == 0)
+        return base[6] ? NULL : "the broker's endpoint wants a directory: ipc://DIR";
+    const char *colon = strrchr(base, ':');
+    if (strncmp(base, "tcp://", 6) != 0 || colon <= base + 6)
+        return "the broker's endpoint must be ipc://DIR or tcp://HOST:PORT";
+    char *end;
+    long port = strtol(colon + 1, &end, 10);
+    if (*end || end == colon + 1 || port < 1 || port > 65000)
+        return "the broker's endpoint wants a port of 1 to 65000: tcp://HOST:PORT";
+    if (!is_loopback(base + 6, (size_t)(colon - base) - 6))
+        return "plain tcp to the broker is for loopback addresses only";
+    return NULL;
+}
+
+void wire_endpoint(const char *base, const char *name, unsigned offset, char buf[WIRE_ENDPOINT_MAX]) {
+    if (strncmp(base, "ipc://", 6) == 0) {
+        snprintf(buf, WIRE_ENDPOINT_MAX, "%s/%s", base, name);
+        return;
+    }
+    const char *colon = strrchr(base, ':');
+    snprintf(buf, WIRE_ENDPOINT_MAX, "%.*s:%lu", (int)(colon - base), base,
+             strtoul(colon + 1, NULL, 10) + offset);
+}
+
+static bool set_int(void *socket, int option, int value) {
+    return zmq_setsockopt(socket, option, &value, sizeof value) == 0;
+}
+
+void *wire_socket(void *context, int type, int high_water, const void *identity) {
+    int64_t largest = MSG_WIRE_MAX;
+    void *socket = zmq_socket(context, type);
+    if (!socket) return NULL;
+    bool ok = set_int(socket, ZMQ_LINGER, PROTOCOL_LINGER_MS) && set_int(socket, ZMQ_SNDHWM, high_water) &&
+              set_int(socket, ZMQ_RCVHWM, high_water) && set_int(socket, ZMQ_RECONNECT_IVL, RECONNECT_MS) &&
+              set_int(socket, ZMQ_RECONNECT_IVL_MAX, RECONNECT_MAX_MS) &&
+              set_int(socket, ZMQ_CONNECT_TIMEOUT, CONNECT_TIMEOUT_MS) &&
+              set_int(socket, ZMQ_HEARTBEAT_IVL, ZMTP_BEAT_MS) &&
+              set_int(socket, ZMQ_HEARTBEAT_TIMEOUT, ZMTP_BEAT_LIMIT_MS) &&
+              /* Nothing is queued for a broker that is away: what waits is said anew in the next session. */
+              set_int(socket, ZMQ_IMMEDIATE, 1) &&
+              zmq_setsockopt(socket, ZMQ_MAXMSGSIZE, &largest, sizeof largest) == 0 &&
+              (!identity || zmq_setsockopt(socket, ZMQ_ROUTING_ID, identity, 8) == 0);
+    if (!ok) wire_close(&socket);
+    return socket;
+}
+
+void wire_close(void **socket) {
+    if (*socket) zmq_close(*socket);
+    *socket = NULL;
+}
+
+void *wire_monitor(void *context, void *socket, unsigned serial) {
+    char address[48];
+    snprintf(address, sizeof address, "inproc://monitor-%u", serial);
+    if (zmq_socket_monitor(socket, address, ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_DISCONNECTED) != 0)
+        return NULL;
+    void *monitor = zmq_socket(context, ZMQ_PAIR);
+    if (monitor && (!set_int(monitor, ZMQ_LINGER, 0) || zmq_connect(monitor, address) != 0))
+        wire_close(&monitor);
+    return monitor;
+}
+
+wire_event_t wire_event(void *monitor) {
+    unsigned char bytes[MONITOR_EVENT_BYTES];
+    uint16_t event;
+    char address[WIRE_ENDPOINT_MAX];
+    for (;;) {
+        int size = zmq_recv(monitor, bytes, sizeof bytes, ZMQ_DONTWAIT);
+        if (size < 0) return WIRE_NOTHING;
+        (void)zmq_recv(monitor, address, sizeof address, ZMQ_DONTWAIT);
+        if (size < MONITOR_EVENT_BYTES) continue;
+        memcpy(&event, bytes, sizeof event);
+        if (event == ZMQ_EVENT_HANDSHAKE_SUCCEEDED) return WIRE_CONNECTED;
+        if (event == ZMQ_EVENT_DISCONNECTED) return WIRE_DISCONNECTED;
+    }
+}
+
+int wire_send(void *socket, const msg_t *msg, const void *payload, size_t payload_bytes) {
+    char *header = NULL;
+    size_t header_bytes = 0;
+    int rc = msg_encode(msg, &header, &header_bytes);
+    if (rc != 0) return rc;
+    size_t payload_max;
+    bool two = msg_has_payload(msg->type, &payload_max);
+    rc = zmq_send(socket, header, header_bytes, ZMQ_DONTWAIT | (two ? ZMQ_SNDMORE : 0)) < 0 ? ERR_FULL : 0;
+    free(header);
+    if (rc == 0 && two && zmq_send(socket, payload ? payload : "", payload_bytes, ZMQ_DONTWAIT) < 0)
+        rc = ERR_FULL;
+    return rc;
+}
+
+int wire_recv(void *socket, zframe_t **header, zframe_t **payload) {
+    int events = 0;
+    size_t size = sizeof events;
+    if (zmq_getsockopt(socket, ZMQ_EVENTS, &events, &size) != 0 || !(events & ZMQ_POLLIN))
+        return ERR_NOT_FOUND;
+    zframe_t *first = zframe_recv(socket);
+    if (!first) return ERR_NOT_FOUND;
+    zframe_t *second = zframe_more(first) ? zframe_recv(socket) : NULL;
+    if (second && zframe_more(second)) {
+        for (bool more = true; more;) {
+            zframe_t *rest = zframe_recv(socket);
+            more = rest && zframe_more(rest);
+            zframe_destroy(&rest);
+        }
+        zframe_destroy(&first);
+        zframe_destroy(&second);
+        return ERR_MALFORMED;
+    }
+    *header = first;
+    *payload = second;
+    return 0;
+}

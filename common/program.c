@@ -1,0 +1,59 @@
+#include "common/program.h"
+
+#include <czmq.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <systemd/sd-daemon.h>
+#include <unistd.h>
+
+#include "common/log.h"
+
+int program_start(const char *name, const config_t *config) {
+    log_init(name, config->debug_mode ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO, config->log_json);
+    (void)umask(077);
+    (void)signal(SIGPIPE, SIG_IGN);
+    sigset_t set;
+    (void)sigemptyset(&set);
+    (void)sigaddset(&set, SIGTERM);
+    (void)sigaddset(&set, SIGINT);
+    (void)sigaddset(&set, SIGHUP);
+    if (sigprocmask(SIG_BLOCK, &set, NULL) != 0) return -1;
+    zsys_init();
+    zsys_handler_set(NULL);
+    return signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+}
+
+void program_hide(void) {
+    (void)prctl(PR_SET_DUMPABLE, 0);
+}
+
+int program_signal(int fd) {
+    struct signalfd_siginfo info;
+    return read(fd, &info, sizeof info) == (ssize_t)sizeof info ? (int)info.ssi_signo : 0;
+}
+
+void program_ready(void) {
+    (void)sd_notify(0, "READY=1");
+}
+
+void program_stopping(void) {
+    (void)sd_notify(0, "STOPPING=1");
+}
+
+void program_alive(long long now_ms) {
+    static long long next_ms, every_ms = -1;
+    if (every_ms < 0) {
+        uint64_t usec = 0;
+        every_ms = sd_watchdog_enabled(0, &usec) > 0 ? (long long)(usec / 3000) : 0;
+    }
+    if (every_ms == 0 || now_ms < next_ms) return;
+    next_ms = now_ms + every_ms;
+    (void)sd_notify(0, "WATCHDOG=1");
+}
+
+void program_complain(const char *name, const char *text) {
+    (void)fprintf(stderr, "%s: %s\n", name, text);
+}

@@ -1,0 +1,31 @@
+/* What every program does alike at its start and end. */
+#ifndef SLUICE_COMMON_PROGRAM_H
+#define SLUICE_COMMON_PROGRAM_H
+
+#include <stdbool.h>
+
+#include "common/config.h"
+
+#define EXIT_CLEAN  0 /* a clean end */
+#define EXIT_FAILED 1 /* a failure; starting again may help */
+#define EXIT_CONFIG 2 /* options, files or places have to be put right first; starting again does not help */
+
+/* Sets up logging from the configuration, the umask (077), and signals: SIGPIPE is ignored, ZeroMQ's and CZMQ's own
+ * handling is off, SIGTERM, SIGINT and SIGHUP come through the returned descriptor only. -1 with errno on failure.
+ * Call before any thread or socket is made. */
+int program_start(const char *name, const config_t *config);
+/* The process holds a secret: no core dump, no look from other processes of the user. */
+void program_hide(void);
+/* Reads a signal from the descriptor: its number, 0 when there is none. */
+int program_signal(int fd);
+
+/* Tells the service manager, when there is one (sd_notify(3)). */
+void program_ready(void);
+void program_stopping(void);
+/* Feeds the watchdog, at most as often as it asks for; call it once a loop turn. `now_ms` is boot time. */
+void program_alive(long long now_ms);
+
+/* One line on stderr: "NAME: TEXT". */
+void program_complain(const char *name, const char *text);
+
+#endif

@@ -1,0 +1,90 @@
+/* sluice-executor: takes tasks from the broker, sends their requests to the tools, and brings the results
+ * back. */
+#include <curl/curl.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "common/config.h"
+#include "common/dirs.h"
+#include "common/log.h"
+#include "common/program.h"
+#include "executor/executor.h"
+
+#define PROGRAM       "sluice-executor"
+#define EXECUTORS_MAX 1000 /* of one machine and runtime directory */
+
+/* A lock of its own tells the broker that a former process of the same place is dead, and gives the name. */
+static int take_place(config_t *config, lock_t *lock, char why[512]) {
+    char name[64];
+    unsigned number;
+
+    if (dirs_make(config->runtime_dir, "--runtimeDir", why) != 0 ||
+        lock_take_numbered(config->runtime_dir, "executor", EXECUTORS_MAX, lock, &number, why) != 0)
+        return -1;
+    if (config->name[0]) return 0;
+    (void)snprintf(name, sizeof name, "executor-%u", number);
+    free(config->name);
+    config->name = strdup(name);
+    if (config->name) return 0;
+    (void)snprintf(why, 512, "out of memory");
+    return -1;
+}
+
+static int run(const config_t *config, const lock_t *lock, int signal_fd) {
+    executor_t *executor = NULL;
+    const char *why;
+    int status;
+
+    if (curl_global_init(CURL_GLOBAL_ALL) != CURLE_OK) {
+        program_complain(PROGRAM, "libcurl cannot be set up");
+        return EXIT_FAILED;
+    }
+    if (executor_new(config, random_u64(), lock->place, &executor, &why) != 0) {
+        program_complain(PROGRAM, why);
+        curl_global_cleanup();
+        return EXIT_FAILED;
+    }
+    log_info("started", "name=%s slots=%d", config->name, config->executor_pool_size);
+    if (!config->verify)
+        log_warn("tls_unverified", "hint=\"certificates of tools are not verified (--verify false)\"");
+    program_ready();
+    status = executor_run(executor, signal_fd);
+    executor_destroy(&executor);
+    curl_global_cleanup();
+    log_info("stopped", "status=%d", status);
+    return status;
+}
+
+int main(int argc, char **argv) {
+    config_t *config = NULL;
+    lock_t lock = {.fd = -1};
+    bool done = false;
+    char why[512] = "";
+    int signal_fd, status = EXIT_CONFIG;
+
+    if (config_load(PROGRAM_EXECUTOR, argc, argv, &config, &done, NULL, why) != 0) {
+        program_complain(PROGRAM, why);
+        return EXIT_CONFIG;
+    }
+    if (done || config->check_only) {
+        config_destroy(&config);
+        return EXIT_CLEAN;
+    }
+    signal_fd = program_start(PROGRAM, config);
+    if (signal_fd < 0) {
+        program_complain(PROGRAM, strerror(errno));
+        status = EXIT_FAILED;
+    } else if (take_place(config, &lock, why) != 0) {
+        program_complain(PROGRAM, why);
+    } else {
+        status = run(config, &lock, signal_fd);
+    }
+    if (signal_fd >= 0) (void)close(signal_fd);
+    lock_release(&lock);
+    config_destroy(&config);
+    return status;
+}

@@ -1,0 +1,190 @@
+/* AC as a model: hands out tasks, takes results, fails as it likes, and counts. A request is in flight from its
+ * start until our side closes the connection. */
+#include "tests/sim/sim.h"
+
+static const char *const methods[] = {"GET", "PUT", "DELETE", "POST", "PATCH"};
+
+bool method_idempotent(uint8_t method) {
+    return method < 3;
+}
+
+const char *method_name(uint8_t method) {
+    return methods[method];
+}
+
+static request_t *request_of(world_t *world, uint64_t tag) {
+    for (int i = 0; i < REQUESTS_MAX; i++)
+        if (world->requests[i].open && world->requests[i].tag == tag) return &world->requests[i];
+    return NULL;
+}
+
+/* --- answers --- */
+
+static void answer(world_t *world, sim_event_t *event) {
+    request_t *request = request_of(world, event->value);
+    if (!request) return;
+    request_t copy = *request;
+    request->open = false;
+    if (copy.found && world->procs[copy.proc].alive) {
+        world->tickets[copy.doc.ticket].read = true;
+        TRACE(world, "ac     ticket %u is read", copy.doc.ticket);
+    }
+    world->procs[copy.proc].peer.request[copy.lease] = -1;
+    if (world->procs[copy.proc].kind == PROC_FETCHER)
+        fetcher_answer(world, copy.proc, &copy);
+    else
+        uploader_answer(world, copy.proc, &copy);
+}
+
+static void answer_after(world_t *world, const request_t *request, int64_t delay_us) {
+    sim_event_t *event = world_after(world, delay_us, request->proc, answer, request->tag);
+    if (event) event->life = request->life;
+}
+
+/* A failure instead of an answer; `after`: the request was done, and only its answer is bad. */
+static bool fails(world_t *world, request_t *request) {
+    if (world->calm || !chance(world, world->plan.ac_fail_percent * 10000)) return false;
+    request->retry_after_ms = chance(world, 200000) ? (int64_t)rnd(world, 8000) : -1;
+    static const struct {
+        uint8_t outcome;
+        uint16_t status;
+    } kinds[] = {{OUTCOME_SERVER, 503},   {OUTCOME_SERVER, 500},    {OUTCOME_BUSY, 429}, {OUTCOME_LIMITED, 429},
+                 {OUTCOME_NETWORK, 0},    {OUTCOME_MALFORMED, 200}, {OUTCOME_DENIED, 401},
+                 {OUTCOME_REDIRECT, 302}, {OUTCOME_NETWORK, 0}};
+    uint64_t kind = rnd(world, sizeof kinds / sizeof kinds[0]);
+    request->outcome = kinds[kind].outcome;
+    request->status = kinds[kind].status;
+    return true;
+}
+
+static ticket_t *next_ticket(world_t *world) {
+    for (uint32_t i = 0; i < world->ticket_count; i++)
+        if (!world->tickets[i].handed && world->tickets[i].release_us <= world->now_us) return &world->tickets[i];
+    return NULL;
+}
+
+static int64_t next_release_us(const world_t *world) {
+    int64_t next = NEVER;
+    for (uint32_t i = 0; i < world->ticket_count; i++)
+        if (!world->tickets[i].handed && world->tickets[i].release_us < next) next = world->tickets[i].release_us;
+    return next;
+}
+
+static void serve(world_t *world, sim_event_t *event);
+
+static void serve_get_task(world_t *world, request_t *request) {
+    ticket_t *ticket = next_ticket(world);
+    if (!ticket && world->now_us < request->poll_end_us) {
+        int64_t look_us = next_release_us(world);
+        if (look_us > request->poll_end_us) look_us = request->poll_end_us;
+        world_after(world, look_us - world->now_us + 1, -1, serve, request->tag);
+        return;
+    }
+    request->served = true;
+    if (!ticket) {
+        request->outcome = OUTCOME_EMPTY;
+        request->status = 204;
+    } else {
+        ticket->handed = true;
+        request->found = true;
+        request->outcome = OUTCOME_DONE;
+        request->status = 200;
+        request->doc = (doc_t){DOC_TASK, (uint32_t)(ticket - world->tickets)};
+        TRACE(world, "ac     hands out ticket %u, id %u, %s", request->doc.ticket, ticket->id,
+              method_name(ticket->method));
+    }
+    answer_after(world, request, 1000 + (int64_t)rnd(world, 20000));
+}
+
+static void take_result(world_t *world, request_t *request) {
+    ticket_t *ticket = &world->tickets[request->doc.ticket];
+    if (request->doc.kind != DOC_RESULT && request->doc.kind != DOC_ERROR)
+        world_fail(world, "ticket %u: what was uploaded is no result", request->doc.ticket);
+    request->outcome = ticket->refused ? OUTCOME_REFUSED : OUTCOME_DONE;
+    request->status = ticket->refused ? 400 : 200;
+    if (ticket->refused) return;
+    world->books.delivered_again += ticket->delivered > 0;
+    world->books.delivered += ticket->delivered == 0;
+    ticket->delivered++;
+    TRACE(world, "ac     takes the result of ticket %u", request->doc.ticket);
+}
+
+static void serve(world_t *world, sim_event_t *event) {
+    request_t *request = request_of(world, event->value);
+    if (!request) return;
+    bool failed = fails(world, request);
+    if (request->call == CALL_GET_TASK && !failed) {
+        serve_get_task(world, request);
+        return;
+    }
+    request->served = true;
+    if (request->call != CALL_GET_TASK) {
+        uint8_t outcome = request->outcome;
+        uint16_t status = request->status;
+        bool taken = !failed || (outcome == OUTCOME_NETWORK && chance(world, 500000));
+        if (taken) take_result(world, request);
+        if (failed) {
+            request->outcome = outcome;
+            request->status = status;
+        }
+    }
+    answer_after(world, request, (int64_t)rnd(world, 20000));
+}
+
+/* --- requests --- */
+
+int ac_start(world_t *world, int proc, int lease, uint8_t call, doc_t doc) {
+    int free_place = -1;
+    if (!world->procs[proc].alive) return -1;
+    for (int i = 0; i < REQUESTS_MAX && free_place < 0; i++)
+        if (!world->requests[i].open) free_place = i;
+    if (free_place < 0) {
+        world_fail(world, "more than %d requests to AC in flight", REQUESTS_MAX);
+        return -1;
+    }
+    request_t *request = &world->requests[free_place];
+    *request = (request_t){.open = true,
+                           .proc = proc,
+                           .lease = lease,
+                           .life = world->procs[proc].life,
+                           .tag = ++world->tags,
+                           .call = call,
+                           .doc = doc,
+                           .retry_after_ms = -1,
+                           .started_us = world->now_us,
+                           .poll_end_us = world->now_us + world->plan.poll_us};
+    TRACE(world, "AC     %s starts call %u, request %d", world->procs[proc].name, call, free_place);
+    check_ac_start(world);
+    int64_t upload_us = 500 + (int64_t)rnd(world, (uint64_t)world->plan.upload_us);
+    world_after(world, call == CALL_GET_TASK ? 1000 + (int64_t)rnd(world, 5000) : upload_us, -1, serve,
+                request->tag);
+    return free_place;
+}
+
+/* AC does not get to say what it had to say: a task in that answer is lost to this hand-out. Sometimes AC hands
+ * it out anew. */
+static void answer_lost(world_t *world, const request_t *request) {
+    if (!request->found) return;
+    ticket_t *ticket = &world->tickets[request->doc.ticket];
+    ticket->dead_connection = true;
+    TRACE(world, "ac     ticket %u went down with its connection", request->doc.ticket);
+    if (world->calm || world->ticket_count == TICKETS_MAX || chance(world, 500000)) return;
+    world->tickets[world->ticket_count++] = (ticket_t){.id = ticket->id,
+                                                       .method = ticket->method,
+                                                       .refused = ticket->refused,
+                                                       .lifetime_ms = ticket->lifetime_ms,
+                                                       .release_us = world->now_us + SECOND};
+}
+
+void ac_close(world_t *world, int index) {
+    request_t *request = &world->requests[index];
+    if (!request->open) return;
+    request->open = false;
+    TRACE(world, "AC     %s closes request %d", world->procs[request->proc].name, index);
+    answer_lost(world, request);
+}
+
+void ac_close_all(world_t *world, int proc) {
+    for (int i = 0; i < REQUESTS_MAX; i++)
+        if (world->requests[i].open && world->requests[i].proc == proc) ac_close(world, i);
+}

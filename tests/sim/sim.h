@@ -1,0 +1,302 @@
+/* The simulated world: a broker with the real core, models of the workers, AC and the tools, and a seeded
+ * scheduler with virtual time that delays, loses and repeats messages and crashes and stops processes. One seed
+ * is one schedule; the same seed gives the same trace. Times are in microseconds of virtual time ("us") or in
+ * milliseconds of a process's own clock ("ms"). */
+#ifndef SLUICE_TESTS_SIM_SIM_H
+#define SLUICE_TESTS_SIM_SIM_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "broker/core.h"
+#include "broker/heap.h"
+#include "common/lease.h"
+
+#define PROCS_MAX       8
+#define EXECUTORS_MAX   3
+#define UPLOADERS_MAX   2
+#define TICKETS_MAX     512
+#define REQUESTS_MAX    32
+#define ITEMS_MAX       256
+#define FETCHES_MAX     96
+#define INBOX_MAX       256
+#define BROKER          0
+#define FETCHER         1
+#define WALL_START_MS   1700000000000
+#define NEVER           INT64_MAX
+#define SECOND          ((int64_t)1000000)
+#define FETCH_INBOX_MS  50
+#define DRAIN_LIMIT_MS  25000
+#define RATE_STARTS_MAX 4096
+
+typedef struct world_t world_t;
+
+typedef enum { PROC_BROKER, PROC_FETCHER, PROC_EXECUTOR, PROC_UPLOADER } proc_kind_t;
+typedef enum { SOCK_CONTROL, SOCK_TASKS_IN, SOCK_RESULTS_IN, SOCK_WORKER, SOCKETS } sock_t;
+
+/* What stands for a task's JSON or a result's. */
+typedef enum { DOC_NONE, DOC_TASK, DOC_RESULT, DOC_ERROR } doc_kind_t;
+typedef struct {
+    doc_kind_t kind;
+    uint32_t ticket;
+} doc_t;
+
+/* A task as AC handed it out once. */
+typedef struct {
+    uint32_t id; /* AC's taskId; two tickets may share one */
+    uint8_t method;
+    bool refused;        /* AC will never take its result */
+    int32_t lifetime_ms; /* from its handing out to its expiry */
+    int64_t release_us;  /* AC has it from then on */
+    bool handed, read, dead_connection, held_already;
+    bool at_risk; /* was with a fetcher that died, not yet in the inbox */
+    uint64_t number;
+    uint32_t taken; /* times the journal took it in */
+    uint32_t starts, delivered;
+    bool buried, gone;
+} ticket_t;
+
+/* A request to AC, open from its start until our side closes the connection. */
+typedef struct {
+    bool open, served;
+    int proc, lease;
+    uint32_t life;
+    uint64_t tag; /* distinguishes the uses of this place */
+    uint8_t call, outcome;
+    uint16_t status;
+    int64_t retry_after_ms, started_us, poll_end_us;
+    doc_t doc; /* sent, or handed out */
+    bool found;
+} request_t;
+
+/* A thing a worker holds. */
+typedef struct {
+    uint64_t number, session, credit, tag;
+    uint32_t attempt;
+    uint16_t flags;
+    uint8_t phase; /* phase_t */
+    bool claimed, returned;
+    doc_t doc;
+    int64_t repeat_ms, deadline_ms;
+    uint8_t call, outcome;
+    uint16_t status;
+    int64_t retry_after_ms;
+} item_t;
+
+/* A fetch not accepted yet. */
+typedef struct {
+    uint64_t instance, seq, credit;
+    uint32_t ticket;
+    int64_t fetched_wall_ms, repeat_ms, inbox_ms;
+    bool saved; /* in the inbox file */
+} fetch_t;
+
+/* A worker's memory: lost with its process. */
+typedef struct {
+    uint64_t session, hello_seq, beat_seq, lease_seq, fetch_seq;
+    int64_t hello_ms, beat_ms, heard_ms, drain_ms;
+    item_t items[ITEMS_MAX];
+    uint32_t item_count;
+    lease_t leases[2];
+    int lease_count;
+    int request[2]; /* index of the lease's open request, -1 for none */
+    fetch_t fetches[FETCHES_MAX];
+    uint32_t fetch_count;
+    bool bye;
+} peer_t;
+
+typedef struct sim_event_t sim_event_t;
+typedef void (*action_t)(world_t *world, sim_event_t *event);
+struct sim_event_t {
+    heap_node_t node;
+    action_t action;
+    int proc;      /* whose event: it waits while the process stands still */
+    uint32_t life; /* of that process; 0: whatever its life */
+    uint64_t value;
+    void *data; /* owned by the action */
+    sim_event_t *next;
+};
+
+typedef struct {
+    proc_kind_t kind;
+    int index;
+    char name[12];
+    uint64_t instance, place;
+    uint32_t life; /* counts its starts */
+    bool alive, stopped, draining;
+    int drift_ppm;
+    int64_t clock_us; /* added to its clock */
+    uint64_t timer;   /* the one that counts */
+    int64_t cut_until_us;
+    bool cut_loses;
+    int64_t died_us, pipe_us; /* what was to arrive after pipe_us died with it */
+    int sends_left;           /* it crashes after so many sends; -1: not set */
+    uint16_t slots;
+    sim_event_t *waiting, **waiting_end; /* while it stands still */
+    peer_t peer;
+} proc_t;
+
+/* What a seed chooses. */
+typedef struct {
+    int ac_max, executors, uploaders, upload_leases;
+    uint32_t rate, lookahead, task_queue, response_queue, threshold;
+    redeliver_t redeliver;
+    uint16_t slots;
+    uint32_t tasks, loss_ppm, repeat_ppm, late_ppm, ac_fail_percent;
+    int64_t delay_us, chaos_us, fault_gap_us, poll_us, tool_us, upload_us, commit_us;
+    bool fifo, drift, eager, reboots, power_cuts;
+} plan_t;
+
+typedef struct broker_t broker_t;
+typedef struct journal_t journal_t;
+
+struct world_t {
+    uint64_t seed, random;
+    plan_t plan;
+    int64_t now_us, wall_us;
+    uint64_t order, tags;
+    heap_t events;
+    sim_event_t *free_events;
+    proc_t procs[PROCS_MAX];
+    int proc_count;
+    int64_t last_us[PROCS_MAX][SOCKETS][2];
+    broker_t *broker;
+    journal_t *journal;
+    int64_t boot_us; /* virtual time of the machine's last boot */
+    /* AC */
+    ticket_t tickets[TICKETS_MAX];
+    uint32_t ticket_count, next_id;
+    request_t requests[REQUESTS_MAX];
+    int64_t starts_us[RATE_STARTS_MAX]; /* of the latest AC requests */
+    uint32_t start_count;
+    /* the fetcher's inbox file */
+    fetch_t inbox[INBOX_MAX];
+    uint32_t inbox_count;
+    bool calm; /* faults have ceased */
+    int64_t calm_us;
+    /* the books */
+    struct {
+        uint64_t events, messages, lost_messages, repeated_messages, crashes, stops, switches, reboots, cuts;
+        uint64_t delivered, delivered_again, buried, dead_connections, lost_with_fetcher, held_already;
+        uint32_t most_in_flight, late_fetches, fetcher_crashes;
+    } books;
+    bool failed, done;
+    char failure[512];
+    FILE *trace; /* NULL: none */
+};
+
+/* sim_world.c */
+int world_run(uint64_t seed, FILE *trace, world_t **world); /* 0 when every invariant held */
+void world_destroy(world_t **self);
+/* Runs `action` after `delay_us`; an event of a process that has died meanwhile is only freed. */
+sim_event_t *world_after(world_t *world, int64_t delay_us, int proc, action_t action, uint64_t value);
+uint64_t rnd(world_t *world, uint64_t below);
+bool chance(world_t *world, uint32_t ppm);
+int64_t proc_ms(const world_t *world, int proc); /* its clock */
+void proc_timer(world_t *world, int proc, int64_t at_ms);
+void world_fail(world_t *world, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void world_trace(world_t *world, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+#define TRACE(world, ...)                                                                                    \
+    do {                                                                                                     \
+        if ((world)->trace) world_trace(world, __VA_ARGS__);                                                 \
+    } while (0)
+
+/* sim_plan.c */
+void plan_choose(world_t *world);
+void plan_tasks(world_t *world);
+
+/* sim_proc.c */
+void proc_start(world_t *world, int proc);
+void proc_kill(world_t *world, int proc, const char *why);
+void proc_restart(world_t *world, int proc, int64_t delay_us);
+void proc_exit(world_t *world, int proc); /* by itself, after a drain */
+void proc_tick(world_t *world, int proc);
+void faults_begin(world_t *world);
+
+/* sim_net.c */
+void net_send(world_t *world, int from, int to, sock_t sock, const msg_t *msg, doc_t doc);
+void net_free(void *data); /* of an event that did not come to pass; accepts NULL */
+
+/* sim_broker.c */
+typedef struct {
+    int from;
+    uint64_t instance; /* of the sender */
+    sock_t sock;
+    doc_t doc;
+    msg_t msg;
+} letter_t;
+int broker_start(world_t *world);
+void broker_crash(world_t *world);
+void broker_receive(world_t *world, letter_t *letter); /* takes it */
+void broker_tick(world_t *world);
+void broker_arm(world_t *world, int point); /* 1 before a commit, 2 after one, 3 amid sending */
+core_t *broker_core(world_t *world);
+void broker_destroy(world_t *world);
+
+/* sim_journal.c */
+typedef struct {
+    task_image_t image;
+    char id[16], method[8];
+    doc_t doc;
+    bool used;
+} row_t;
+int journal_open(world_t *world);
+void journal_destroy(world_t *world);
+void journal_apply(world_t *world, record_t *record);
+int journal_restore(world_t *world, core_t **core, moment_t now);
+const row_t *journal_find(const world_t *world, uint64_t number);
+const row_t *journal_find_ticket(const world_t *world, uint32_t ticket);
+const row_t *journal_find_id(const world_t *world, uint32_t id);
+bool journal_has_credit(const world_t *world, uint64_t credit);
+bool journal_has_fetch(const world_t *world, uint64_t instance, uint64_t seq);
+
+/* sim_check.c */
+void check_turn(world_t *world, effects_t *fx);
+void check_committed(world_t *world, const record_t *record);
+void check_out(world_t *world, const out_t *out);
+void check_ac_start(world_t *world);
+void check_tool_start(world_t *world, int proc, const item_t *item);
+void check_end(world_t *world);
+bool all_settled(world_t *world);
+bool ticket_settled(const ticket_t *ticket);
+
+/* model_ac.c */
+int ac_start(world_t *world, int proc, int lease, uint8_t call, doc_t doc); /* index of the request */
+void ac_close(world_t *world, int request);                                 /* our side closes it */
+void ac_close_all(world_t *world, int proc);
+bool method_idempotent(uint8_t method);
+const char *method_name(uint8_t method);
+
+/* model_peer.c: what all workers do */
+void peer_start(world_t *world, int proc);
+void peer_receive(world_t *world, int proc, const letter_t *letter);
+void peer_tick(world_t *world, int proc);
+void peer_reconnected(world_t *world, int proc);
+void peer_drain(world_t *world, int proc);
+void peer_send(world_t *world, int proc, sock_t sock, const msg_t *msg, doc_t doc);
+void peer_ref(world_t *world, int proc, msg_type_t type, const item_t *item);
+item_t *peer_item(peer_t *peer, uint64_t number);
+void peer_forget(peer_t *peer, item_t *item);
+void peer_lease_release(world_t *world, int proc, int lease);
+uint32_t peer_claimed_waiting(const peer_t *peer);
+
+/* model_fetcher.c */
+void fetcher_start(world_t *world, int proc);
+void fetcher_tick(world_t *world, int proc);
+int64_t fetcher_due(const world_t *world, int proc);
+void fetcher_answer(world_t *world, int proc, request_t *request);
+void fetcher_accepted(world_t *world, int proc, const msg_accepted_t *accepted);
+
+/* model_executor.c */
+void executor_task(world_t *world, int proc, const letter_t *letter);
+void executor_message(world_t *world, int proc, const msg_t *msg);
+void executor_tick(world_t *world, int proc);
+
+/* model_uploader.c */
+void uploader_task(world_t *world, int proc, const letter_t *letter);
+void uploader_message(world_t *world, int proc, const msg_t *msg);
+void uploader_tick(world_t *world, int proc);
+void uploader_answer(world_t *world, int proc, request_t *request);
+
+#endif

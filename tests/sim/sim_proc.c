@@ -1,0 +1,208 @@
+/* Processes: starts, crashes, stops, and the faults that a schedule deals out. */
+#include <string.h>
+
+#include "tests/sim/sim.h"
+
+static const char *const kind_names[] = {"broker", "fetch", "exec", "upload"};
+
+static void restart_due(world_t *world, sim_event_t *event) {
+    proc_t *p = &world->procs[event->proc];
+    if (!p->alive && event->value == p->life) proc_start(world, event->proc);
+}
+
+void proc_restart(world_t *world, int proc, int64_t delay_us) {
+    world_after(world, delay_us, proc, restart_due, world->procs[proc].life);
+}
+
+static void reconnected(world_t *world, sim_event_t *event) {
+    if (world->procs[BROKER].alive) peer_reconnected(world, event->proc);
+}
+
+/* The peers of a restarted broker notice the new connection, or only its silence. */
+static void tell_peers(world_t *world) {
+    for (int i = 1; i < world->proc_count; i++) {
+        if (!world->procs[i].alive || chance(world, 300000)) continue;
+        sim_event_t *event = world_after(world, (int64_t)rnd(world, 400000), i, reconnected, 0);
+        if (event) event->life = world->procs[i].life;
+    }
+}
+
+void proc_start(world_t *world, int proc) {
+    proc_t *p = &world->procs[proc];
+    p->alive = true;
+    p->stopped = p->draining = false;
+    p->life++;
+    p->instance = 1 + ((uint64_t)rnd(world, UINT32_MAX) << 8 | (uint64_t)proc);
+    p->waiting = NULL;
+    p->waiting_end = &p->waiting;
+    p->sends_left = -1;
+    TRACE(world, "START  %s life=%u", p->name, p->life);
+    if (proc == BROKER) {
+        if (broker_start(world) != 0) world_fail(world, "the broker did not start");
+        tell_peers(world);
+    } else {
+        peer_start(world, proc);
+    }
+}
+
+static void release_waiting(world_t *world, int proc) {
+    proc_t *p = &world->procs[proc];
+    sim_event_t *event = p->waiting;
+    p->waiting = NULL;
+    p->waiting_end = &p->waiting;
+    while (event) {
+        sim_event_t *next = event->next;
+        event->next = NULL;
+        (void)heap_put(&world->events, &event->node, world->now_us, ++world->order, event);
+        event = next;
+    }
+}
+
+/* Tasks that only the fetcher's memory had: they are AC's loss that no agent can prevent. */
+static void book_at_risk(world_t *world, const peer_t *peer) {
+    for (uint32_t i = 0; i < peer->fetch_count; i++)
+        if (!peer->fetches[i].saved) world->tickets[peer->fetches[i].ticket].at_risk = true;
+}
+
+static void die(world_t *world, int proc) {
+    proc_t *p = &world->procs[proc];
+    p->alive = p->stopped = false;
+    p->died_us = world->now_us;
+    p->pipe_us = world->now_us + (int64_t)rnd(world, chance(world, 500000) ? 1 : 20000);
+    if (proc == BROKER) broker_crash(world);
+    if (p->kind == PROC_FETCHER) {
+        world->books.fetcher_crashes++;
+        book_at_risk(world, &p->peer);
+    }
+    ac_close_all(world, proc);
+    release_waiting(world, proc);
+}
+
+void proc_kill(world_t *world, int proc, const char *why) {
+    proc_t *p = &world->procs[proc];
+    if (!p->alive) return;
+    TRACE(world, "CRASH  %s %s", p->name, why);
+    world->books.crashes++;
+    die(world, proc);
+}
+
+void proc_exit(world_t *world, int proc) {
+    proc_t *p = &world->procs[proc];
+    if (!p->alive) return;
+    TRACE(world, "EXIT   %s", p->name);
+    die(world, proc);
+    p->pipe_us = NEVER; /* linger: what it has sent still goes out */
+    proc_restart(world, proc, (int64_t)(100000 + rnd(world, SECOND)));
+}
+
+void proc_tick(world_t *world, int proc) {
+    if (proc == BROKER)
+        broker_tick(world);
+    else
+        peer_tick(world, proc);
+}
+
+/* --- faults --- */
+
+static void cont(world_t *world, sim_event_t *event) {
+    proc_t *p = &world->procs[event->value >> 32];
+    if (!p->alive || !p->stopped || p->life != (uint32_t)event->value) return;
+    TRACE(world, "CONT   %s", p->name);
+    p->stopped = false;
+    release_waiting(world, p->index);
+}
+
+/* The kernel timer of a stopped holder has run out. */
+static void switch_fires(world_t *world, sim_event_t *event) {
+    proc_t *p = &world->procs[event->value >> 32];
+    if (!p->alive || !p->stopped || p->life != (uint32_t)event->value) return;
+    world->books.switches++;
+    proc_kill(world, p->index, "by its dead man's switch");
+    proc_restart(world, p->index, (int64_t)(100000 + rnd(world, 5 * SECOND)));
+}
+
+static void stop(world_t *world, int proc, int64_t for_us) {
+    proc_t *p = &world->procs[proc];
+    if (!p->alive || p->stopped) return;
+    TRACE(world, "STOP   %s for %.3f s", p->name, (double)for_us / 1e6);
+    world->books.stops++;
+    p->stopped = true;
+    uint64_t who = (uint64_t)proc << 32 | p->life;
+    for (int i = 0; proc != BROKER && i < p->peer.lease_count; i++) {
+        if (p->peer.leases[i].state != LEASE_HELD) continue;
+        int64_t left_ms = p->peer.leases[i].expires_ms - proc_ms(world, proc);
+        if (left_ms * 1000 < for_us) world_after(world, left_ms * 1000, -1, switch_fires, who);
+    }
+    world_after(world, for_us, -1, cont, who);
+}
+
+static void cut(world_t *world, int proc) {
+    proc_t *p = &world->procs[proc];
+    p->cut_until_us = world->now_us + (int64_t)rnd(world, 9 * SECOND);
+    p->cut_loses = chance(world, 500000);
+    world->books.cuts++;
+    TRACE(world, "CUT    %s until %.3f s", p->name, (double)p->cut_until_us / 1e6);
+}
+
+static void crash_soon(world_t *world, int proc) {
+    int64_t after_us = (int64_t)(100000 + rnd(world, chance(world, 500000) ? SECOND : 8 * SECOND));
+    if (proc == BROKER && chance(world, 600000)) {
+        broker_arm(world, 1 + (int)rnd(world, 3));
+    } else if (proc != BROKER && chance(world, 400000)) {
+        world->procs[proc].sends_left = 1 + (int)rnd(world, 12);
+    } else if (world->procs[proc].alive) {
+        proc_kill(world, proc, "killed");
+        proc_restart(world, proc, after_us);
+    }
+}
+
+/* Power off: everything dies, and boot time starts anew. */
+static void reboot(world_t *world) {
+    TRACE(world, "REBOOT");
+    world->books.reboots++;
+    for (int i = 0; i < world->proc_count; i++)
+        if (world->procs[i].alive) die(world, i);
+    world->boot_us = world->now_us - (int64_t)rnd(world, 3) * SECOND;
+    for (int i = 0; i < world->proc_count; i++)
+        proc_restart(world, i, (int64_t)rnd(world, 4 * SECOND));
+}
+
+static void fault(world_t *world, sim_event_t *event) {
+    (void)event;
+    if (world->calm) return;
+    int proc = (int)rnd(world, (uint64_t)world->proc_count);
+    uint64_t what = rnd(world, 100);
+    if (chance(world, 250000)) proc = BROKER;
+    if (what < 50)
+        crash_soon(world, proc);
+    else if (what < 75)
+        stop(world, proc, (int64_t)rnd(world, (chance(world, 300000) ? 30 : 6) * SECOND));
+    else if (what < 88 && proc != BROKER)
+        cut(world, proc);
+    else if (what < 96 && proc != BROKER)
+        peer_drain(world, proc);
+    else if (what >= 98 && world->plan.reboots)
+        reboot(world);
+    world_after(world, (int64_t)rnd(world, 2 * (uint64_t)world->plan.fault_gap_us), -1, fault, 0);
+}
+
+static void first_start(world_t *world, sim_event_t *event) {
+    if (!world->procs[event->proc].alive && world->procs[event->proc].life == 0) proc_start(world, event->proc);
+}
+
+void faults_begin(world_t *world) {
+    for (int i = 0; i < world->proc_count; i++) {
+        proc_t *p = &world->procs[i];
+        p->index = i;
+        p->kind = i < 2 ? (proc_kind_t)i : i < 2 + world->plan.executors ? PROC_EXECUTOR : PROC_UPLOADER;
+        (void)snprintf(p->name, sizeof p->name, "%s%d", kind_names[p->kind], i);
+        p->place = chance(world, 700000) ? 1000 + (uint64_t)i : 0;
+        p->slots = p->kind == PROC_EXECUTOR ? world->plan.slots
+                                            : (uint16_t)(p->kind == PROC_UPLOADER ? 1 + rnd(world, 4) : 0);
+        p->waiting_end = &p->waiting;
+        if (world->plan.drift && i != BROKER) p->drift_ppm = (int)rnd(world, 20001) - 10000;
+        if (i != BROKER) p->clock_us = (int64_t)rnd(world, 1000 * SECOND);
+        world_after(world, (int64_t)rnd(world, 3 * SECOND), i, first_start, 0);
+    }
+    if (world->plan.chaos_us > 0) world_after(world, SECOND, -1, fault, 0);
+}

@@ -1,0 +1,5 @@
+sluice_unit_test(test_task_json test_task_json.c)
+sluice_unit_test(test_result_json test_result_json.c)
+sluice_unit_test(test_http test_http.c)
+sluice_unit_test(test_request test_request.c LIBS executor_core)
+sluice_unit_test(test_decode test_decode.c LIBS executor_core)

@@ -1,0 +1,144 @@
+/* Compressed bodies: every way to cut them, several members, several encodings, broken ones. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+#include <zlib.h>
+
+#include "common/err.h"
+#include "executor/decode.h"
+
+#define GZIP (MAX_WBITS + 16)
+#define ZLIB MAX_WBITS
+#define RAW  (-MAX_WBITS)
+
+/* Compresses `text` behind what is in `out` already; returns the new length. */
+static size_t pack(int bits, const void *text, size_t size, unsigned char *out, size_t len, size_t room) {
+    unsigned char *copy = malloc(size + 1);
+    z_stream zlib = {0};
+
+    memcpy(copy, text, size);
+    assert_int_equal(deflateInit2(&zlib, 9, Z_DEFLATED, bits, 8, Z_DEFAULT_STRATEGY), Z_OK);
+    zlib.next_in = copy;
+    zlib.avail_in = (uInt)size;
+    zlib.next_out = out + len;
+    zlib.avail_out = (uInt)(room - len);
+    assert_int_equal(deflate(&zlib, Z_FINISH), Z_STREAM_END);
+    len += zlib.total_out;
+    assert_int_equal(deflateEnd(&zlib), Z_OK);
+    free(copy);
+    return len;
+}
+
+/* Decodes in pieces; returns what decode_write() or decode_finish() said. */
+static int decode(const char *encodings, const unsigned char *bytes, size_t size, size_t piece,
+                  memory_sink_t *memory, size_t max) {
+    sink_t sink = memory_sink(memory, max);
+    decode_t *decoder = NULL;
+    int err = decode_new(encodings, &decoder);
+
+    assert_int_equal(err, 0);
+    assert_non_null(decoder);
+    for (size_t at = 0; !err && at < size; at += piece)
+        err = decode_write(decoder, bytes + at, piece < size - at ? piece : size - at, &sink);
+    if (!err) err = decode_finish(decoder);
+    decode_destroy(&decoder);
+    return err;
+}
+
+static void check(const char *encodings, const unsigned char *bytes, size_t size, const char *want) {
+    for (size_t piece = 1; piece <= size + 1; piece += piece < 8 ? 1 : 37) {
+        memory_sink_t memory;
+        assert_int_equal(decode(encodings, bytes, size, piece, &memory, 1 << 20), 0);
+        assert_int_equal(memory.len, strlen(want));
+        if (memory.len > 0) assert_memory_equal(memory.bytes, want, memory.len);
+        memory_sink_clear(&memory);
+    }
+}
+
+static void decodes(void **state) {
+    unsigned char one[500], two[500];
+    size_t len;
+
+    (void)state;
+    len = pack(GZIP, "hello hello hello", 17, one, 0, sizeof one);
+    check("gzip", one, len, "hello hello hello");
+    check("X-GZIP", one, len, "hello hello hello");
+    check("foo, gzip", one, len, "hello hello hello");
+    len = pack(GZIP, " two", 4, one, len, sizeof one);
+    check(" gzip ", one, len, "hello hello hello two");
+    memcpy(one + len, "\0\0junk", 6);
+    check("gzip", one, len + 6, "hello hello hello two");
+    len = pack(ZLIB, "abc", 3, one, 0, sizeof one);
+    check("deflate", one, len, "abc");
+    len = pack(GZIP, one, len, two, 0, sizeof two);
+    check("deflate,gzip", two, len, "abc");
+    len = pack(RAW, "abcabcabc", 9, one, 0, sizeof one);
+    check("deflate", one, len, "abcabcabc");
+    check("gzip", one, 0, "");
+}
+
+static void unknown_encodings_pass(void **state) {
+    static const char *const table[] = {"", "identity", "br", "gzipp", ", ,"};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+        decode_t *decoder = NULL;
+        assert_int_equal(decode_new(table[i], &decoder), 0);
+        assert_null(decoder);
+    }
+}
+
+static void refuses_broken_streams(void **state) {
+    unsigned char bytes[500];
+    memory_sink_t memory;
+    size_t len;
+
+    (void)state;
+    len = pack(GZIP, "hello hello hello", 17, bytes, 0, sizeof bytes);
+    for (size_t cut = 1; cut < len; cut++) {
+        assert_int_equal(decode("gzip", bytes, cut, 7, &memory, 100), ERR_MALFORMED);
+        memory_sink_clear(&memory);
+    }
+    bytes[len - 1] ^= 1; /* the length at the end */
+    assert_int_equal(decode("gzip", bytes, len, 7, &memory, 100), ERR_MALFORMED);
+    memory_sink_clear(&memory);
+    assert_int_equal(decode("gzip", (const unsigned char *)"plain text", 10, 10, &memory, 100),
+                     ERR_MALFORMED);
+    memory_sink_clear(&memory);
+    assert_int_equal(decode("deflate", (const unsigned char *)"\xff\xff\xff", 3, 1, &memory, 100),
+                     ERR_MALFORMED);
+    memory_sink_clear(&memory);
+}
+
+static void stops_at_the_limit(void **state) {
+    size_t size = 1 << 20, len;
+    unsigned char *zeros = calloc(1, size), bytes[4096];
+    memory_sink_t memory;
+    decode_t *decoder;
+
+    (void)state;
+    len = pack(GZIP, zeros, size, bytes, 0, sizeof bytes);
+    assert_int_equal(decode("gzip", bytes, len, len, &memory, size), 0);
+    assert_int_equal(memory.len, size);
+    memory_sink_clear(&memory);
+    assert_int_equal(decode("gzip", bytes, len, len, &memory, size - 1), ERR_TOO_LARGE);
+    memory_sink_clear(&memory);
+    assert_int_equal(decode_new("gzip,gzip,gzip,gzip,gzip,gzip", &decoder), ERR_UNSUPPORTED);
+    free(zeros);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(decodes),
+        cmocka_unit_test(unknown_encodings_pass),
+        cmocka_unit_test(refuses_broken_streams),
+        cmocka_unit_test(stops_at_the_limit),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -59,11 +59,15 @@ void task_enqueue(core_t *core, task_t *task) {
         core_check(core, stage_enqueue(stage_of_task(core, task), task));
 }
 
+static void watch_claim(core_t *core, task_t *task) {
+    int64_t due = task->state == TASK_RUNNING ? task->deadline_ms + RUNNING_OVER_MS : INT64_MAX;
+    core_check(core, tasks_set_due(&core->tasks, task, due));
+}
+
 static void claim(core_t *core, task_t *task) {
     core_move(core, task, TASK_EV_CLAIM);
     task->worker->claimed++;
-    int64_t due = task->state == TASK_RUNNING ? task->deadline_ms + RUNNING_OVER_MS : INT64_MAX;
-    core_check(core, tasks_set_due(&core->tasks, task, due));
+    watch_claim(core, task);
     if (task->state == TASK_RUNNING && !task_idempotent(task)) {
         record_task(core, REC_TASK_RUNNING, task);
         task->journaled = true;
@@ -261,8 +265,12 @@ static bool with(const task_t *task, const worker_t *worker, uint32_t attempt) {
 void task_claimed(core_t *core, worker_t *worker, const msg_ref_t *ref) {
     task_t *task = tasks_find(&core->tasks, ref->number);
     if (!with(task, worker, ref->attempt)) {
-        if (task && task->last_session == worker->session)
-            return; /* overtaken by its own result: STORED or GONE is the answer */
+        if (task && task->last_session == worker->session && task->last_attempt == ref->attempt) {
+            /* overtaken by its own result, or repeated after it */
+            msg_type_t type = worker->role == ROLE_EXECUTOR ? MSG_STORED : MSG_GONE;
+            effects_msg(core->fx, worker->instance, type)->ref = *ref;
+            return;
+        }
         task_deny(core, worker->instance, ref->session, ref->number, ref->attempt,
                   task ? DENIED_OTHER : DENIED_UNKNOWN);
         return;
@@ -304,6 +312,7 @@ void task_result(core_t *core, const msg_result_t *result, void **doc, uint64_t 
     take_back(task);
     core_move(core, task, TASK_EV_RESULT);
     task->last_session = worker->session;
+    task->last_attempt = task->attempt;
     core->tasks.doc_bytes += doc_bytes - task->doc_bytes;
     task->doc_bytes = doc_bytes;
     core->view.counters.results++;
@@ -379,6 +388,7 @@ void task_uploaded(core_t *core, worker_t *worker, const msg_uploaded_t *uploade
     answer_ref(core, worker->instance, MSG_GONE, worker->session, task);
     take_back(task);
     task->last_session = worker->session;
+    task->last_attempt = task->attempt;
     if (uploaded->outcome == OUTCOME_DONE)
         result_accepted(core, task);
     else if (uploaded->outcome == OUTCOME_REFUSED)
@@ -407,6 +417,7 @@ bool task_adopt(core_t *core, worker_t *worker, const msg_held_t *held, uint64_t
     worker_take(worker, task);
     if (claimed) {
         worker->claimed++;
+        watch_claim(core, task); /* after a restart nothing watches it yet */
     } else if (held->phase != PHASE_UNSTARTED) {
         claim(core, task);
     } else {

@@ -24,6 +24,7 @@ typedef struct task_t {
     uint32_t attempt, tries;
     uint64_t holder;       /* instance: of the worker that has it, or had it at the last restart */
     uint64_t last_session; /* session under which its last result or outcome came */
+    uint32_t last_attempt; /* and the attempt */
     uint64_t generation, doc_bytes;
     worker_t *worker;           /* while pushed, running or uploading */
     struct task_t *prev, *next; /* in the worker's list */

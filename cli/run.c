@@ -22,7 +22,7 @@ typedef struct {
     config_t *config;
     char broker[PATH_MAX], fetcher[PATH_MAX], executor[PATH_MAX], uploader[PATH_MAX];
     int config_fd, key_fd;
-    char why[DIRS_WHY_MAX];
+    char why[512];
 } run_t;
 
 /* A program beside this one, else in the PATH's usual place of installation. */

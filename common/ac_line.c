@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "common/ac_door_private.h"
 #include "common/clock.h"
@@ -91,7 +92,10 @@ static void set_fixed_options(ac_line_t *self) {
     curl_easy_setopt(self->easy, CURLOPT_HEADERDATA, self);
     curl_easy_setopt(self->easy, CURLOPT_WRITEFUNCTION, take_body);
     curl_easy_setopt(self->easy, CURLOPT_WRITEDATA, self);
-    if (door->ca_bundle[0]) curl_easy_setopt(self->easy, CURLOPT_CAINFO, door->ca_bundle);
+    struct stat ca;
+    bool directory = stat(door->ca_bundle, &ca) == 0 && S_ISDIR(ca.st_mode);
+    if (door->ca_bundle[0])
+        curl_easy_setopt(self->easy, directory ? CURLOPT_CAPATH : CURLOPT_CAINFO, door->ca_bundle);
     if (door->proxy[0]) curl_easy_setopt(self->easy, CURLOPT_PROXY, door->proxy);
     if (door->proxy_given) curl_easy_setopt(self->easy, CURLOPT_NOPROXY, "");
 }

@@ -80,6 +80,10 @@ static void forget(ac_seat_t *self) {
 
 static void try_release(ac_seat_t *self) {
     if (self->lease.state != LEASE_HELD || ac_line_busy(self->line)) return;
+    if (self->lease.lost) { /* it is not ours to give back */
+        forget(self);
+        return;
+    }
     lease_t after = self->lease;
     msg_t msg;
     lease_release(&after, link_session(self->link), &msg);
@@ -118,7 +122,7 @@ void ac_seat_turn(ac_seat_t *self, int64_t now_ms) {
     msg_t msg;
     if (lease_must_abort(&self->lease, now_ms)) {
         ac_line_turn(self->line, now_ms);
-        if (!self->lease.lost) try_release(self);
+        try_release(self);
         if (self->lease.state == LEASE_HELD && !ac_line_busy(self->line)) forget(self);
     }
     if (self->lease.state == LEASE_HELD && self->lease.revoked) try_release(self);

@@ -236,6 +236,7 @@ static int fields_read(fields_t *self, span_t object) {
 }
 
 /* An object as a value: its keys are the values. */
+// NOLINTNEXTLINE(readability-non-const-parameter): it is written through `fields`
 static int add_keys(text_t *out, const field_t *field, span_t object, char *why) {
     fields_t fields = {.why = why};
     int err = fields_read(&fields, object);

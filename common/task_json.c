@@ -234,6 +234,7 @@ static int read_url(const found_t *found, task_t_json *task, char *why) {
     return read_text(found, IN_URL, "url", &task->url, why);
 }
 
+// NOLINTNEXTLINE(readability-non-const-parameter): one of the readers
 static int read_config(const found_t *found, task_t_json *task, char *why) {
     (void)why;
     if (found->member[IN_CONFIG].raw.ptr && found->member[IN_CONFIG].kind == JSON_OBJECT)

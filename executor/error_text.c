@@ -24,20 +24,38 @@ static bool reached(CURL *easy, CURLINFO what) {
     return curl_easy_getinfo(easy, what, &time_us) == CURLE_OK && time_us > 0;
 }
 
+/* Failures of TLS; a time-out in the handshake says so in its reason only. */
+static bool is_tls(CURLcode code, const char *reason) {
+    switch (code) {
+    case CURLE_SSL_CONNECT_ERROR:
+    case CURLE_PEER_FAILED_VERIFICATION:
+    case CURLE_SSL_ENGINE_NOTFOUND:
+    case CURLE_SSL_ENGINE_SETFAILED:
+    case CURLE_SSL_CERTPROBLEM:
+    case CURLE_SSL_CIPHER:
+    case CURLE_SSL_CACERT_BADFILE:
+    case CURLE_SSL_ISSUER_ERROR:
+    case CURLE_SSL_CLIENTCERT:
+        return true;
+    default:
+        return code == CURLE_OPERATION_TIMEDOUT && strncmp(reason, "SSL", 3) == 0;
+    }
+}
+
 /* How far the transfer had come. */
-static const char *phase_of(CURL *easy, CURLcode code, bool https) {
+static const char *phase_of(CURL *easy, CURLcode code, const char *reason) {
     if (code == CURLE_COULDNT_RESOLVE_PROXY) return "looking up the proxy's name";
     if (reached(easy, CURLINFO_STARTTRANSFER_TIME_T)) return "reading the answer";
     if (reached(easy, CURLINFO_PRETRANSFER_TIME_T)) return "waiting for the answer";
     if (!reached(easy, CURLINFO_NAMELOOKUP_TIME_T)) return "looking up the name";
-    return https && reached(easy, CURLINFO_CONNECT_TIME_T) ? "TLS handshake" : "connecting";
+    return is_tls(code, reason) ? "TLS handshake" : "connecting";
 }
 
 /* Failures that are the agent's own, not the network's. */
 static bool is_own(CURLcode code) {
     return code == CURLE_OUT_OF_MEMORY || code == CURLE_FAILED_INIT || code == CURLE_URL_MALFORMAT ||
            code == CURLE_BAD_FUNCTION_ARGUMENT || code == CURLE_SSL_CERTPROBLEM ||
-           code == CURLE_SSL_CACERT_BADFILE || code == CURLE_UNSUPPORTED_PROTOCOL;
+           code == CURLE_SSL_CACERT_BADFILE;
 }
 
 void error_text_transfer(const url_t *url, CURL *easy, CURLcode code, const char *reason,
@@ -47,7 +65,7 @@ void error_text_transfer(const url_t *url, CURL *easy, CURLcode code, const char
 
     if (!reason[0]) reason = curl_easy_strerror(code);
     if (code == CURLE_COULDNT_CONNECT) (void)curl_easy_getinfo(easy, CURLINFO_OS_ERRNO, &os_error);
-    (void)snprintf(why, sizeof why, "%s: %.250s%s%s", phase_of(easy, code, url->https), reason,
+    (void)snprintf(why, sizeof why, "%s: %.250s%s%s", phase_of(easy, code, reason), reason,
                    os_error ? ": " : "", os_error ? strerror((int)os_error) : "");
     if (is_own(code))
         error_text_at(url, why, text);

@@ -117,8 +117,10 @@ static int continue_header(response_t *self, const char *line, size_t len) {
     more = to_utf8(line, len, &more_len);
     joined = more ? realloc(last->value, last->value_len + more_len + 3) : NULL;
     if (joined) {
-        memcpy(joined + last->value_len, "\r\n", 2);
-        memcpy(joined + last->value_len + 2, more, more_len + 1);
+        joined[last->value_len] = '\r';
+        joined[last->value_len + 1] = '\n';
+        memcpy(joined + last->value_len + 2, more, more_len);
+        joined[last->value_len + more_len + 2] = '\0';
         last->value = joined;
         last->value_len += more_len + 2;
     }

@@ -87,6 +87,11 @@ static void fail_transfer(executor_t *self, run_t *run, CURLcode code, const cha
     char text[ERROR_TEXT_MAX], why[160];
     const url_t *url = &run->request.url;
 
+    if (code == CURLE_ABORTED_BY_CALLBACK) { /* before_send() */
+        error_text_network(url, "the connection was lost before the answer; not repeated", text);
+        run_fail(self, run, text);
+        return;
+    }
     switch (code == CURLE_OK || code == CURLE_WRITE_ERROR ? response_error(run->response) : 0) {
     case ERR_TOO_LARGE:
         (void)snprintf(
@@ -160,6 +165,7 @@ static void on_done(void *ctx, CURL *easy, CURLcode code, const char *error) {
 }
 
 /* curl is about to send: the last moment to keep it from repeating what must not run twice. */
+// NOLINTNEXTLINE(readability-non-const-parameter): the signature is curl's
 static int before_send(void *ctx, char *remote, char *local, int remote_port, int local_port) {
     run_t *run = ctx;
 

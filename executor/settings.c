@@ -34,13 +34,19 @@ static int choose_proxy(proxy_t *proxy, const char *given, const char *variable)
     return proxy->url && proxy->no_proxy ? 0 : ERR_NOMEM;
 }
 
+static const char *variable(const char *name) {
+    const char *value = getenv(name);
+
+    return value ? value : "";
+}
+
 static int choose_ca(settings_t *self, const char *given) {
     const char *path = given;
     struct stat status;
     bool directory;
 
-    if (!path[0] && getenv("REQUESTS_CA_BUNDLE")) path = getenv("REQUESTS_CA_BUNDLE");
-    if (!path[0] && getenv("CURL_CA_BUNDLE")) path = getenv("CURL_CA_BUNDLE");
+    if (!path[0]) path = variable("REQUESTS_CA_BUNDLE");
+    if (!path[0]) path = variable("CURL_CA_BUNDLE");
     directory = path[0] && stat(path, &status) == 0 && S_ISDIR(status.st_mode);
     self->ca_file = strdup(directory ? "" : path);
     self->ca_dir = strdup(directory ? path : "");

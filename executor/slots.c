@@ -39,7 +39,7 @@ run_t *slots_add(slots_t *self) {
     if (self->count == MSG_HELD_MAX) return NULL;
     if (self->count == self->size) {
         uint32_t size = self->size ? self->size * 2 : 16;
-        run_t **grown = realloc(self->runs, size * sizeof *grown);
+        run_t **grown = reallocarray(self->runs, size, sizeof(void *));
         if (!grown) return NULL;
         self->runs = grown;
         self->size = size;

@@ -1,6 +1,8 @@
 #include "answer.h"
 
+#include <inttypes.h>
 #include <microhttpd.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -37,15 +39,13 @@ answer_t *answer_new(int status) {
 }
 
 void answer_destroy(answer_t **self) {
-    if (!*self)
-        return;
+    if (!*self) return;
     for (size_t i = 0; i < (*self)->header_count; i++) {
         free((*self)->headers[i].name);
         free((*self)->headers[i].value);
     }
     free((*self)->headers);
-    if ((*self)->owned)
-        body_free(&(*self)->body);
+    if ((*self)->owned) body_free(&(*self)->body);
     free(*self);
     *self = NULL;
 }
@@ -63,6 +63,22 @@ answer_t *answer_message(int status, const char *text) {
     buf_printf(&body, "{\"message\":\"%s\"}", text);
     answer_t *self = answer_with(status, "application/json", span_buf(&body));
     buf_free(&body);
+    return self;
+}
+
+answer_t *answer_fault(fault_t fault) {
+    int status = 0;
+    buf_t text = {0};
+    answer_t *self = NULL;
+    if (fault_answers(fault, &status, &text)) {
+        bool garbage = fault.kind == FAULT_GARBAGE;
+        self = answer_with(status, garbage ? "application/json" : "text/plain", span_buf(&text));
+        char param[24];
+        snprintf(param, sizeof param, "%" PRId64, fault.param);
+        if (fault.kind == FAULT_429_RATE) answer_header(self, "X-Rate-Limit-Retry-After-Seconds", param);
+        if (fault.kind == FAULT_429_RETRY) answer_header(self, "Retry-After", param);
+    }
+    buf_free(&text);
     return self;
 }
 
@@ -92,7 +108,8 @@ int answer_status(const answer_t *self) {
 static ssize_t read_body(void *ctx, uint64_t offset, char *out, size_t max) {
     const reader_t *reader = ctx;
     if (offset >= reader->end)
-        return reader->end < reader->body.len ? MHD_CONTENT_READER_END_WITH_ERROR : MHD_CONTENT_READER_END_OF_STREAM;
+        return reader->end < reader->body.len ? MHD_CONTENT_READER_END_WITH_ERROR
+                                              : MHD_CONTENT_READER_END_OF_STREAM;
     uint64_t left = reader->end - offset;
     size_t count = left < max ? (size_t)left : max;
     body_copy(&reader->body, offset, out, count);
@@ -101,8 +118,7 @@ static ssize_t read_body(void *ctx, uint64_t offset, char *out, size_t max) {
 
 static void free_reader(void *ctx) {
     reader_t *reader = ctx;
-    if (reader->owned)
-        body_free(&reader->body);
+    if (reader->owned) body_free(&reader->body);
     free(reader);
 }
 
@@ -119,8 +135,7 @@ static struct MHD_Response *piecewise(const answer_t *self) {
 static struct MHD_Response *whole(const answer_t *self) {
     size_t len = (size_t)self->body.len;
     char *bytes = mem_resize(NULL, len, 1);
-    if (len)
-        body_copy(&self->body, 0, bytes, len);
+    if (len) body_copy(&self->body, 0, bytes, len);
     return MHD_create_response_from_buffer(len, bytes, MHD_RESPMEM_MUST_FREE);
 }
 

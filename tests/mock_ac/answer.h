@@ -5,6 +5,7 @@
 #include <stdbool.h>
 
 #include "body.h"
+#include "faults.h"
 #include "text.h"
 
 struct MHD_Response;
@@ -20,6 +21,9 @@ answer_t *answer_with(int status, const char *type, span_t body);
 
 /* {"message": text} */
 answer_t *answer_message(int status, const char *text);
+
+/* The answer a fault puts in place of the ordinary one; NULL for a fault of another kind. */
+answer_t *answer_fault(fault_t fault);
 
 void answer_header(answer_t *self, const char *name, const char *value);
 

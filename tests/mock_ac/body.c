@@ -37,14 +37,12 @@ void body_copy(const body_t *body, uint64_t offset, char *out, size_t count) {
 }
 
 bool body_matches(const body_t *body, uint64_t offset, span_t piece) {
-    if (offset > body->len || piece.len > body->len - offset)
-        return false;
+    if (offset > body->len || piece.len > body->len - offset) return false;
     char expected[PIECE_BYTES];
     for (size_t done = 0; done < piece.len;) {
         size_t take = piece.len - done < sizeof expected ? piece.len - done : sizeof expected;
         body_copy(body, offset + done, expected, take);
-        if (memcmp(expected, piece.data + done, take) != 0)
-            return false;
+        if (memcmp(expected, piece.data + done, take) != 0) return false;
         done += take;
     }
     return true;

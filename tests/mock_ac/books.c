@@ -12,6 +12,7 @@
 struct books {
     int64_t counters[BOOK_COUNT];
     char *notes[NOTE_COUNT][NOTES_KEPT];
+    histogram_t timings[TIMING_COUNT];
     uint64_t version;
 };
 
@@ -24,8 +25,7 @@ books_t *books_new(void) {
 }
 
 void books_destroy(books_t **self) {
-    if (!*self)
-        return;
+    if (!*self) return;
     for (int list = 0; list < NOTE_COUNT; list++)
         for (int i = 0; i < NOTES_KEPT; i++)
             free((*self)->notes[list][i]);
@@ -39,8 +39,7 @@ void books_add(books_t *self, book_t counter, int64_t change) {
 }
 
 void books_max(books_t *self, book_t counter, int64_t value) {
-    if (value > self->counters[counter])
-        books_add(self, counter, value - self->counters[counter]);
+    if (value > self->counters[counter]) books_add(self, counter, value - self->counters[counter]);
 }
 
 int64_t books_get(const books_t *self, book_t counter) {
@@ -60,31 +59,35 @@ book_t book_named(span_t name) {
 
 static char **free_note(books_t *self, note_t list) {
     for (int i = 0; i < NOTES_KEPT; i++)
-        if (!self->notes[list][i])
-            return &self->notes[list][i];
+        if (!self->notes[list][i]) return &self->notes[list][i];
     return NULL;
 }
 
 void books_note(books_t *self, note_t list, const char *format, ...) {
     char **note = free_note(self, list);
-    if (!note)
-        return;
+    if (!note) return;
     va_list args;
     va_start(args, format);
-    if (vasprintf(note, format, args) < 0)
-        *note = NULL;
+    if (vasprintf(note, format, args) < 0) *note = NULL;
     va_end(args);
 }
 
 void books_note_once(books_t *self, note_t list, const char *text) {
     for (size_t i = 0; i < NOTES_KEPT && self->notes[list][i]; i++)
-        if (strcmp(self->notes[list][i], text) == 0)
-            return;
+        if (strcmp(self->notes[list][i], text) == 0) return;
     books_note(self, list, "%s", text);
 }
 
 const char *books_noted(const books_t *self, note_t list, size_t index) {
     return index < NOTES_KEPT ? self->notes[list][index] : NULL;
+}
+
+void books_time(books_t *self, timing_t timing, int64_t duration_us) {
+    histogram_add(&self->timings[timing], duration_us);
+}
+
+const histogram_t *books_timing(const books_t *self, timing_t timing) {
+    return &self->timings[timing];
 }
 
 uint64_t books_version(const books_t *self) {

@@ -6,13 +6,12 @@
 #include "check_outcome.h"
 
 /* Members a result adds or replaces. */
-static const char *const ADDED[] = {"version",      "statusCode", "responseHeaders", "responseBase64",
-                                    "responseZipped", "output",     "s3Url"};
+static const char *const ADDED[] = {
+    "version", "statusCode", "responseHeaders", "responseBase64", "responseZipped", "output", "s3Url"};
 
 static bool is_added(span_t key) {
     for (size_t i = 0; i < sizeof ADDED / sizeof ADDED[0]; i++)
-        if (span_is(key, ADDED[i]))
-            return true;
+        if (span_is(key, ADDED[i])) return true;
     return false;
 }
 
@@ -26,18 +25,18 @@ static size_t count_key(const members_t *members, span_t key) {
 static void check_echo(const members_t *task, const members_t *result, buf_t *reason) {
     for (size_t i = 0; i < task->count && !reason->len; i++) {
         const member_t *sent = &task->items[i];
-        if (is_added(sent->key))
-            continue;
+        if (is_added(sent->key)) continue;
         span_t back = member_find(result, sent->key);
         if (!span_same(back, sent->value))
-            buf_printf(reason, "member \"%.*s\" was %.*s and came back as %.*s", (int)sent->key.len, sent->key.data,
-                       (int)(sent->value.len > 80 ? 80 : sent->value.len), sent->value.data,
+            buf_printf(reason, "member \"%.*s\" was %.*s and came back as %.*s", (int)sent->key.len,
+                       sent->key.data, (int)(sent->value.len > 80 ? 80 : sent->value.len), sent->value.data,
                        (int)(back.len > 80 ? 80 : back.len), back.len ? back.data : "");
     }
     for (size_t i = 0; i < result->count && !reason->len; i++) {
         span_t key = result->items[i].key;
         if (!is_added(key) && !count_key(task, key))
-            buf_printf(reason, "member \"%.*s\" is neither the task's nor a result's", (int)key.len, key.data);
+            buf_printf(reason, "member \"%.*s\" is neither the task's nor a result's", (int)key.len,
+                       key.data);
         else if (count_key(result, key) > 1 && count_key(task, key) < 2)
             buf_printf(reason, "member \"%.*s\" appears twice", (int)key.len, key.data);
     }
@@ -82,17 +81,13 @@ result_class_t check_result(tasks_t *tasks, task_t *task, const received_t *rece
     json_members(task_raw(tasks, task), &sent);
     check_echo(&sent, received->members, reason);
     members_free(&sent);
-    if (!reason->len)
-        check_frame(received, reason);
+    if (!reason->len) check_frame(received, reason);
     buf_t class_reason = {0};
     result_class_t class = classify(received, &class_reason);
-    if (!reason->len)
-        buf_add(reason, class_reason.data, class_reason.len);
+    if (!reason->len) buf_add(reason, class_reason.data, class_reason.len);
     buf_free(&class_reason);
     span_t expect = task_expect(task);
-    if (!reason->len && expect.len)
-        check_expect(expect, received->members, class, reason);
-    if (!reason->len)
-        check_outcome(task, received, class, reason);
+    if (!reason->len && expect.len) check_expect(expect, received->members, class, reason);
+    if (!reason->len) check_outcome(task, received, class, reason);
     return class;
 }

@@ -32,7 +32,12 @@ typedef struct {
     int64_t now_ms;           /* Unix */
 } received_t;
 
-typedef enum { RESULT_PLAIN, RESULT_ERROR_NETWORK, RESULT_ERROR_OTHER, RESULT_OUTCOME_UNKNOWN } result_class_t;
+typedef enum {
+    RESULT_PLAIN,
+    RESULT_ERROR_NETWORK,
+    RESULT_ERROR_OTHER,
+    RESULT_OUTCOME_UNKNOWN
+} result_class_t;
 
 /* Appends what is wrong to `reason`, nothing when all is right. */
 result_class_t check_result(tasks_t *tasks, task_t *task, const received_t *received, buf_t *reason);

@@ -5,7 +5,8 @@
 static bool same_text(span_t a, span_t b) {
     buf_t a_text = {0};
     buf_t b_text = {0};
-    bool same = json_string(a, &a_text) && json_string(b, &b_text) && span_same(span_buf(&a_text), span_buf(&b_text));
+    bool same =
+        json_string(a, &a_text) && json_string(b, &b_text) && span_same(span_buf(&a_text), span_buf(&b_text));
     buf_free(&a_text);
     buf_free(&b_text);
     return same;
@@ -26,10 +27,8 @@ static bool holds_members(span_t expected, span_t value) {
 
 /* As deep as the script's own text, which is a tester's. NOLINTNEXTLINE(misc-no-recursion) */
 static bool holds(span_t expected, span_t value) {
-    if (json_is_object(expected))
-        return json_is_object(value) && holds_members(expected, value);
-    if (json_is_string(expected))
-        return same_text(expected, value);
+    if (json_is_object(expected)) return json_is_object(value) && holds_members(expected, value);
+    if (json_is_string(expected)) return same_text(expected, value);
     return span_same(expected, value);
 }
 
@@ -47,12 +46,9 @@ static bool all_absent(span_t list, const members_t *result) {
 }
 
 static bool class_is(span_t wanted, result_class_t class) {
-    if (span_is(wanted, "\"network\""))
-        return class == RESULT_ERROR_NETWORK;
-    if (span_is(wanted, "\"error\""))
-        return class == RESULT_ERROR_OTHER;
-    if (span_is(wanted, "\"outcome unknown\""))
-        return class == RESULT_OUTCOME_UNKNOWN;
+    if (span_is(wanted, "\"network\"")) return class == RESULT_ERROR_NETWORK;
+    if (span_is(wanted, "\"error\"")) return class == RESULT_ERROR_OTHER;
+    if (span_is(wanted, "\"outcome unknown\"")) return class == RESULT_OUTCOME_UNKNOWN;
     return span_is(wanted, "true") ? class != RESULT_PLAIN : class == RESULT_PLAIN;
 }
 
@@ -75,8 +71,7 @@ static bool output_fits(span_t key, span_t wanted, const members_t *result) {
 
 void check_expect(span_t expect, const members_t *result, result_class_t class, buf_t *reason) {
     members_t wanted;
-    if (!json_members(expect, &wanted))
-        buf_text(reason, "\"expect\" is no object");
+    if (!json_members(expect, &wanted)) buf_text(reason, "\"expect\" is no object");
     for (size_t i = 0; i < wanted.count && !reason->len; i++) {
         span_t key = wanted.items[i].key;
         span_t value = wanted.items[i].value;
@@ -98,8 +93,7 @@ void check_expect(span_t expect, const members_t *result, result_class_t class, 
 
 static bool has_member(span_t expect, const char *name) {
     members_t members;
-    if (!expect.len)
-        return false;
+    if (!expect.len) return false;
     json_members(expect, &members);
     bool found = member_value(&members, name).len > 0;
     members_free(&members);
@@ -111,8 +105,9 @@ bool expect_covers_status(span_t expect) {
 }
 
 bool expect_covers_body(span_t expect) {
-    return has_member(expect, "output") || has_member(expect, "outputText") || has_member(expect, "outputPrefix") ||
-           has_member(expect, "outputContains") || has_member(expect, "absent") || has_member(expect, "error");
+    return has_member(expect, "output") || has_member(expect, "outputText") ||
+           has_member(expect, "outputPrefix") || has_member(expect, "outputContains") ||
+           has_member(expect, "absent") || has_member(expect, "error");
 }
 
 bool expect_covers_headers(span_t expect) {

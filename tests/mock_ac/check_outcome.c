@@ -14,18 +14,17 @@ static bool absent(const members_t *result, const char *name) {
 static bool output_is(const members_t *result, const body_t *body) {
     buf_t text = {0};
     buf_t bytes = {0};
-    bool good = json_string(member_value(result, "output"), &text) && base64_decode(span_buf(&text), &bytes) &&
-                bytes.len == body->len && body_matches(body, 0, span_buf(&bytes));
+    bool good = json_string(member_value(result, "output"), &text) &&
+                base64_decode(span_buf(&text), &bytes) && bytes.len == body->len &&
+                body_matches(body, 0, span_buf(&bytes));
     buf_free(&text);
     buf_free(&bytes);
     return good;
 }
 
 static const char *check_apart(const apart_t *apart, const body_t *body) {
-    if (!apart->present)
-        return "its body has not arrived";
-    if (!apart->whole)
-        return "its body is cut short or badly encoded";
+    if (!apart->present) return "its body has not arrived";
+    if (!apart->whole) return "its body is cut short or badly encoded";
     return apart->matches && apart->len == body->len ? NULL : "its body differs from the tool's";
 }
 
@@ -34,14 +33,12 @@ static const char *check_body(const received_t *received, const body_t *body) {
     const members_t *result = received->members;
     bool zipped = span_is(member_value(result, "responseZipped"), "true");
     if (received->via == VIA_UPLOAD_RESULT) {
-        if (!body || body->len <= INLINE_BODY_MAX)
-            return "uploaded although its body is small";
+        if (!body || body->len <= INLINE_BODY_MAX) return "uploaded although its body is small";
         if (!zipped || !absent(result, "output") || !absent(result, "responseBase64"))
             return "an upload needs responseZipped: true and no output";
         return check_apart(&received->file, body);
     }
-    if (!absent(result, "responseZipped"))
-        return "responseZipped in a put-result";
+    if (!absent(result, "responseZipped")) return "responseZipped in a put-result";
     if (!body)
         return absent(result, "output") && absent(result, "responseBase64") && absent(result, "s3Url")
                    ? NULL
@@ -51,20 +48,16 @@ static const char *check_body(const received_t *received, const body_t *body) {
             return "s3Url although its body is small, or next to an output";
         return check_apart(&received->stored, body);
     }
-    if (body->len > INLINE_BODY_MAX)
-        return "a body over 512000 bytes in a put-result";
-    if (!span_is(member_value(result, "responseBase64"), "true"))
-        return "responseBase64 is not true";
+    if (body->len > INLINE_BODY_MAX) return "a body over 512000 bytes in a put-result";
+    if (!span_is(member_value(result, "responseBase64"), "true")) return "responseBase64 is not true";
     return output_is(result, body) ? NULL : "output differs from the tool's body";
 }
 
 /* The values of all headers with this name, joined as a result joins them. */
 static void join_values(const plan_t *plan, const char *name, buf_t *out) {
     for (size_t i = 0; i < plan->header_count; i++) {
-        if (strcasecmp(plan->headers[i].name, name) != 0)
-            continue;
-        if (out->len)
-            buf_text(out, ", ");
+        if (strcasecmp(plan->headers[i].name, name) != 0) continue;
+        if (out->len) buf_text(out, ", ");
         buf_text(out, plan->headers[i].value);
     }
 }
@@ -118,8 +111,7 @@ static bool is_fault_answer(const task_t *task, const received_t *received) {
             body_free(&body);
         }
         buf_free(&text);
-        if (good)
-            return true;
+        if (good) return true;
     }
     return false;
 }
@@ -137,10 +129,8 @@ static void check_plain(const task_t *task, const received_t *received, buf_t *r
     const char *wrong = NULL;
     if (!reason->len && !expect_covers_body(expect))
         wrong = check_body(received, plan_expected(plan, task_method(task)));
-    if (wrong)
-        buf_text(reason, wrong);
-    if (!reason->len && !expect_covers_headers(expect))
-        check_headers(task, received->members, reason);
+    if (wrong) buf_text(reason, wrong);
+    if (!reason->len && !expect_covers_headers(expect)) check_headers(task, received->members, reason);
 }
 
 /* What makes an error result right, when no script expects it. */

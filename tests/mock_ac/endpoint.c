@@ -17,7 +17,6 @@ const char *endpoint_name(endpoint_t endpoint) {
 
 endpoint_t endpoint_named(span_t name) {
     for (int i = 0; i < ENDPOINT_COUNT; i++)
-        if (span_is(name, NAMES[i]))
-            return (endpoint_t)i;
+        if (span_is(name, NAMES[i])) return (endpoint_t)i;
     return ENDPOINT_OTHER;
 }

@@ -55,8 +55,7 @@ faults_t *faults_new(uint64_t seed) {
 }
 
 void faults_destroy(faults_t **self) {
-    if (!*self)
-        return;
+    if (!*self) return;
     free((*self)->rules);
     free((*self)->injected);
     free(*self);
@@ -81,13 +80,11 @@ static bool kind_parse(const char *text, fault_t *out) {
 bool fault_parse(const char *text, fault_t *out) {
     char *copy = mem_copy(text, strlen(text));
     char *colon = strchr(copy, ':');
-    if (colon)
-        *colon = '\0';
+    if (colon) *colon = '\0';
     fault_t fault = {0};
     bool good = kind_parse(copy, &fault) && (!colon || number_parse(colon + 1, 0, PARAM_MAX, &fault.param));
     free(copy);
-    if (good)
-        *out = fault;
+    if (good) *out = fault;
     return good;
 }
 
@@ -115,8 +112,7 @@ bool fault_answers(fault_t fault, int *status, buf_t *text) {
 static bool probability_parse(const char *text, double *out) {
     char *end = NULL;
     double value = strtod(text, &end);
-    if (end == text || *end || !(value >= 0 && value <= 1))
-        return false;
+    if (end == text || *end || !(value >= 0 && value <= 1)) return false;
     *out = value;
     return true;
 }
@@ -135,21 +131,20 @@ static const char *rule_parse(char *text, rule_t *rule) {
     char *parts[MAX_PARTS];
     int count = 0;
     for (char *rest = text, *part; (part = strsep(&rest, ":"));) {
-        if (count == MAX_PARTS)
-            return "has too many parts";
+        if (count == MAX_PARTS) return "has too many parts";
         parts[count++] = part;
     }
     *rule = (rule_t){.left = -1};
     rule->endpoint = endpoint_named(span_of(parts[0]));
-    if (count < 3)
-        return "is not ENDPOINT:KIND:PROBABILITY[:PARAM][:xCOUNT]";
+    if (count < 3) return "is not ENDPOINT:KIND:PROBABILITY[:PARAM][:xCOUNT]";
     if (rule->endpoint == ENDPOINT_OTHER)
-        return "names no endpoint (get-task, put-result, upload-result, upload-url, upload-logs, store, tool)";
+        return "names no endpoint (get-task, put-result, upload-result, upload-url, upload-logs, store, "
+               "tool)";
     if (!kind_parse(parts[1], &rule->fault))
-        return "names no kind (a status from 200 to 599, 429conc, 429rate, 429retry, reset, reset_after, stall, "
+        return "names no kind (a status from 200 to 599, 429conc, 429rate, 429retry, reset, reset_after, "
+               "stall, "
                "half, garbage, delay)";
-    if (!probability_parse(parts[2], &rule->probability))
-        return "has no probability from 0 to 1";
+    if (!probability_parse(parts[2], &rule->probability)) return "has no probability from 0 to 1";
     return rule_tail(parts, count, rule) ? NULL : "has a bad PARAM (a number) or COUNT (x and a number)";
 }
 
@@ -174,7 +169,8 @@ void faults_clear(faults_t *self) {
 void faults_count(faults_t *self, endpoint_t endpoint, fault_t fault) {
     for (size_t i = 0; i < self->injected_count; i++) {
         injected_t *entry = &self->injected[i];
-        if (entry->endpoint == endpoint && entry->fault.kind == fault.kind && entry->fault.status == fault.status) {
+        if (entry->endpoint == endpoint && entry->fault.kind == fault.kind &&
+            entry->fault.status == fault.status) {
             entry->count++;
             return;
         }
@@ -184,8 +180,7 @@ void faults_count(faults_t *self, endpoint_t endpoint, fault_t fault) {
 }
 
 static bool rule_hits(faults_t *self, rule_t *rule) {
-    if (rule->left == 0)
-        return false;
+    if (rule->left == 0) return false;
     double draw = (double)(mix64(self->seed, self->draws++) >> 11) / (double)(1ull << 53);
     return draw < rule->probability;
 }
@@ -193,10 +188,8 @@ static bool rule_hits(faults_t *self, rule_t *rule) {
 fault_t faults_pick(faults_t *self, endpoint_t endpoint) {
     for (size_t i = 0; i < self->rule_count; i++) {
         rule_t *rule = &self->rules[i];
-        if (rule->endpoint != endpoint || !rule_hits(self, rule))
-            continue;
-        if (rule->left > 0)
-            rule->left--;
+        if (rule->endpoint != endpoint || !rule_hits(self, rule)) continue;
+        if (rule->left > 0) rule->left--;
         faults_count(self, endpoint, rule->fault);
         return rule->fault;
     }

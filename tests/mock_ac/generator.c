@@ -37,9 +37,9 @@ static bool set_methods(generator_t *self, const char *value) {
     char *copy = mem_copy(value, strlen(value));
     bool good = true;
     for (char *rest = copy, *part; good && (part = strsep(&rest, ","));) {
-        good = *part && strspn(part, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") == strlen(part) && self->method_count < METHODS_MAX;
-        if (good)
-            self->methods[self->method_count++] = mem_copy(part, strlen(part));
+        good = *part && strspn(part, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") == strlen(part) &&
+               self->method_count < METHODS_MAX;
+        if (good) self->methods[self->method_count++] = mem_copy(part, strlen(part));
     }
     free(copy);
     return good;
@@ -52,8 +52,7 @@ static bool set_statuses(generator_t *self, const char *value) {
     for (char *rest = copy, *part; good && (part = strsep(&rest, ","));) {
         int64_t status = 0;
         good = number_parse(part, 200, 599, &status) && self->status_count < STATUSES_MAX;
-        if (good)
-            self->statuses[self->status_count++] = (int)status;
+        if (good) self->statuses[self->status_count++] = (int)status;
     }
     free(copy);
     return good;
@@ -61,15 +60,15 @@ static bool set_statuses(generator_t *self, const char *value) {
 
 generator_t *generator_new(uint64_t seed) {
     generator_t *self = mem_new(1, sizeof *self);
-    *self = (generator_t){.seed = seed, .body_bytes = {200, 200}, .input_bytes = {20, 20}, .expiry_ms = 300000};
+    *self =
+        (generator_t){.seed = seed, .body_bytes = {200, 200}, .input_bytes = {20, 20}, .expiry_ms = 300000};
     set_methods(self, "GET,POST");
     set_statuses(self, "200");
     return self;
 }
 
 void generator_destroy(generator_t **self) {
-    if (!*self)
-        return;
+    if (!*self) return;
     free_methods(*self);
     free(*self);
     *self = NULL;
@@ -104,8 +103,7 @@ static const char *set(generator_t *self, const char *name, const char *value, b
 
 bool generator_set(generator_t *self, const char *name, const char *value, bool *known, buf_t *error) {
     const char *right = set(self, name, value, known);
-    if (right)
-        buf_printf(error, "%s \"%s\" should be %s", name, value, right);
+    if (right) buf_printf(error, "%s \"%s\" should be %s", name, value, right);
     return !right;
 }
 
@@ -133,8 +131,7 @@ static void make_one(const generator_t *self, tasks_t *tasks) {
         .delay_ms = range_pick(self->delay_ms, draw(self, number, DRAW_DELAY)),
         .body = body_computed(draw(self, number, DRAW_BYTES), body_bytes),
     };
-    if (init.plan.status == 204 || init.plan.status == 304)
-        init.plan.body.len = 0;
+    if (init.plan.status == 204 || init.plan.status == 304) init.plan.body.len = 0;
     tasks_add(tasks, &init);
 }
 
@@ -154,8 +151,7 @@ static void render_input(const task_t *task, buf_t *out) {
     buf_t input = {0};
     generated_input(task, &input);
     for (size_t i = 0; i < input.len; i++) {
-        if (input.data[i] == '"' || input.data[i] == '\\')
-            buf_text(out, "\\");
+        if (input.data[i] == '"' || input.data[i] == '\\') buf_text(out, "\\");
         buf_add(out, &input.data[i], 1);
     }
     buf_free(&input);
@@ -165,8 +161,8 @@ void generated_render(const task_t *task, const char *tool_url, buf_t *out) {
     uint64_t number = task_number(task);
     span_t id = task_id(task);
     span_t method = task_method(task);
-    buf_printf(out, "{\"taskId\":\"%.*s\",\"url\":\"%s/t/%" PRIu64 "?page=1&q=a%%20b\",", (int)id.len, id.data, tool_url,
-               number);
+    buf_printf(out, "{\"taskId\":\"%.*s\",\"url\":\"%s/t/%" PRIu64 "?page=1&q=a%%20b\",", (int)id.len,
+               id.data, tool_url, number);
     buf_printf(out, "\"method\":\"%.*s\",\"requestHeaders\":{\"X-Mock-Task\":\"%" PRIu64 "\"},\"input\":",
                (int)method.len, method.data, number);
     if (task_input_bytes(task)) {

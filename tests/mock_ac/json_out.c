@@ -20,8 +20,7 @@ json_out_t *json_out_new(void) {
 void json_out_finish(json_out_t **self, buf_t *out) {
     const unsigned char *text = NULL;
     size_t len = 0;
-    if (yajl_gen_get_buf((*self)->gen, &text, &len) == yajl_gen_status_ok)
-        buf_add(out, text, len);
+    if (yajl_gen_get_buf((*self)->gen, &text, &len) == yajl_gen_status_ok) buf_add(out, text, len);
     yajl_gen_free((*self)->gen);
     free(*self);
     *self = NULL;
@@ -29,13 +28,11 @@ void json_out_finish(json_out_t **self, buf_t *out) {
 
 static void put_string(json_out_t *self, span_t value) {
     const unsigned char *bytes = (const unsigned char *)(value.data ? value.data : "");
-    if (yajl_gen_string(self->gen, bytes, value.len) == yajl_gen_invalid_string)
-        yajl_gen_null(self->gen);
+    if (yajl_gen_string(self->gen, bytes, value.len) == yajl_gen_invalid_string) yajl_gen_null(self->gen);
 }
 
 static void put_key(json_out_t *self, const char *key) {
-    if (key)
-        put_string(self, span_of(key));
+    if (key) put_string(self, span_of(key));
 }
 
 void json_out_open(json_out_t *self, const char *key, bool list) {

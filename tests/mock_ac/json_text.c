@@ -32,14 +32,12 @@ static const char *skip_space(const char *at, const char *end) {
 /* Behind the string that starts at `at`. */
 static const char *skip_string(const char *at, const char *end) {
     for (at++; at < end && *at != '"'; at++)
-        if (*at == '\\')
-            at++;
+        if (*at == '\\') at++;
     return at < end ? at + 1 : end;
 }
 
 static const char *skip_value(const char *at, const char *end) {
-    if (at < end && *at == '"')
-        return skip_string(at, end);
+    if (at < end && *at == '"') return skip_string(at, end);
     if (at == end || (*at != '{' && *at != '[')) {
         while (at < end && !is_space(*at) && *at != ',' && *at != '}' && *at != ']')
             at++;
@@ -56,15 +54,15 @@ static const char *skip_value(const char *at, const char *end) {
         else if (*at == '}' || *at == ']')
             depth--;
         at++;
-        if (depth == 0)
-            break;
+        if (depth == 0) break;
     }
     return at;
 }
 
 static void members_add(members_t *members, span_t key, span_t value) {
     if ((members->count & (members->count - 1)) == 0)
-        members->items = mem_resize(members->items, members->count ? members->count * 2 : 1, sizeof(member_t));
+        members->items =
+            mem_resize(members->items, members->count ? members->count * 2 : 1, sizeof(member_t));
     members->items[members->count++] = (member_t){key, value};
 }
 
@@ -72,8 +70,7 @@ static bool split(span_t text, char open, members_t *out) {
     *out = (members_t){0};
     const char *end = text.data + text.len;
     const char *at = skip_space(text.data, end);
-    if (at == end || *at != open)
-        return false;
+    if (at == end || *at != open) return false;
     at = skip_space(at + 1, end);
     while (at < end && *at != '}' && *at != ']') {
         span_t key = {"", 0};
@@ -86,8 +83,7 @@ static bool split(span_t text, char open, members_t *out) {
         const char *after = skip_value(at, end);
         members_add(out, key, (span_t){at, (size_t)(after - at)});
         at = skip_space(after, end);
-        if (at < end && *at == ',')
-            at = skip_space(at + 1, end);
+        if (at < end && *at == ',') at = skip_space(at + 1, end);
     }
     return true;
 }
@@ -107,8 +103,7 @@ void members_free(members_t *members) {
 
 span_t member_find(const members_t *members, span_t key) {
     for (size_t i = 0; i < members->count; i++)
-        if (span_same(members->items[i].key, key))
-            return members->items[i].value;
+        if (span_same(members->items[i].key, key)) return members->items[i].value;
     return (span_t){"", 0};
 }
 
@@ -122,8 +117,7 @@ static int on_string(void *ctx, const unsigned char *text, size_t len) {
 }
 
 bool json_string(span_t value, buf_t *out) {
-    if (!json_is_string(value))
-        return false;
+    if (!json_is_string(value)) return false;
     if (!memchr(value.data, '\\', value.len)) {
         buf_add(out, value.data + 1, value.len - 2);
         return true;
@@ -139,8 +133,7 @@ char *json_scalar(span_t value) {
         json_string(value, &text);
         return text.data;
     }
-    if (!value.len || value.data[0] == '{' || value.data[0] == '[' || span_is(value, "null"))
-        return NULL;
+    if (!value.len || value.data[0] == '{' || value.data[0] == '[' || span_is(value, "null")) return NULL;
     return mem_copy(value.data, value.len);
 }
 
@@ -154,10 +147,8 @@ bool json_is_object(span_t value) {
 
 bool json_is_integer(span_t value) {
     size_t at = value.len && value.data[0] == '-' ? 1 : 0;
-    if (at == value.len)
-        return false;
+    if (at == value.len) return false;
     for (; at < value.len; at++)
-        if (value.data[at] < '0' || value.data[at] > '9')
-            return false;
+        if (value.data[at] < '0' || value.data[at] > '9') return false;
     return true;
 }

@@ -67,15 +67,13 @@ static void flight_free(flight_t *flight) {
         flight->prev->next = flight->next;
     else
         self->flights = flight->next;
-    if (flight->next)
-        flight->next->prev = flight->prev;
+    if (flight->next) flight->next->prev = flight->prev;
     loop_cancel(self->loop, &flight->ghost);
     free(flight);
 }
 
 void limits_destroy(limits_t **self) {
-    if (!*self)
-        return;
+    if (!*self) return;
     while ((*self)->flights)
         flight_free((*self)->flights);
     free((*self)->all.times_us);
@@ -85,8 +83,7 @@ void limits_destroy(limits_t **self) {
 }
 
 static void flight_land(flight_t *flight) {
-    if (flight->counted)
-        books_add(flight->limits->books, BOOK_AC_IN_FLIGHT, -1);
+    if (flight->counted) books_add(flight->limits->books, BOOK_AC_IN_FLIGHT, -1);
     flight->counted = false;
 }
 
@@ -95,8 +92,7 @@ static void on_ghost_end(void *ctx) {
     flight->ghost = NULL;
     books_add(flight->limits->books, BOOK_AC_GHOSTS, -1);
     flight_land(flight);
-    if (!flight->owned)
-        flight_free(flight);
+    if (!flight->owned) flight_free(flight);
 }
 
 void limits_until(flight_t *flight, int64_t end_us) {
@@ -104,8 +100,7 @@ void limits_until(flight_t *flight, int64_t end_us) {
 }
 
 void limits_gone(limits_t *self, flight_t *flight) {
-    if (flight->gone)
-        return;
+    if (flight->gone) return;
     flight->gone = true;
     books_add(self->books, BOOK_AC_CLIENTS_GONE, 1);
     if (self->settings->ghosts && flight->end_us > loop_now_us()) {
@@ -117,8 +112,7 @@ void limits_gone(limits_t *self, flight_t *flight) {
 }
 
 void limits_leave(limits_t *self, flight_t **flight) {
-    if (!*flight)
-        return;
+    if (!*flight) return;
     (*flight)->owned = false;
     if (!(*flight)->ghost) {
         flight_land(*flight);
@@ -132,8 +126,7 @@ void limits_leave(limits_t *self, flight_t **flight) {
 static void sweep(limits_t *self) {
     for (flight_t *flight = self->flights; flight; flight = flight->next) {
         struct pollfd poll_fd = {.fd = flight->fd, .events = POLLRDHUP};
-        if (flight->owned && !flight->gone && poll(&poll_fd, 1, 0) == 1)
-            limits_gone(self, flight);
+        if (flight->owned && !flight->gone && poll(&poll_fd, 1, 0) == 1) limits_gone(self, flight);
     }
 }
 
@@ -171,8 +164,7 @@ flight_t *limits_enter(limits_t *self, int fd, admission_t *admission, int64_t *
     count_flight(self);
     flight_t *flight = mem_new(1, sizeof *flight);
     *flight = (flight_t){.limits = self, .fd = fd, .counted = true, .owned = true, .next = self->flights};
-    if (flight->next)
-        flight->next->prev = flight;
+    if (flight->next) flight->next->prev = flight;
     self->flights = flight;
     *admission = admit(self, now_us, retry_after_s);
     return flight;

@@ -41,16 +41,14 @@ struct loop {
 
 loop_t *loop_new(void) {
     int fd = epoll_create1(EPOLL_CLOEXEC);
-    if (fd < 0)
-        return NULL;
+    if (fd < 0) return NULL;
     loop_t *self = mem_new(1, sizeof *self);
     self->epoll_fd = fd;
     return self;
 }
 
 void loop_destroy(loop_t **self) {
-    if (!*self)
-        return;
+    if (!*self) return;
     for (size_t i = 0; i < (*self)->heap_count; i++)
         free((*self)->heap[i]);
     free((*self)->heap);
@@ -85,8 +83,7 @@ static void heap_down(loop_t *self, size_t index) {
         size_t child = index * 2 + 1;
         if (child + 1 < self->heap_count && self->heap[child + 1]->due_us < self->heap[child]->due_us)
             child++;
-        if (child >= self->heap_count || self->heap[child]->due_us >= timer->due_us)
-            break;
+        if (child >= self->heap_count || self->heap[child]->due_us >= timer->due_us) break;
         heap_place(self, index, self->heap[child]);
         index = child;
     }
@@ -96,8 +93,7 @@ static void heap_down(loop_t *self, size_t index) {
 static void heap_remove(loop_t *self, loop_timer_t *timer) {
     size_t index = timer->index;
     loop_timer_t *last = self->heap[--self->heap_count];
-    if (last == timer)
-        return;
+    if (last == timer) return;
     heap_place(self, index, last);
     heap_up(self, index);
     heap_down(self, last->index);
@@ -116,14 +112,14 @@ loop_timer_t *loop_at(loop_t *self, int64_t due_us, void (*due)(void *ctx), void
 }
 
 void loop_cancel(loop_t *self, loop_timer_t **timer) {
-    if (!*timer)
-        return;
+    if (!*timer) return;
     heap_remove(self, *timer);
     free(*timer);
     *timer = NULL;
 }
 
-loop_watch_t *loop_watch(loop_t *self, int fd, uint32_t events, void (*ready)(void *ctx, uint32_t events), void *ctx) {
+loop_watch_t *loop_watch(loop_t *self, int fd, uint32_t events, void (*ready)(void *ctx, uint32_t events),
+                         void *ctx) {
     loop_watch_t *watch = mem_new(1, sizeof *watch);
     *watch = (loop_watch_t){fd, ready, ctx};
     struct epoll_event event = {.events = events, .data.ptr = watch};
@@ -135,16 +131,14 @@ loop_watch_t *loop_watch(loop_t *self, int fd, uint32_t events, void (*ready)(vo
 }
 
 void loop_unwatch(loop_t *self, loop_watch_t **watch) {
-    if (!*watch)
-        return;
+    if (!*watch) return;
     epoll_ctl(self->epoll_fd, EPOLL_CTL_DEL, (*watch)->fd, NULL);
     free(*watch);
     *watch = NULL;
 }
 
 void loop_each_turn(loop_t *self, void (*turn)(void *ctx), void *ctx) {
-    if (self->hook_count == HOOKS_MAX)
-        abort();
+    if (self->hook_count == HOOKS_MAX) abort();
     self->hooks[self->hook_count].turn = turn;
     self->hooks[self->hook_count++].ctx = ctx;
 }
@@ -159,10 +153,8 @@ void loop_stop(loop_t *self) {
 
 /* Rounded up, so that a timer is due when the sleep is over. */
 static int sleep_ms(const loop_t *self) {
-    if (self->kicked)
-        return 0;
-    if (!self->heap_count)
-        return -1;
+    if (self->kicked) return 0;
+    if (!self->heap_count) return -1;
     int64_t left_us = self->heap[0]->due_us - loop_now_us();
     int64_t left_ms = left_us <= 0 ? 0 : (left_us + 999) / 1000;
     return left_ms > SLEEP_MAX_MS ? SLEEP_MAX_MS : (int)left_ms;

@@ -28,7 +28,8 @@ void loop_cancel(loop_t *self, loop_timer_t **timer);
  * Calls `ready` with the epoll events of `fd`. NULL when it cannot be watched. A watch may be
  * ended at any time outside of `ready` callbacks of other watches.
  */
-loop_watch_t *loop_watch(loop_t *self, int fd, uint32_t events, void (*ready)(void *ctx, uint32_t events), void *ctx);
+loop_watch_t *loop_watch(loop_t *self, int fd, uint32_t events, void (*ready)(void *ctx, uint32_t events),
+                         void *ctx);
 
 /* Ends the watch before its descriptor is closed and sets the pointer to NULL; NULL is allowed. */
 void loop_unwatch(loop_t *self, loop_watch_t **watch);

@@ -25,8 +25,7 @@ map_t *map_new(void) {
 }
 
 void map_destroy(map_t **self) {
-    if (!*self)
-        return;
+    if (!*self) return;
     for (size_t i = 0; i < (*self)->cap; i++)
         free((*self)->entries[i].key);
     free((*self)->entries);
@@ -56,16 +55,14 @@ static void grow(map_t *self) {
     map_t bigger = {mem_new(self->cap * 2, sizeof(entry_t)), self->cap * 2, self->count};
     for (size_t i = 0; i < self->cap; i++) {
         const entry_t *entry = &self->entries[i];
-        if (entry->key)
-            *place_of(&bigger, (span_t){entry->key, entry->key_len}, entry->hash) = *entry;
+        if (entry->key) *place_of(&bigger, (span_t){entry->key, entry->key_len}, entry->hash) = *entry;
     }
     free(self->entries);
     *self = bigger;
 }
 
 void map_put(map_t *self, span_t key, void *value) {
-    if (self->count * 2 >= self->cap)
-        grow(self);
+    if (self->count * 2 >= self->cap) grow(self);
     uint64_t hash = hash_of(key);
     entry_t *entry = place_of(self, key, hash);
     if (!entry->key) {

@@ -18,16 +18,14 @@ void *mem_new(size_t count, size_t size) {
 }
 
 void *mem_resize(void *old, size_t count, size_t size) {
-    if (size && count > SIZE_MAX / size)
-        mem_check(NULL);
+    if (size && count > SIZE_MAX / size) mem_check(NULL);
     size_t bytes = count * size;
     return mem_check(realloc(old, bytes ? bytes : 1));
 }
 
 char *mem_copy(const void *data, size_t len) {
     char *copy = mem_resize(NULL, len + 1, 1);
-    if (len)
-        memcpy(copy, data, len);
+    if (len) memcpy(copy, data, len);
     copy[len] = '\0';
     return copy;
 }

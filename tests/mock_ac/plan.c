@@ -41,8 +41,7 @@ bool plan_redirects(const plan_t *plan) {
 
 static bool inflate_all(span_t data, buf_t *out) {
     z_stream stream = {0};
-    if (inflateInit2(&stream, ANY_ZLIB_HEADER) != Z_OK)
-        return false;
+    if (inflateInit2(&stream, ANY_ZLIB_HEADER) != Z_OK) return false;
     unsigned char *copy = (unsigned char *)mem_copy(data.data, data.len);
     stream.next_in = copy;
     stream.avail_in = (unsigned)data.len;
@@ -63,8 +62,7 @@ void plan_decode(plan_t *plan) {
     for (size_t i = 0; i < plan->header_count; i++) {
         const header_t *header = &plan->headers[i];
         bool coded = strcasecmp(header->value, "gzip") == 0 || strcasecmp(header->value, "deflate") == 0;
-        if (strcasecmp(header->name, "Content-Encoding") != 0 || !coded || !plan->body.bytes)
-            continue;
+        if (strcasecmp(header->name, "Content-Encoding") != 0 || !coded || !plan->body.bytes) continue;
         buf_t out = {0};
         plan->compressed = true;
         if (inflate_all((span_t){plan->body.bytes, plan->body.len}, &out))

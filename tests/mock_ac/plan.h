@@ -13,9 +13,9 @@ typedef struct {
 } header_t;
 
 typedef struct {
-    bool known;     /* false: the tool has no part in this task, its result is checked for its echo only */
-    bool chunked;   /* send the body in chunks */
-    bool repeats;   /* the path may be asked more than once, as in a redirect loop */
+    bool known;   /* false: the tool has no part in this task, its result is checked for its echo only */
+    bool chunked; /* send the body in chunks */
+    bool repeats; /* the path may be asked more than once, as in a redirect loop */
     int status;
     int64_t delay_ms;
     body_t body;    /* as sent */

@@ -24,8 +24,7 @@ routes_t *routes_new(void) {
 }
 
 void routes_destroy(routes_t **self) {
-    if (!*self)
-        return;
+    if (!*self) return;
     while ((*self)->entries) {
         entry_t *entry = (*self)->entries;
         (*self)->entries = entry->next;
@@ -74,7 +73,6 @@ static const entry_t *lookup(const routes_t *self, span_t uri) {
 
 const route_t *routes_find(const routes_t *self, span_t uri) {
     const entry_t *entry = lookup(self, uri);
-    if (!entry)
-        entry = lookup(self, cut_at(uri, '?'));
+    if (!entry) entry = lookup(self, cut_at(uri, '?'));
     return entry ? &entry->route : NULL;
 }

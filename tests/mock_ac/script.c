@@ -18,14 +18,12 @@ static char *text_member(const members_t *members, const char *name) {
 
 static void upper_case(char *text) {
     for (; *text; text++)
-        if (*text >= 'a' && *text <= 'z')
-            *text = (char)(*text - 'a' + 'A');
+        if (*text >= 'a' && *text <= 'z') *text = (char)(*text - 'a' + 'A');
 }
 
 static void read_expiry(const members_t *task, task_init_t *init) {
     char *text = json_scalar(member_value(task, "expiryTsMs"));
-    if (!text || !number_parse(text, 0, INT64_MAX, &init->expiry_ts_ms))
-        init->lifetime_ms = LIFETIME_MS;
+    if (!text || !number_parse(text, 0, INT64_MAX, &init->expiry_ts_ms)) init->lifetime_ms = LIFETIME_MS;
     free(text);
 }
 
@@ -54,8 +52,7 @@ static void add_route(const script_target_t *target, const members_t *task, task
 static bool add_task(const script_target_t *target, const members_t *line, buf_t *error) {
     task_init_t init = {0};
     span_t tool = member_value(line, "tool");
-    if (tool.len && !script_tool_read(tool, target->tool_url, &init.plan, error))
-        return false;
+    if (tool.len && !script_tool_read(tool, target->tool_url, &init.plan, error)) return false;
     buf_t raw = {0};
     script_expand(member_value(line, "task"), target->tool_url, &raw);
     members_t task;
@@ -72,8 +69,7 @@ static bool add_task(const script_target_t *target, const members_t *line, buf_t
     init.raw = raw.data;
     init.raw_len = raw.len;
     span_t expect = member_value(line, "expect");
-    if (expect.len)
-        init.expect = mem_copy(expect.data, expect.len);
+    if (expect.len) init.expect = mem_copy(expect.data, expect.len);
     init.expect_len = expect.len;
     read_expiry(&task, &init);
     add_route(target, &task, tasks_add(target->tasks, &init));
@@ -83,15 +79,15 @@ static bool add_task(const script_target_t *target, const members_t *line, buf_t
 
 static bool add_extra(const script_target_t *target, span_t tool, buf_t *error) {
     plan_t plan;
-    if (!script_tool_read(tool, target->tool_url, &plan, error))
-        return false;
+    if (!script_tool_read(tool, target->tool_url, &plan, error)) return false;
     members_t members;
     json_members(tool, &members);
     char *path = text_member(&members, "path");
     char *id = text_member(&members, "taskId");
     members_free(&members);
     if (path)
-        routes_add_extra(target->routes, span_of(path), &plan, id ? tasks_by_id(target->tasks, span_of(id)) : NULL);
+        routes_add_extra(target->routes, span_of(path), &plan,
+                         id ? tasks_by_id(target->tasks, span_of(id)) : NULL);
     else
         buf_text(error, "a line needs \"task\", \"generate\", or \"tool\" with a \"path\"");
     bool good = path != NULL;
@@ -110,8 +106,7 @@ static bool set_generator(generator_t *generator, const member_t *member, int64_
         good = number_parse(value, 0, COUNT_MAX, count);
     else if (good)
         good = generator_set(generator, name, value, &known, error) && known;
-    if (!good && !error->len)
-        buf_printf(error, "\"generate\" has an unknown or bad member \"%s\"", name);
+    if (!good && !error->len) buf_printf(error, "\"generate\" has an unknown or bad member \"%s\"", name);
     free(name);
     free(value);
     return good;
@@ -120,8 +115,7 @@ static bool set_generator(generator_t *generator, const member_t *member, int64_
 static bool generate(const script_target_t *target, span_t object, int64_t *added, buf_t *error) {
     members_t members;
     bool good = json_members(object, &members);
-    if (!good)
-        buf_text(error, "\"generate\" is no object");
+    if (!good) buf_text(error, "\"generate\" is no object");
     generator_t *generator = generator_copy(target->generator);
     int64_t count = 1;
     for (size_t i = 0; good && i < members.count; i++)
@@ -144,9 +138,9 @@ static bool run_line(const script_target_t *target, span_t text, int64_t *added,
     bool good = true;
     for (size_t i = 0; good && i < line.count; i++) {
         span_t key = line.items[i].key;
-        good = span_is(key, "task") || span_is(key, "tool") || span_is(key, "expect") || span_is(key, "generate");
-        if (!good)
-            buf_printf(error, "has an unknown member \"%.*s\"", (int)key.len, key.data);
+        good = span_is(key, "task") || span_is(key, "tool") || span_is(key, "expect") ||
+               span_is(key, "generate");
+        if (!good) buf_printf(error, "has an unknown member \"%.*s\"", (int)key.len, key.data);
     }
     if (good && member_value(&line, "generate").len) {
         good = generate(target, member_value(&line, "generate"), added, error);
@@ -168,8 +162,7 @@ bool script_run(const script_target_t *target, span_t lines, int64_t *added, buf
         const char *stop = memchr(at, '\n', (size_t)(end - at));
         span_t line = {at, (size_t)((stop ? stop : end) - at)};
         at = stop ? stop + 1 : end;
-        if (strspn(line.data, " \t\r") >= line.len)
-            continue;
+        if (strspn(line.data, " \t\r") >= line.len) continue;
         buf_t why = {0};
         if (!run_line(target, line, added, &why)) {
             buf_printf(error, "line %d: %.*s", number, (int)why.len, why.data);

@@ -16,8 +16,7 @@ void script_expand(span_t text, const char *tool_url, buf_t *out) {
     while (at < end) {
         const char *mark = memmem(at, (size_t)(end - at), MARK, sizeof MARK - 1);
         buf_add(out, at, (size_t)((mark ? mark : end) - at));
-        if (mark)
-            buf_text(out, tool_url);
+        if (mark) buf_text(out, tool_url);
         at = mark ? mark + sizeof MARK - 1 : end;
     }
 }
@@ -33,8 +32,7 @@ static bool read_body(plan_t *plan, span_t value, bool base64) {
     buf_t text = {0};
     buf_t bytes = {0};
     bool good = json_string(value, &text) && (!base64 || base64_decode(span_buf(&text), &bytes));
-    if (good)
-        plan->body = body_literal(span_buf(base64 ? &bytes : &text));
+    if (good) plan->body = body_literal(span_buf(base64 ? &bytes : &text));
     buf_free(&text);
     buf_free(&bytes);
     return good;
@@ -88,8 +86,7 @@ static bool read_member(plan_t *plan, const member_t *member, const char *tool_u
         plan->status = (int)number;
         return good;
     }
-    if (span_is(key, "delayMs"))
-        return read_number(value, 0, DELAY_MAX_MS, &plan->delay_ms);
+    if (span_is(key, "delayMs")) return read_number(value, 0, DELAY_MAX_MS, &plan->delay_ms);
     if (span_is(key, "body") || span_is(key, "bodyBase64"))
         return read_body(plan, value, span_is(key, "bodyBase64"));
     if (span_is(key, "bodyBytes")) {
@@ -97,14 +94,10 @@ static bool read_member(plan_t *plan, const member_t *member, const char *tool_u
         plan->body = body_computed((uint64_t)number, (uint64_t)number);
         return good;
     }
-    if (span_is(key, "headers"))
-        return read_headers(plan, value, tool_url);
-    if (span_is(key, "fault"))
-        return read_fault(plan, value);
-    if (span_is(key, "chunked"))
-        return read_flag(value, &plan->chunked);
-    if (span_is(key, "repeats"))
-        return read_flag(value, &plan->repeats);
+    if (span_is(key, "headers")) return read_headers(plan, value, tool_url);
+    if (span_is(key, "fault")) return read_fault(plan, value);
+    if (span_is(key, "chunked")) return read_flag(value, &plan->chunked);
+    if (span_is(key, "repeats")) return read_flag(value, &plan->repeats);
     return span_is(key, "path") || span_is(key, "taskId");
 }
 
@@ -112,13 +105,13 @@ bool script_tool_read(span_t object, const char *tool_url, plan_t *plan, buf_t *
     *plan = (plan_t){.known = true, .status = 200};
     members_t members;
     bool good = json_members(object, &members);
-    if (!good)
-        buf_text(error, "\"tool\" is no object");
+    if (!good) buf_text(error, "\"tool\" is no object");
     for (size_t i = 0; good && i < members.count; i++) {
         const member_t *member = &members.items[i];
         good = read_member(plan, member, tool_url);
         if (!good)
-            buf_printf(error, "\"tool\" has an unknown or bad member \"%.*s\"", (int)member->key.len, member->key.data);
+            buf_printf(error, "\"tool\" has an unknown or bad member \"%.*s\"", (int)member->key.len,
+                       member->key.data);
     }
     members_free(&members);
     if (good)

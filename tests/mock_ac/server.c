@@ -1,6 +1,7 @@
 #include "server.h"
 
 #include <microhttpd.h>
+#include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -19,7 +20,7 @@ typedef struct conn {
     loop_watch_t *watch;
     request_t *request; /* the one under way, or NULL */
     void *tag;
-    bool left;  /* the client has closed its sending side, or reset the connection */
+    bool left; /* the client has closed its sending side, or reset the connection */
     bool reset;
     struct conn *prev;
     struct conn *next;
@@ -91,7 +92,8 @@ static enum MHD_Result visit_header(void *ctx, enum MHD_ValueKind kind, const ch
     return MHD_YES;
 }
 
-void request_headers(const request_t *self, void (*each)(void *ctx, const char *name, const char *value), void *ctx) {
+void request_headers(const request_t *self, void (*each)(void *ctx, const char *name, const char *value),
+                     void *ctx) {
     header_visitor_t visitor = {each, ctx};
     MHD_get_connection_values(self->conn->mhd, MHD_HEADER_KIND, visit_header, &visitor);
 }
@@ -120,8 +122,7 @@ bool request_client_gone(const request_t *self) {
 /* Gives the connection back to libmicrohttpd, which asks the access handler again. */
 static void request_resume(request_t *self) {
     loop_cancel(self->conn->server->loop, &self->timer);
-    if (!self->held)
-        return;
+    if (!self->held) return;
     self->held = false;
     MHD_resume_connection(self->conn->mhd);
     loop_kick(self->conn->server->loop);
@@ -184,10 +185,8 @@ static void request_gone(request_t *self) {
 static void on_conn_event(void *ctx, uint32_t events) {
     conn_t *conn = ctx;
     conn->left = true;
-    if (events & (EPOLLERR | EPOLLHUP))
-        conn->reset = true;
-    if (conn->request && conn->request->held)
-        request_gone(conn->request);
+    if (events & (EPOLLERR | EPOLLHUP)) conn->reset = true;
+    if (conn->request && conn->request->held) request_gone(conn->request);
 }
 
 static void conn_open(server_t *self, struct MHD_Connection *mhd, void **socket_ctx) {
@@ -197,8 +196,7 @@ static void conn_open(server_t *self, struct MHD_Connection *mhd, void **socket_
     conn->fd = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
     conn->watch = loop_watch(self->loop, conn->fd, EPOLLRDHUP | EPOLLET, on_conn_event, conn);
     conn->next = self->conns;
-    if (conn->next)
-        conn->next->prev = conn;
+    if (conn->next) conn->next->prev = conn;
     self->conns = conn;
     *socket_ctx = conn;
     self->handlers->opened(self->ctx);
@@ -220,8 +218,7 @@ static void conn_close(conn_t *conn) {
         conn->prev->next = conn->next;
     else
         server->conns = conn->next;
-    if (conn->next)
-        conn->next->prev = conn->prev;
+    if (conn->next) conn->next->prev = conn->prev;
     free(conn);
 }
 
@@ -252,18 +249,18 @@ static enum MHD_Result request_end(request_t *self) {
         MHD_suspend_connection(self->conn->mhd);
         return MHD_YES;
     }
-    if (self->outcome == OUTCOME_KILL)
-        return MHD_NO;
+    if (self->outcome == OUTCOME_KILL) return MHD_NO;
     struct MHD_Response *response = answer_response(self->answer);
-    if (!response)
-        return MHD_NO;
-    enum MHD_Result queued = MHD_queue_response(self->conn->mhd, (unsigned)answer_status(self->answer), response);
+    if (!response) return MHD_NO;
+    enum MHD_Result queued =
+        MHD_queue_response(self->conn->mhd, (unsigned)answer_status(self->answer), response);
     MHD_destroy_response(response);
     return queued;
 }
 
 static enum MHD_Result on_access(void *ctx, struct MHD_Connection *mhd, const char *url, const char *method,
-                                 const char *version, const char *data, size_t *data_len, void **request_ctx) {
+                                 const char *version, const char *data, size_t *data_len,
+                                 void **request_ctx) {
     (void)mhd;
     (void)url;
     (void)version;
@@ -278,8 +275,7 @@ static enum MHD_Result on_access(void *ctx, struct MHD_Connection *mhd, const ch
     }
     if (*data_len) {
         span_t piece = {data, *data_len};
-        if (!self->handlers->data(self->ctx, request, piece))
-            buf_add(&request->body, data, *data_len);
+        if (!self->handlers->data(self->ctx, request, piece)) buf_add(&request->body, data, *data_len);
         *data_len = 0;
         return MHD_YES;
     }
@@ -295,8 +291,7 @@ static void on_completed(void *ctx, struct MHD_Connection *mhd, void **request_c
     (void)mhd;
     server_t *self = ctx;
     request_t *request = *request_ctx;
-    if (!request)
-        return;
+    if (!request) return;
     if (request->started) {
         request->conn->request = NULL;
         self->handlers->done(self->ctx, request, code == MHD_REQUEST_TERMINATED_COMPLETED_OK);
@@ -319,12 +314,10 @@ static bool server_pending(const server_t *self) {
 
 static void on_turn(void *ctx) {
     server_t *self = ctx;
-    if (!self->ready && !server_pending(self))
-        return;
+    if (!self->ready && !server_pending(self)) return;
     self->ready = false;
     MHD_run(self->daemon);
-    if (server_pending(self))
-        loop_kick(self->loop);
+    if (server_pending(self)) loop_kick(self->loop);
 }
 
 static struct MHD_Daemon *start_daemon(server_t *self, const server_options_t *options) {
@@ -338,13 +331,14 @@ static struct MHD_Daemon *start_daemon(server_t *self, const server_options_t *o
     unsigned flags = MHD_USE_EPOLL | MHD_USE_TURBO | MHD_ALLOW_SUSPEND_RESUME | (tls ? MHD_USE_TLS : 0u);
     return MHD_start_daemon(
         flags, 0, NULL, NULL, on_access, self, MHD_OPTION_LISTEN_SOCKET, options->listen_fd,
-        MHD_OPTION_CONNECTION_LIMIT, CONNECTIONS_MAX, MHD_OPTION_CONNECTION_MEMORY_LIMIT, options->connection_memory,
-        MHD_OPTION_URI_LOG_CALLBACK, on_uri, self, MHD_OPTION_NOTIFY_COMPLETED, on_completed, self,
-        MHD_OPTION_NOTIFY_CONNECTION, on_connection, self, MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, MHD_OPTION_ARRAY,
-        tls ? tls_items : none, MHD_OPTION_END);
+        MHD_OPTION_CONNECTION_LIMIT, CONNECTIONS_MAX, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+        options->connection_memory, MHD_OPTION_URI_LOG_CALLBACK, on_uri, self, MHD_OPTION_NOTIFY_COMPLETED,
+        on_completed, self, MHD_OPTION_NOTIFY_CONNECTION, on_connection, self,
+        MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, MHD_OPTION_ARRAY, tls ? tls_items : none, MHD_OPTION_END);
 }
 
-server_t *server_new(loop_t *loop, const server_options_t *options, const server_handlers_t *handlers, void *ctx) {
+server_t *server_new(loop_t *loop, const server_options_t *options, const server_handlers_t *handlers,
+                     void *ctx) {
     server_t *self = mem_new(1, sizeof *self);
     *self = (server_t){.loop = loop, .handlers = handlers, .ctx = ctx};
     self->daemon = start_daemon(self, options);
@@ -359,12 +353,10 @@ server_t *server_new(loop_t *loop, const server_options_t *options, const server
 }
 
 void server_destroy(server_t **self) {
-    if (!*self)
-        return;
+    if (!*self) return;
     (*self)->stopping = true;
     for (conn_t *conn = (*self)->conns; conn; conn = conn->next)
-        if (conn->request)
-            request_kill(conn->request, false);
+        if (conn->request) request_kill(conn->request, false);
     MHD_run((*self)->daemon);
     loop_unwatch((*self)->loop, &(*self)->watch);
     MHD_stop_daemon((*self)->daemon);

@@ -36,14 +36,15 @@ typedef struct {
 } server_handlers_t;
 
 typedef struct {
-    int listen_fd; /* owned by the server from server_new on */
+    int listen_fd;  /* owned by the server from server_new on */
     char *tls_cert; /* PEM texts, borrowed; NULL for plain HTTP */
     char *tls_key;
     size_t connection_memory;
 } server_options_t;
 
 /* NULL when libmicrohttpd refuses, such as for a bad certificate. `handlers` is borrowed. */
-server_t *server_new(loop_t *loop, const server_options_t *options, const server_handlers_t *handlers, void *ctx);
+server_t *server_new(loop_t *loop, const server_options_t *options, const server_handlers_t *handlers,
+                     void *ctx);
 
 /* Ends all held requests, then closes every connection. */
 void server_destroy(server_t **self);
@@ -56,7 +57,8 @@ const char *request_header(const request_t *self, const char *name); /* NULL whe
 const char *request_query(const request_t *self, const char *name);  /* decoded; NULL when absent */
 
 /* Calls `each` with every header as received, in order. */
-void request_headers(const request_t *self, void (*each)(void *ctx, const char *name, const char *value), void *ctx);
+void request_headers(const request_t *self, void (*each)(void *ctx, const char *name, const char *value),
+                     void *ctx);
 
 struct MHD_Connection *request_connection(const request_t *self);
 int request_fd(const request_t *self);

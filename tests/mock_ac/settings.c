@@ -18,18 +18,17 @@ static const char *set(settings_t *self, const char *name, const char *value, bo
     if (strcmp(name, "acMaxConcurrent") == 0)
         return number_parse(value, 1, INT32_MAX, &self->ac_max_concurrent) ? NULL : "a number from 1";
     if (strcmp(name, "acRateLimit") == 0)
-        return number_parse(value, 0, INT32_MAX, &self->ac_rate_limit) ? NULL : "requests per minute, 0 for no limit";
-    if (strcmp(name, "ghosts") == 0)
-        return bool_parse(value, &self->ghosts) ? NULL : "true or false";
-    if (strcmp(name, "paused") == 0)
-        return bool_parse(value, &self->paused) ? NULL : "true or false";
+        return number_parse(value, 0, INT32_MAX, &self->ac_rate_limit)
+                   ? NULL
+                   : "requests per minute, 0 for no limit";
+    if (strcmp(name, "ghosts") == 0) return bool_parse(value, &self->ghosts) ? NULL : "true or false";
+    if (strcmp(name, "paused") == 0) return bool_parse(value, &self->paused) ? NULL : "true or false";
     *known = false;
     return NULL;
 }
 
 bool settings_set(settings_t *self, const char *name, const char *value, bool *known, buf_t *error) {
     const char *right = set(self, name, value, known);
-    if (right)
-        buf_printf(error, "%s \"%s\" should be %s", name, value, right);
+    if (right) buf_printf(error, "%s \"%s\" should be %s", name, value, right);
     return !right;
 }

@@ -32,8 +32,7 @@ store_t *store_new(tasks_t *tasks, uint64_t seed) {
 }
 
 void store_destroy(store_t **self) {
-    if (!*self)
-        return;
+    if (!*self) return;
     while ((*self)->puts) {
         put_t *put = (*self)->puts;
         (*self)->puts = put->next;
@@ -45,11 +44,9 @@ void store_destroy(store_t **self) {
 }
 
 bool store_grant(store_t *self, span_t file_name, buf_t *put_path, buf_t *get_path) {
-    if (file_name.len <= 32 || !is_hex32((span_t){file_name.data + file_name.len - 32, 32}))
-        return false;
+    if (file_name.len <= 32 || !is_hex32((span_t){file_name.data + file_name.len - 32, 32})) return false;
     const task_t *task = tasks_by_id(self->tasks, (span_t){file_name.data, file_name.len - 32});
-    if (!task)
-        return false;
+    if (!task) return false;
     put_t *put = mem_new(1, sizeof *put);
     *put = (put_t){.task = task, .next = self->puts};
     put->body = plan_expected(task_plan(task), task_method(task));
@@ -64,14 +61,12 @@ bool store_grant(store_t *self, span_t file_name, buf_t *put_path, buf_t *get_pa
 
 put_t *store_put(store_t *self, span_t path) {
     put_t *put = span_starts(path, "/store/put/") ? map_get(self->by_path, path) : NULL;
-    if (put)
-        put->apart = (apart_t){.present = true, .matches = true};
+    if (put) put->apart = (apart_t){.present = true, .matches = true};
     return put;
 }
 
 void put_data(put_t *self, span_t piece) {
-    if (!self->body || !body_matches(self->body, self->apart.len, piece))
-        self->apart.matches = false;
+    if (!self->body || !body_matches(self->body, self->apart.len, piece)) self->apart.matches = false;
     self->apart.len += piece.len;
 }
 
@@ -79,8 +74,7 @@ void put_data(put_t *self, span_t piece) {
 static const char *tool_header(const task_t *task, const char *name, const char *otherwise) {
     const plan_t *plan = task_plan(task);
     for (size_t i = 0; i < plan->header_count; i++)
-        if (strcasecmp(plan->headers[i].name, name) == 0)
-            return plan->headers[i].value;
+        if (strcasecmp(plan->headers[i].name, name) == 0) return plan->headers[i].value;
     return task_number(task) ? otherwise : NULL;
 }
 
@@ -99,8 +93,7 @@ bool put_end(put_t *self, const char *type, const char *encoding, buf_t *error) 
 
 apart_t store_find(const store_t *self, span_t url) {
     const char *path = url.len ? memmem(url.data, url.len, "/store/get/", 11) : NULL;
-    if (!path)
-        return (apart_t){0};
+    if (!path) return (apart_t){0};
     const put_t *put = map_get(self->by_path, (span_t){path, url.len - (size_t)(path - url.data)});
     return put ? put->apart : (apart_t){0};
 }

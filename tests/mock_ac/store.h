@@ -22,7 +22,8 @@ bool store_grant(store_t *self, span_t file_name, buf_t *put_path, buf_t *get_pa
 put_t *store_put(store_t *self, span_t path);
 void put_data(put_t *self, span_t piece);
 
-/* All has arrived. `type` and `encoding` are the request's headers or NULL. False with the fault in `error`. */
+/* All has arrived. `type` and `encoding` are the request's headers or NULL. False with the fault in `error`.
+ */
 bool put_end(put_t *self, const char *type, const char *encoding, buf_t *error);
 
 /* What is stored for a URL that ends in a granted path to get from. */

@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "loop.h"
 #include "map.h"
 #include "mem.h"
 
@@ -13,7 +14,9 @@ struct task {
     size_t index;
     bool waiting;
     bool dead;   /* its last handing went to a dead connection */
+    bool seen;   /* at the tool or as a result since its last handing */
     bool closed; /* the connection of its last handing closed right after */
+    int64_t handed_us;
     int64_t handings;
     int64_t tool_calls;
     int64_t tool_calls_due;
@@ -45,7 +48,8 @@ struct tasks {
 
 tasks_t *tasks_new(books_t *books, size_t record_limit, render_fn render, void *render_ctx) {
     tasks_t *self = mem_new(1, sizeof *self);
-    *self = (tasks_t){.books = books, .render = render, .render_ctx = render_ctx, .record_limit = record_limit};
+    *self =
+        (tasks_t){.books = books, .render = render, .render_ctx = render_ctx, .record_limit = record_limit};
     self->by_id = map_new();
     return self;
 }
@@ -59,8 +63,7 @@ static void init_free(task_init_t *init) {
 }
 
 void tasks_destroy(tasks_t **self) {
-    if (!*self)
-        return;
+    if (!*self) return;
     for (size_t i = 0; i < (*self)->count; i++) {
         task_t *task = (*self)->all[i];
         init_free(&task->init);
@@ -107,8 +110,7 @@ void tasks_put_back(tasks_t *self, task_t *task) {
 
 task_t *tasks_take(tasks_t *self) {
     task_t *task = self->head;
-    if (!task)
-        return NULL;
+    if (!task) return NULL;
     self->head = task->next;
     if (self->head)
         self->head->prev = NULL;
@@ -153,8 +155,7 @@ task_t *tasks_add(tasks_t *self, task_init_t *init) {
     *init = (task_init_t){0};
     if (task->init.number)
         self->numbered = append(self->numbered, &self->numbered_count, &self->numbered_cap, task);
-    if (!task->waiting)
-        queue_tail(self, task);
+    if (!task->waiting) queue_tail(self, task);
     return task;
 }
 
@@ -170,8 +171,7 @@ task_t *tasks_by_number(const tasks_t *self, uint64_t number) {
 
 /* Adds the task's share of the counters that follow from its state, or takes it out. */
 static void share(const tasks_t *self, const task_t *task, int64_t sign) {
-    if (!task->handings)
-        return;
+    if (!task->handings) return;
     bool open = !task->results;
     books_add(self->books, BOOK_HANDED, sign);
     books_add(self->books, BOOK_DELIVERED, open ? 0 : sign);
@@ -187,15 +187,16 @@ void task_handed(tasks_t *self, task_t *task) {
         task->results_due++;
         task->tool_calls_due++;
     }
-    if (!task->init.expiry_ts_ms)
-        task->init.expiry_ts_ms = wall_ms() + task->init.lifetime_ms;
+    if (!task->init.expiry_ts_ms) task->init.expiry_ts_ms = wall_ms() + task->init.lifetime_ms;
     task->handings++;
-    task->dead = task->closed = false;
+    task->handed_us = loop_now_us();
+    task->dead = task->closed = task->seen = false;
     share(self, task, 1);
     books_add(self->books, BOOK_HANDINGS, 1);
 }
 
 void task_handed_to_dead(tasks_t *self, task_t *task) {
+    if (task->seen) return;
     share(self, task, -1);
     task->dead = true;
     share(self, task, 1);
@@ -215,20 +216,22 @@ static bool method_is_safe(span_t method) {
 
 void task_executed(tasks_t *self, task_t *task) {
     share(self, task, -1);
-    task->tool_calls++;
+    if (!task->tool_calls++) books_time(self->books, TIMING_HAND_TO_TOOL, loop_now_us() - task->handed_us);
     task->dead = false;
+    task->seen = true;
     share(self, task, 1);
     if (task->tool_calls > task->tool_calls_due && !task->init.plan.repeats)
-        books_add(self->books, method_is_safe(task_method(task)) ? BOOK_REEXECUTED_SAFE : BOOK_REEXECUTED_UNSAFE, 1);
+        books_add(self->books,
+                  method_is_safe(task_method(task)) ? BOOK_REEXECUTED_SAFE : BOOK_REEXECUTED_UNSAFE, 1);
 }
 
 void task_accepted(tasks_t *self, task_t *task) {
     share(self, task, -1);
-    task->results++;
+    if (!task->results++) books_time(self->books, TIMING_HAND_TO_RESULT, loop_now_us() - task->handed_us);
+    task->seen = true;
     share(self, task, 1);
     books_add(self->books, BOOK_RESULTS, 1);
-    if (task->results > task->results_due)
-        books_add(self->books, BOOK_DUPLICATES, 1);
+    if (task->results > task->results_due) books_add(self->books, BOOK_DUPLICATES, 1);
     if (task->init.number) {
         free(task->init.raw);
         task->init.raw = NULL;
@@ -236,8 +239,7 @@ void task_accepted(tasks_t *self, task_t *task) {
 }
 
 void task_faulted(task_t *task, fault_t fault) {
-    if (task->fault_count < FAULTS_KEPT)
-        task->faults[task->fault_count++] = fault;
+    if (task->fault_count < FAULTS_KEPT) task->faults[task->fault_count++] = fault;
 }
 
 /* ---- what is known of a task ---- */
@@ -292,11 +294,13 @@ int64_t task_results(const task_t *task) {
     return task->results;
 }
 
+int64_t task_handed_us(const task_t *task) {
+    return task->handed_us;
+}
+
 const char *task_state(const task_t *task) {
-    if (task->waiting)
-        return "waiting";
-    if (task->results)
-        return "delivered";
+    if (task->waiting) return "waiting";
+    if (task->results) return "delivered";
     return task->dead ? "handed_to_dead" : "outstanding";
 }
 
@@ -311,8 +315,7 @@ bool task_recorded(const tasks_t *self, const task_t *task) {
 
 void task_record(tasks_t *self, task_t *task, record_t kind, span_t object) {
     buf_t *records = &task->records[kind];
-    if (records->len)
-        buf_text(records, ",");
+    if (records->len) buf_text(records, ",");
     buf_add(records, object.data, object.len);
     self->record_bytes += object.len;
 }

@@ -23,7 +23,7 @@ typedef struct {
     size_t raw_len;
     char *expect; /* a JSON object, or NULL */
     size_t expect_len;
-    uint64_t number;     /* of a generated task, from 1; 0 for a scripted one */
+    uint64_t number; /* of a generated task, from 1; 0 for a scripted one */
     uint64_t input_bytes;
     int64_t expiry_ts_ms; /* Unix ms; 0: from its first handing */
     int64_t lifetime_ms;  /* from its first handing */
@@ -60,6 +60,8 @@ void tasks_put_back(tasks_t *self, task_t *task);
 /* ---- what happens to a task ---- */
 
 void task_handed(tasks_t *self, task_t *task);
+
+/* Its answer has not reached anybody, it seems; without effect once the task has been seen again. */
 void task_handed_to_dead(tasks_t *self, task_t *task);
 
 /* Its connection was closed in order before any other request on it. */
@@ -80,6 +82,7 @@ const plan_t *task_plan(const task_t *task);
 uint64_t task_number(const task_t *task);
 uint64_t task_input_bytes(const task_t *task);
 int64_t task_expiry_ts_ms(const task_t *task); /* 0 before it was handed out */
+int64_t task_handed_us(const task_t *task);    /* monotonic, of the last handing */
 int64_t task_handings(const task_t *task);
 int64_t task_tool_calls(const task_t *task);
 int64_t task_results(const task_t *task);

@@ -39,8 +39,7 @@ bool span_contains(span_t span, const char *part) {
 
 static void buf_reserve(buf_t *buf, size_t more) {
     size_t need = buf->len + more + 1;
-    if (need <= buf->cap)
-        return;
+    if (need <= buf->cap) return;
     size_t cap = buf->cap ? buf->cap * 2 : 128;
     buf->cap = cap < need ? need : cap;
     buf->data = mem_resize(buf->data, buf->cap, 1);
@@ -48,8 +47,7 @@ static void buf_reserve(buf_t *buf, size_t more) {
 
 void buf_add(buf_t *buf, const void *data, size_t len) {
     buf_reserve(buf, len);
-    if (len)
-        memcpy(buf->data + buf->len, data, len);
+    if (len) memcpy(buf->data + buf->len, data, len);
     buf->len += len;
     buf->data[buf->len] = '\0';
 }
@@ -64,8 +62,7 @@ void buf_printf(buf_t *buf, const char *format, ...) {
     char *text = NULL;
     int len = vasprintf(&text, format, args);
     va_end(args);
-    if (len >= 0)
-        buf_add(buf, text, (size_t)len);
+    if (len >= 0) buf_add(buf, text, (size_t)len);
     free(text);
 }
 
@@ -97,18 +94,14 @@ void buf_free(buf_t *buf) {
 }
 
 static int base64_value(char c) {
-    if (c >= 'A' && c <= 'Z')
-        return c - 'A';
-    if (c >= 'a' && c <= 'z')
-        return c - 'a' + 26;
-    if (c >= '0' && c <= '9')
-        return c - '0' + 52;
+    if (c >= 'A' && c <= 'Z') return c - 'A';
+    if (c >= 'a' && c <= 'z') return c - 'a' + 26;
+    if (c >= '0' && c <= '9') return c - '0' + 52;
     return c == '+' ? 62 : c == '/' ? 63 : -1;
 }
 
 bool base64_decode(span_t text, buf_t *out) {
-    if (text.len % 4)
-        return false;
+    if (text.len % 4) return false;
     buf_reserve(out, text.len / 4 * 3);
     char *to = out->data + out->len;
     for (size_t i = 0; i < text.len; i += 4) {
@@ -117,12 +110,10 @@ bool base64_decode(span_t text, buf_t *out) {
         int32_t bits = 0;
         for (size_t k = 0; k < 4; k++) {
             int value = k >= 4 - pad ? 0 : base64_value(in[k]);
-            if (value < 0)
-                return false;
+            if (value < 0) return false;
             bits = bits << 6 | value;
         }
-        if ((pad == 1 && (bits & 0xff)) || (pad == 2 && (bits & 0xffff)))
-            return false;
+        if ((pad == 1 && (bits & 0xff)) || (pad == 2 && (bits & 0xffff))) return false;
         *to++ = (char)(bits >> 16);
         *to++ = (char)(bits >> 8);
         *to++ = (char)bits;
@@ -133,10 +124,8 @@ bool base64_decode(span_t text, buf_t *out) {
 }
 
 static int hex_value(char c) {
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
+    if (c >= '0' && c <= '9') return c - '0';
+    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
     return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
 }
 
@@ -158,8 +147,7 @@ bool number_parse(const char *text, int64_t low, int64_t high, int64_t *out) {
     errno = 0;
     long long value = strtoll(text, &end, 10);
     bool digits = text[0] == '-' ? text[1] >= '0' && text[1] <= '9' : text[0] >= '0' && text[0] <= '9';
-    if (!digits || errno || *end || value < low || value > high)
-        return false;
+    if (!digits || errno || *end || value < low || value > high) return false;
     *out = value;
     return true;
 }
@@ -168,15 +156,14 @@ bool range_parse(const char *text, int64_t high, range_t *out) {
     const char *dash = strchr(text, '-');
     range_t range = {0, 0};
     if (!dash) {
-        if (!number_parse(text, 0, high, &range.low))
-            return false;
+        if (!number_parse(text, 0, high, &range.low)) return false;
         range.high = range.low;
     } else {
         char *first = mem_copy(text, (size_t)(dash - text));
-        bool good = number_parse(first, 0, high, &range.low) && number_parse(dash + 1, range.low, high, &range.high);
+        bool good =
+            number_parse(first, 0, high, &range.low) && number_parse(dash + 1, range.low, high, &range.high);
         free(first);
-        if (!good)
-            return false;
+        if (!good) return false;
     }
     *out = range;
     return true;

@@ -33,23 +33,19 @@ struct upload {
 bool is_hex32(span_t text) {
     static const char HEX[] = "0123456789abcdefABCDEF";
     for (size_t i = 0; i < text.len; i++)
-        if (!strchr(HEX, text.data[i]))
-            return false;
+        if (!strchr(HEX, text.data[i])) return false;
     return text.len == 32;
 }
 
 static void complain(upload_t *self, const char *text) {
-    if (!self->error.len)
-        buf_text(&self->error, text);
+    if (!self->error.len) buf_text(&self->error, text);
 }
 
 /* The file is named {taskId}_{32 hex}.zip; returns the task it belongs to, or NULL. */
 static task_t *task_of_file(const upload_t *self, const char *name) {
     size_t len = name ? strlen(name) : 0;
-    if (len < 38 || strcmp(name + len - 4, ".zip") != 0 || name[len - 37] != '_')
-        return NULL;
-    if (!is_hex32((span_t){name + len - 36, 32}))
-        return NULL;
+    if (len < 38 || strcmp(name + len - 4, ".zip") != 0 || name[len - 37] != '_') return NULL;
+    if (!is_hex32((span_t){name + len - 36, 32})) return NULL;
     return tasks_by_id(self->tasks, (span_t){name, len - 37});
 }
 
@@ -58,8 +54,7 @@ static void open_file(upload_t *self, const char *name, const char *type) {
     self->file = (apart_t){.present = true, .matches = true};
     if (!type || strcmp(type, "application/zip") != 0)
         complain(self, "part file is not of type application/zip");
-    if (self->via == VIA_UPLOAD_LOGS)
-        return;
+    if (self->via == VIA_UPLOAD_LOGS) return;
     const task_t *task = task_of_file(self, name);
     if (task)
         self->body = plan_expected(task_plan(task), task_method(task));
@@ -69,8 +64,7 @@ static void open_file(upload_t *self, const char *name, const char *type) {
 }
 
 static void compare(upload_t *self, span_t piece) {
-    if (!self->body || !body_matches(self->body, self->file.len, piece))
-        self->file.matches = false;
+    if (!self->body || !body_matches(self->body, self->file.len, piece)) self->file.matches = false;
     self->file.len += piece.len;
 }
 
@@ -111,14 +105,12 @@ static enum MHD_Result on_part(void *ctx, enum MHD_ValueKind kind, const char *k
     (void)encoding;
     upload_t *self = ctx;
     if (key && strcmp(key, "file") == 0) {
-        if (offset == 0 && !self->has_file)
-            open_file(self, filename, type);
+        if (offset == 0 && !self->has_file) open_file(self, filename, type);
         file_data(self, data, len);
     } else if (key && strcmp(key, "task") == 0) {
         if (self->via == VIA_UPLOAD_RESULT && (!type || strcmp(type, "application/json") != 0))
             complain(self, "part task is not of type application/json");
-        if (filename)
-            complain(self, "part task has a file name");
+        if (filename) complain(self, "part task has a file name");
         self->has_task = true;
         buf_add(&self->task_json, data, len);
     } else {
@@ -129,24 +121,19 @@ static enum MHD_Result on_part(void *ctx, enum MHD_ValueKind kind, const char *k
 
 upload_t *upload_new(const request_t *request, tasks_t *tasks, via_t via) {
     const char *type = request_header(request, "Content-Type");
-    if (!type || strncmp(type, "multipart/form-data", 19) != 0)
-        return NULL;
+    if (!type || strncmp(type, "multipart/form-data", 19) != 0) return NULL;
     upload_t *self = mem_new(1, sizeof *self);
     self->tasks = tasks;
     self->via = via;
     self->form = MHD_create_post_processor(request_connection(request), FORM_BUFFER_BYTES, on_part, self);
-    if (!self->form)
-        upload_destroy(&self);
+    if (!self->form) upload_destroy(&self);
     return self;
 }
 
 void upload_destroy(upload_t **self) {
-    if (!*self)
-        return;
-    if ((*self)->form)
-        MHD_destroy_post_processor((*self)->form);
-    if ((*self)->gzip_open)
-        inflateEnd(&(*self)->gzip);
+    if (!*self) return;
+    if ((*self)->form) MHD_destroy_post_processor((*self)->form);
+    if ((*self)->gzip_open) inflateEnd(&(*self)->gzip);
     buf_free(&(*self)->error);
     buf_free(&(*self)->task_json);
     buf_free(&(*self)->head);
@@ -155,18 +142,14 @@ void upload_destroy(upload_t **self) {
 }
 
 void upload_data(upload_t *self, span_t piece) {
-    if (!self->broken && MHD_post_process(self->form, piece.data, piece.len) != MHD_YES)
-        self->broken = true;
+    if (!self->broken && MHD_post_process(self->form, piece.data, piece.len) != MHD_YES) self->broken = true;
 }
 
 bool upload_finish(upload_t *self, buf_t *error) {
-    if (MHD_destroy_post_processor(self->form) != MHD_YES)
-        self->broken = true;
+    if (MHD_destroy_post_processor(self->form) != MHD_YES) self->broken = true;
     self->form = NULL;
-    if (self->broken)
-        complain(self, "the form cannot be read");
-    if (!self->has_file || !self->has_task)
-        complain(self, "the form lacks a part file or task");
+    if (self->broken) complain(self, "the form cannot be read");
+    if (!self->has_file || !self->has_task) complain(self, "the form lacks a part file or task");
     bool zip = self->head.len > 4 && memcmp(self->head.data, "PK\3\4", 4) == 0;
     self->file.whole = self->via == VIA_UPLOAD_LOGS ? zip : self->gzip_end;
     buf_add(error, self->error.data, self->error.len);

@@ -71,10 +71,21 @@ static void send_fetched(world_t *world, int proc, fetch_t *fetch) {
     peer_send(world, proc, SOCK_TASKS_IN, &msg, (doc_t){DOC_TASK, fetch->ticket});
 }
 
+/* The broker took it for a task it holds already: one of the same taskId has to have been taken in. */
+static void book_accepted(world_t *world, uint32_t index) {
+    ticket_t *ticket = &world->tickets[index];
+    if (ticket->taken > 0) return;
+    ticket->held_already = true;
+    for (uint32_t i = 0; i < world->ticket_count; i++)
+        if (world->tickets[i].id == ticket->id && world->tickets[i].taken > 0) return;
+    world_fail(world, "lost: ticket %u was ACCEPTED, and is no task", index);
+}
+
 void fetcher_accepted(world_t *world, int proc, const msg_accepted_t *accepted) {
     peer_t *peer = &world->procs[proc].peer;
     for (uint32_t i = 0; i < peer->fetch_count; i++) {
         if (peer->fetches[i].instance != accepted->instance || peer->fetches[i].seq != accepted->seq) continue;
+        book_accepted(world, peer->fetches[i].ticket);
         inbox_remove(world, accepted->instance, accepted->seq);
         peer->fetches[i] = peer->fetches[--peer->fetch_count];
         return;

@@ -19,7 +19,19 @@ item_t *peer_item(peer_t *peer, uint64_t number) {
     return NULL;
 }
 
+bool peer_had(const peer_t *peer, const msg_task_t *task) {
+    for (uint32_t i = 0; i < PAST_MAX && i < peer->past_count; i++)
+        if (peer->past[i].session == task->session && peer->past[i].number == task->number &&
+            peer->past[i].attempt >= task->attempt)
+            return true;
+    return false;
+}
+
 void peer_forget(peer_t *peer, item_t *item) {
+    uint32_t at = peer->past_count++ % PAST_MAX;
+    peer->past[at].session = item->session;
+    peer->past[at].number = item->number;
+    peer->past[at].attempt = item->attempt;
     *item = peer->items[--peer->item_count];
 }
 

@@ -21,6 +21,7 @@
 #define ITEMS_MAX       256
 #define FETCHES_MAX     96
 #define INBOX_MAX       256
+#define PAST_MAX        64
 #define BROKER          0
 #define FETCHER         1
 #define WALL_START_MS   1700000000000
@@ -98,6 +99,11 @@ typedef struct {
     int64_t hello_ms, beat_ms, heard_ms, drain_ms;
     item_t items[ITEMS_MAX];
     uint32_t item_count;
+    struct {
+        uint64_t session, number;
+        uint32_t attempt;
+    } past[PAST_MAX]; /* what it has had: a TASK that comes twice is no second task */
+    uint32_t past_count;
     lease_t leases[2];
     int lease_count;
     int request[2]; /* index of the lease's open request, -1 for none */
@@ -239,15 +245,18 @@ typedef struct {
     task_image_t image;
     char id[16], method[8];
     doc_t doc;
+    uint64_t claimed_by; /* before or in the latest commit, even if given back in it */
     bool used;
 } row_t;
 int journal_open(world_t *world);
 void journal_destroy(world_t *world);
+void journal_begin(world_t *world); /* of a commit */
 void journal_apply(world_t *world, record_t *record);
 int journal_restore(world_t *world, core_t **core, moment_t now);
 const row_t *journal_find(const world_t *world, uint64_t number);
 const row_t *journal_find_ticket(const world_t *world, uint32_t ticket);
 const row_t *journal_find_id(const world_t *world, uint32_t id);
+/* Now, or before the latest commit. */
 bool journal_has_credit(const world_t *world, uint64_t credit);
 bool journal_has_fetch(const world_t *world, uint64_t instance, uint64_t seq);
 
@@ -278,6 +287,7 @@ void peer_send(world_t *world, int proc, sock_t sock, const msg_t *msg, doc_t do
 void peer_ref(world_t *world, int proc, msg_type_t type, const item_t *item);
 item_t *peer_item(peer_t *peer, uint64_t number);
 void peer_forget(peer_t *peer, item_t *item);
+bool peer_had(const peer_t *peer, const msg_task_t *task);
 void peer_lease_release(world_t *world, int proc, int lease);
 uint32_t peer_claimed_waiting(const peer_t *peer);
 

@@ -137,6 +137,7 @@ static void commit(world_t *world, sim_event_t *event) {
     if (crash_point(world, CRASH_POINT_BEFORE_COMMIT)) return;
     size_t count;
     record_t *records = effects_records(self->fx, &count);
+    journal_begin(world);
     for (size_t i = 0; i < count && !world->failed; i++) {
         check_committed(world, &records[i]);
         journal_apply(world, &records[i]);
@@ -148,6 +149,16 @@ static void commit(world_t *world, sim_event_t *event) {
 
 /* --- a turn --- */
 
+/* A task whose credit is over by now is none that the room was reckoned with. */
+static void book_late(world_t *world, const msg_t *msg) {
+    core_view_t view;
+    if (msg->type != MSG_FETCHED) return;
+    core_look(world->broker->core, proc_ms(world, BROKER), &view);
+    for (int i = 0; i < GATE_CREDITS_MAX; i++)
+        if (view.gate->credits[i].credit == msg->fetched.credit) return;
+    world->books.late_fetches++;
+}
+
 static void step(world_t *world, event_kind_t kind, letter_t *letter, uint64_t peer) {
     broker_t *self = world->broker;
     void *doc = NULL;
@@ -155,6 +166,7 @@ static void step(world_t *world, event_kind_t kind, letter_t *letter, uint64_t p
     if (letter) {
         event.msg = &letter->msg;
         event.peer = letter->sock == SOCK_CONTROL ? letter->instance : 0;
+        book_late(world, &letter->msg);
         TRACE(world, "step   %s of %s", msg_type_name(letter->msg.type), world->procs[letter->from].name);
         if (letter->doc.kind != DOC_NONE && (doc = malloc(sizeof letter->doc)) != NULL) {
             *(doc_t *)doc = letter->doc;

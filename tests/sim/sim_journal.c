@@ -33,7 +33,8 @@ struct journal_t {
         int64_t second;
         uint32_t units;
     } rates[RATES_MAX];
-    uint32_t next_fetcher;
+    uint64_t ended[CREDITS_MAX]; /* credits that the latest commit took out */
+    uint32_t next_fetcher, ended_count;
     bool drained;
 };
 
@@ -73,7 +74,7 @@ const row_t *journal_find_id(const world_t *world, uint32_t id) {
 
 bool journal_has_credit(const world_t *world, uint64_t credit) {
     for (int i = 0; i < CREDITS_MAX; i++)
-        if (world->journal->credits[i].credit == credit) return true;
+        if (world->journal->credits[i].credit == credit || world->journal->ended[i] == credit) return true;
     return false;
 }
 
@@ -114,7 +115,7 @@ static void apply_task(world_t *world, const record_t *record) {
     case REC_TASK_RUNNING:
         image->state = TASK_RUNNING;
         image->attempt = record->task.attempt;
-        image->holder = record->task.holder;
+        image->holder = row->claimed_by = record->task.holder;
         break;
     case REC_TASK_READY:
         image->state = TASK_READY;
@@ -168,8 +169,17 @@ static void apply_fetcher(journal_t *self, const record_t *record) {
     self->fetchers[place].mask = record->mask;
 }
 
+void journal_begin(world_t *world) {
+    memset(world->journal->ended, 0, sizeof world->journal->ended);
+    for (uint32_t i = 0; i < world->journal->row_count; i++) {
+        row_t *row = &world->journal->rows[i];
+        row->claimed_by = row->image.state == TASK_RUNNING ? row->image.holder : 0;
+    }
+}
+
 static void apply_credit(world_t *world, const record_t *record) {
     journal_t *self = world->journal;
+    if (record->type == REC_CREDIT_GONE) self->ended[self->ended_count++ % CREDITS_MAX] = record->number;
     for (int i = 0; i < CREDITS_MAX; i++) {
         if (self->credits[i].credit != (record->type == REC_CREDIT ? 0 : record->number)) continue;
         self->credits[i].credit = record->type == REC_CREDIT ? record->number : 0;

@@ -32,7 +32,7 @@ void proc_start(world_t *world, int proc) {
     p->alive = true;
     p->stopped = p->draining = false;
     p->life++;
-    p->instance = 1 + ((uint64_t)rnd(world, UINT32_MAX) << 8 | (uint64_t)proc);
+    p->instance = (1 + rnd(world, UINT32_MAX)) << 8 | (uint64_t)proc;
     p->waiting = NULL;
     p->waiting_end = &p->waiting;
     p->sends_left = -1;

@@ -93,6 +93,7 @@ static void dispatch(world_t *world, sim_event_t *event) {
     }
     bool dead = event->life != 0 && proc && (!proc->alive || proc->life != event->life);
     if (!dead) event->action(world, event);
+    event->data = NULL;
     event->next = world->free_events;
     world->free_events = event;
 }

@@ -1,0 +1,163 @@
+#include "cli/ask.h"
+
+#include <czmq.h>
+#include <errno.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "common/clock.h"
+#include "common/err.h"
+#include "common/messages.h"
+
+#define ENDPOINT_MAX 512
+
+struct ask_t {
+    zsock_t *sock;
+    uint64_t seq;
+    char endpoint[ENDPOINT_MAX];
+    msg_scratch_t scratch;
+};
+
+/* The options of the socket; what a tool has queued need not outlive it. */
+static int set_up(zsock_t *sock) {
+    void *handle = zsock_resolve(sock);
+    int64_t most = MSG_WIRE_MAX;
+    int linger = 0;
+    uint64_t instance = random_u64();
+    unsigned char id[8];
+    for (int i = 0; i < 8; i++)
+        id[i] = (unsigned char)(instance >> (56 - 8 * i));
+    return zmq_setsockopt(handle, ZMQ_LINGER, &linger, sizeof linger) == 0 &&
+                   zmq_setsockopt(handle, ZMQ_MAXMSGSIZE, &most, sizeof most) == 0 &&
+                   zmq_setsockopt(handle, ZMQ_ROUTING_ID, id, sizeof id) == 0
+               ? 0
+               : ERR_IO;
+}
+
+ask_t *ask_new(const config_t *config, char why[ASK_WHY_MAX]) {
+    char base[ENDPOINT_MAX - 16];
+    ask_t *self = calloc(1, sizeof *self);
+    config_broker_endpoint(config, base, sizeof base);
+    if (self == NULL || (self->sock = zsock_new(ZMQ_DEALER)) == NULL || set_up(self->sock) != 0) {
+        (void)snprintf(why, ASK_WHY_MAX, "cannot make a socket: %s",
+                       self != NULL ? zmq_strerror(errno) : "out of memory");
+        ask_destroy(&self);
+        return NULL;
+    }
+    (void)snprintf(self->endpoint, sizeof self->endpoint, "%s%s", base,
+                   strncmp(base, "ipc://", 6) == 0 ? "/control" : "");
+    if (zsock_connect(self->sock, "%s", self->endpoint) != 0) {
+        (void)snprintf(why, ASK_WHY_MAX, "cannot connect to the broker at %s: %s", self->endpoint,
+                       zmq_strerror(errno));
+        ask_destroy(&self);
+    }
+    return self;
+}
+
+void ask_destroy(ask_t **self) {
+    if (*self == NULL) return;
+    zsock_destroy(&(*self)->sock);
+    free(*self);
+    *self = NULL;
+}
+
+static int nomem(char why[ASK_WHY_MAX]) {
+    (void)snprintf(why, ASK_WHY_MAX, "out of memory");
+    return ERR_NOMEM;
+}
+
+/* Says what the socket file shows, else what may be wrong. */
+static int nobody(const ask_t *self, char why[ASK_WHY_MAX]) {
+    const char *path = strncmp(self->endpoint, "ipc://", 6) == 0 ? self->endpoint + 6 : NULL;
+    struct stat st;
+    int error = path != NULL && stat(path, &st) != 0 ? errno : 0;
+    if (error == ENOENT || error == ENOTDIR)
+        (void)snprintf(
+            why, ASK_WHY_MAX,
+            "no broker at %s: there is no such socket; is the agent running, and with this --runtimeDir "
+            "(or --bind)?",
+            self->endpoint);
+    else if (error != 0 || (path != NULL && access(path, W_OK) != 0))
+        (void)snprintf(why, ASK_WHY_MAX,
+                       "no broker at %s: %s; ask as the user who runs the agent, or as root", self->endpoint,
+                       strerror(errno));
+    else
+        (void)snprintf(
+            why, ASK_WHY_MAX,
+            "no answer from the broker at %s within %d s; is it running, and does its log say why not?",
+            self->endpoint, ASK_TIMEOUT_MS / 1000);
+    return ERR_NOT_FOUND;
+}
+
+static int send_msg(ask_t *self, const msg_t *msg, char why[ASK_WHY_MAX]) {
+    char *bytes;
+    size_t size;
+    if (msg_encode(msg, &bytes, &size) != 0) return nomem(why);
+    int rc = zmq_send(zsock_resolve(self->sock), bytes, size, ZMQ_DONTWAIT);
+    free(bytes);
+    return rc >= 0 ? 0 : nobody(self, why);
+}
+
+/* The text of an answer's payload, terminated. */
+static int take_json(zframe_t *frame, char **json, size_t *size, char why[ASK_WHY_MAX]) {
+    char *copy = malloc(zframe_size(frame) + 1);
+    if (copy == NULL) return nomem(why);
+    memcpy(copy, zframe_data(frame), zframe_size(frame));
+    copy[zframe_size(frame)] = '\0';
+    *size = zframe_size(frame);
+    *json = copy;
+    return 0;
+}
+
+/* Looks at one message: ERR_BUSY when it is not the answer (yet). */
+static int read_answer(ask_t *self, zmsg_t *zmsg, char **json, size_t *size, char why[ASK_WHY_MAX]) {
+    zframe_t *header = zmsg_first(zmsg), *payload = zmsg_next(zmsg);
+    msg_t msg;
+    if (header == NULL || zmsg_size(zmsg) > 2) return ERR_BUSY;
+    int err = msg_decode(zframe_data(header), zframe_size(header),
+                         payload != NULL ? (int64_t)zframe_size(payload) : -1, &msg, &self->scratch);
+    if (err == ERR_NOMEM) return nomem(why);
+    if (err != 0) {
+        (void)snprintf(why, ASK_WHY_MAX, "the broker at %s answers what this version does not know: %.200s",
+                       self->endpoint, self->scratch.text);
+        return err == ERR_VERSION ? ERR_VERSION : ERR_MALFORMED;
+    }
+    if (msg.type == MSG_ERROR) {
+        char text[256];
+        (void)snprintf(why, ASK_WHY_MAX, "the broker at %s refuses: %s", self->endpoint,
+                       str_copy(msg.error.text, text, sizeof text));
+        return msg.error.code == MSG_ERR_VERSION ? ERR_VERSION : ERR_MALFORMED;
+    }
+    if (msg.type != MSG_STATUS_REPLY || msg.status.seq != self->seq || payload == NULL) return ERR_BUSY;
+    return take_json(payload, json, size, why);
+}
+
+int ask_status(ask_t *self, int signal_fd, char **json, size_t *size, char why[ASK_WHY_MAX]) {
+    msg_t question = {.type = MSG_STATUS, .status = {.seq = ++self->seq}};
+    int64_t until_ms = clock_boot_ms() + ASK_TIMEOUT_MS;
+    int err = send_msg(self, &question, why);
+    if (err != 0) return err;
+    for (;;) {
+        zmq_pollitem_t items[] = {{.socket = zsock_resolve(self->sock), .events = ZMQ_POLLIN},
+                                  {.fd = signal_fd, .events = ZMQ_POLLIN}};
+        int64_t left_ms = until_ms - clock_boot_ms();
+        if (left_ms <= 0) return nobody(self, why);
+        if (zmq_poll(items, signal_fd >= 0 ? 2 : 1, (long)left_ms) < 0 && errno != EINTR)
+            return nobody(self, why);
+        if (items[1].revents != 0) {
+            (void)snprintf(why, ASK_WHY_MAX, "stopped by a signal");
+            return ERR_STATE;
+        }
+        if (items[0].revents == 0) continue;
+        zmsg_t *zmsg = zmsg_recv(self->sock);
+        err = zmsg != NULL ? read_answer(self, zmsg, json, size, why) : ERR_BUSY;
+        zmsg_destroy(&zmsg);
+        if (err != ERR_BUSY) return err;
+    }
+}
+
+int ask_drain(ask_t *self, bool drain, char why[ASK_WHY_MAX]) {
+    msg_t order = {.type = MSG_DRAIN, .drain = {.session = 0, .mode = drain ? 1 : 0}};
+    return send_msg(self, &order, why);
+}

@@ -1,0 +1,346 @@
+#include "cli/status_render.h"
+
+#include <inttypes.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <yajl/yajl_tree.h>
+
+#include "cli/status_page.h"
+#include "common/err.h"
+
+#define DEPTH_MAX 32
+
+/* --- reading members that may be missing or of another kind --- */
+
+static yajl_val member(yajl_val node, const char *name) {
+    if (!YAJL_IS_OBJECT(node)) return NULL;
+    for (size_t i = 0; i < node->u.object.len; i++)
+        if (strcmp(node->u.object.keys[i], name) == 0) return node->u.object.values[i];
+    return NULL;
+}
+
+static const char *text_of(yajl_val node, const char *name) {
+    const char *text = YAJL_GET_STRING(member(node, name));
+    return text != NULL ? text : "";
+}
+
+static bool has_number(yajl_val node, const char *name) {
+    return YAJL_IS_INTEGER(member(node, name));
+}
+
+static int64_t number_of(yajl_val node, const char *name) {
+    yajl_val value = member(node, name);
+    return YAJL_IS_INTEGER(value) ? (int64_t)YAJL_GET_INTEGER(value) : 0;
+}
+
+static bool is_true(yajl_val node, const char *name) {
+    return YAJL_IS_TRUE(member(node, name));
+}
+
+/* A difference that cannot overflow, whatever the broker sent. */
+static int64_t since(int64_t now_ms, int64_t then_ms) {
+    int64_t ms;
+    return __builtin_sub_overflow(now_ms, then_ms, &ms) || ms < 0 ? 0 : ms;
+}
+
+static const char *number_text(yajl_val node, const char *name, char buf[PAGE_SHORT_MAX]) {
+    return has_number(node, name) ? page_number(number_of(node, name), buf) : "-";
+}
+
+/* "NAME NUMBER" as an item, when there is such a number. */
+static void add_count(page_t *page, yajl_val node, const char *name, const char *label) {
+    char buf[PAGE_SHORT_MAX];
+    if (has_number(node, name)) page_add_item(page, label, page_number(number_of(node, name), buf));
+}
+
+/* --- the parts of the page --- */
+
+static void put_head(page_t *page, yajl_val root) {
+    char buf[PAGE_SHORT_MAX];
+    page->used = 0;
+    page_add(page, STYLE_STRONG, "sluice ");
+    page_add_text(page, STYLE_STRONG, text_of(root, "version"), 16);
+    page_add(page, STYLE_PLAIN, "   agent ");
+    page_add_text(page, STYLE_PLAIN, text_of(root, "agent_id"), 24);
+    page_add(page, STYLE_PLAIN, "   broker pid %" PRId64, number_of(root, "pid"));
+    if (has_number(root, "started_ms"))
+        page_add(page, STYLE_PLAIN, ", up %s",
+                 page_duration(since(number_of(root, "now_ms"), number_of(root, "started_ms")), buf));
+    page_end(page);
+    page_end(page);
+}
+
+static style_t style_of_ac(const char *state) {
+    if (strcmp(state, "ok") == 0) return STYLE_GOOD;
+    if (strcmp(state, "failing") == 0) return STYLE_WARN;
+    return strcmp(state, "closed") == 0 ? STYLE_BAD : STYLE_PLAIN;
+}
+
+static void put_ac(page_t *page, yajl_val root) {
+    char buf[PAGE_SHORT_MAX];
+    yajl_val ac = member(root, "ac");
+    const char *state = text_of(ac, "state"), *error = text_of(ac, "last_error");
+    int64_t now_ms = number_of(root, "now_ms");
+    if (ac == NULL) return;
+    page_label(page, "AC");
+    page_add_text(page, style_of_ac(state), strcmp(state, "unknown") == 0 ? "not asked yet" : state, 20);
+    if (number_of(ac, "last_ok_ms") > 0)
+        page_add(page, STYLE_PLAIN, ", last good answer %s ago",
+                 page_duration(since(now_ms, number_of(ac, "last_ok_ms")), buf));
+    page_end(page);
+    if (error[0] == '\0') return;
+    page_label(page, NULL);
+    page_add(page, STYLE_PLAIN,
+             "last error %s ago: ", page_duration(since(now_ms, number_of(ac, "last_error_ms")), buf));
+    page_add_words(page, STYLE_PLAIN, error);
+    page_end(page);
+}
+
+static void put_credits(page_t *page, yajl_val gate) {
+    char buf[PAGE_SHORT_MAX], used[PAGE_SHORT_MAX];
+    yajl_val credits = member(gate, "credits");
+    if (!YAJL_IS_ARRAY(credits)) return;
+    page_label(page, "Credits");
+    page_add(page, STYLE_PLAIN, "%zu of %" PRId64 " held", credits->u.array.len, number_of(gate, "max"));
+    page_end(page);
+    for (size_t i = 0; i < credits->u.array.len; i++) {
+        yajl_val credit = credits->u.array.values[i];
+        page_label(page, NULL);
+        page_add_cell(page, STYLE_PLAIN, text_of(credit, "kind"), 9);
+        page_add_cell(page, STYLE_PLAIN, text_of(credit, "holder"), 25);
+        (void)snprintf(used, sizeof used, "%" PRId64 " of %" PRId64, number_of(credit, "used"),
+                       number_of(credit, "budget"));
+        page_add_cell(page, STYLE_PLAIN, used, 11);
+        page_add(page, STYLE_PLAIN, "held %s", page_duration(number_of(credit, "age_ms"), buf));
+        page_add(page, STYLE_PLAIN, ", ends in %s", page_duration(number_of(credit, "expires_in_ms"), buf));
+        page_end(page);
+    }
+}
+
+static void put_gate(page_t *page, yajl_val root) {
+    char buf[PAGE_SHORT_MAX], limit[PAGE_SHORT_MAX];
+    yajl_val gate = member(root, "gate");
+    const char *waits = text_of(gate, "waiting_for");
+    int64_t paused_ms = number_of(gate, "paused_until_ms");
+    if (gate == NULL) return;
+    page_label(page, "Gate");
+    if (is_true(gate, "closed")) page_add(page, STYLE_BAD, "closed%s", waits[0] ? ", " : "");
+    if (waits[0] != '\0') {
+        page_add(page, STYLE_PLAIN, "waits for ");
+        page_add_words(page, STYLE_PLAIN, waits);
+    } else if (!is_true(gate, "closed")) {
+        page_add(page, STYLE_GOOD, "open");
+    }
+    page_end(page);
+    if (paused_ms > 0) {
+        page_label(page, NULL);
+        page_add(page, STYLE_WARN, "paused for another %s",
+                 page_duration(since(paused_ms, number_of(root, "now_ms")), buf));
+        page_end(page);
+    }
+    page_label(page, NULL);
+    page_add(page, STYLE_PLAIN, "%s of %s requests of the last minute used",
+             number_text(gate, "rate_used", buf), number_text(gate, "rate_limit", limit));
+    if (has_number(gate, "fetch_room"))
+        page_add(page, STYLE_PLAIN, ", room to fetch %s", number_text(gate, "fetch_room", buf));
+    page_end(page);
+    put_credits(page, gate);
+}
+
+static void put_fetch(page_t *page, yajl_val root) {
+    yajl_val fetch = member(root, "fetch");
+    if (fetch == NULL) return;
+    page_label(page, "Fetching");
+    if (is_true(fetch, "paused")) {
+        page_add(page, STYLE_WARN, "paused");
+        if (text_of(fetch, "reason")[0] != '\0') page_add(page, STYLE_PLAIN, ": ");
+        page_add_words(page, STYLE_PLAIN, text_of(fetch, "reason"));
+    } else {
+        page_add(page, STYLE_GOOD, "on");
+    }
+    page_end(page);
+}
+
+static void put_oldest(page_t *page, yajl_val root) {
+    char buf[PAGE_SHORT_MAX];
+    yajl_val oldest = member(root, "oldest");
+    if (!YAJL_IS_OBJECT(oldest)) return;
+    page_label(page, "Oldest");
+    page_add_cell(page, STYLE_PLAIN, text_of(oldest, "task"), 38);
+    page_add_cell(page, STYLE_PLAIN, text_of(oldest, "state"), 14);
+    page_add(page, STYLE_PLAIN, "taken %s ago", page_duration(number_of(oldest, "age_ms"), buf));
+    page_end(page);
+    if (number_of(oldest, "tries") > 0 || text_of(oldest, "reason")[0] != '\0') {
+        page_label(page, NULL);
+        page_add(page, STYLE_PLAIN, "tried %s times: ", page_number(number_of(oldest, "tries"), buf));
+        page_add_words(page, STYLE_PLAIN, text_of(oldest, "reason"));
+        page_end(page);
+    }
+}
+
+static void put_queues(page_t *page, yajl_val root) {
+    char buf[PAGE_SHORT_MAX];
+    yajl_val tasks = member(root, "tasks"), results = member(root, "results");
+    if (tasks != NULL) {
+        page_label(page, "Tasks");
+        add_count(page, tasks, "ready", "ready");
+        add_count(page, tasks, "running", "running");
+        add_count(page, tasks, "limit", "room for");
+        add_count(page, tasks, "lookahead", "lookahead");
+        page_end(page);
+    }
+    if (results != NULL) {
+        page_label(page, "Results");
+        add_count(page, results, "waiting", "waiting");
+        add_count(page, results, "uploading", "uploading");
+        add_count(page, results, "retrying", "retrying");
+        add_count(page, results, "limit", "room for");
+        if (has_number(results, "threshold")) {
+            (void)snprintf(buf, sizeof buf, "%" PRId64 " %%", number_of(results, "threshold"));
+            page_add_item(page, "fetching pauses at", buf);
+        }
+        page_end(page);
+    }
+    if (has_number(root, "buried")) {
+        int64_t buried = number_of(root, "buried");
+        page_label(page, "Buried");
+        page_add(page, buried > 0 ? STYLE_BAD : STYLE_PLAIN, "%s", page_number(buried, buf));
+        page_end(page);
+    }
+}
+
+static void put_worker(page_t *page, yajl_val worker) {
+    char buf[PAGE_SHORT_MAX];
+    int64_t heard_ms = number_of(worker, "heard_ms");
+    bool fetcher = strcmp(text_of(worker, "role"), "fetcher") == 0; /* has no slots */
+    page_label(page, NULL);
+    page_add_cell(page, STYLE_PLAIN, text_of(worker, "name"), 23);
+    page_add_cell(page, STYLE_PLAIN, text_of(worker, "role"), 11);
+    (void)snprintf(buf, sizeof buf, "%" PRId64, number_of(worker, "pid"));
+    page_add_cell(page, STYLE_PLAIN, buf, 10);
+    page_add_cell(page, STYLE_PLAIN, fetcher ? "-" : number_text(worker, "slots", buf), 7);
+    page_add_cell(page, STYLE_PLAIN, fetcher ? "-" : number_text(worker, "tasks", buf), 7);
+    page_add(page, heard_ms > 3000 ? STYLE_WARN : STYLE_PLAIN, "%s ago", page_duration(heard_ms, buf));
+    page_end(page);
+    if (!is_true(worker, "leaving")) return;
+    page_label(page, NULL);
+    page_add(page, STYLE_WARN, "  it is draining");
+    page_end(page);
+}
+
+static void put_workers(page_t *page, yajl_val root) {
+    static const struct {
+        const char *name;
+        unsigned columns;
+    } heads[] = {{"NAME", 23}, {"ROLE", 11}, {"PID", 10}, {"SLOTS", 7}, {"TASKS", 7}, {"HEARD", 7}};
+    yajl_val workers = member(root, "workers");
+    if (!YAJL_IS_ARRAY(workers)) return;
+    page_end(page);
+    page_label(page, "Workers");
+    if (workers->u.array.len == 0) page_add(page, STYLE_WARN, "none is connected");
+    for (size_t i = 0; workers->u.array.len > 0 && i < sizeof heads / sizeof heads[0]; i++)
+        page_add_cell(page, STYLE_DIM, heads[i].name, heads[i].columns);
+    page_end(page);
+    for (size_t i = 0; i < workers->u.array.len; i++)
+        put_worker(page, workers->u.array.values[i]);
+    if (number_of(root, "awaited_workers") > 0) {
+        page_label(page, NULL);
+        page_add(page, STYLE_WARN, "waiting for %" PRId64 " known from before the broker's start",
+                 number_of(root, "awaited_workers"));
+        page_end(page);
+    }
+}
+
+/* All members of an object that are a number, a text or a yes or no; zeros only when `zeros`. */
+static void put_items(page_t *page, yajl_val node, bool zeros) {
+    char buf[PAGE_SHORT_MAX];
+    for (size_t i = 0; i < node->u.object.len; i++) {
+        yajl_val value = node->u.object.values[i];
+        const char *text = YAJL_IS_INTEGER(value)  ? page_number(YAJL_GET_INTEGER(value), buf)
+                           : YAJL_IS_STRING(value) ? YAJL_GET_STRING(value)
+                           : YAJL_IS_TRUE(value)   ? "yes"
+                           : YAJL_IS_FALSE(value)  ? "no"
+                                                   : NULL;
+        if (text == NULL || (!zeros && strcmp(text, "0") == 0)) continue;
+        char name[64];
+        (void)snprintf(name, sizeof name, "%s", node->u.object.keys[i]);
+        for (char *c = name; (c = strchr(c, '_')) != NULL;)
+            *c = ' ';
+        page_add_item(page, name, text);
+    }
+}
+
+static void put_rest(page_t *page, yajl_val root) {
+    char buf[PAGE_SHORT_MAX];
+    yajl_val counters = member(root, "counters"), journal = member(root, "journal"),
+             config = member(root, "config");
+    page_end(page);
+    if (YAJL_IS_OBJECT(counters)) {
+        page_label(page, "Counters");
+        put_items(page, counters, false);
+        page_end(page);
+    }
+    if (YAJL_IS_OBJECT(journal)) {
+        bool ok = !YAJL_IS_FALSE(member(journal, "ok"));
+        page_label(page, "Journal");
+        page_add(page, ok ? STYLE_GOOD : STYLE_BAD, ok ? "ok" : "failing");
+        page_add(page, STYLE_PLAIN, ", %s, ", page_bytes(number_of(journal, "bytes"), buf));
+        page_add_text(page, STYLE_PLAIN, text_of(journal, "path"), 0);
+        page_end(page);
+        if (text_of(journal, "error")[0] != '\0') {
+            page_label(page, NULL);
+            page_add_words(page, STYLE_BAD, text_of(journal, "error"));
+            page_end(page);
+        }
+    }
+    if (YAJL_IS_OBJECT(config)) {
+        page_label(page, "Config");
+        put_items(page, config, true);
+        page_end(page);
+    }
+}
+
+/* The tree is freed by recursion, so that its depth has to be bounded before it is built. */
+static bool too_deep(const char *json, size_t size) {
+    unsigned depth = 0;
+    bool inside = false;
+    for (size_t i = 0; i < size; i++) {
+        char c = json[i];
+        if (inside) {
+            if (c == '\\')
+                i++;
+            else if (c == '"')
+                inside = false;
+        } else if (c == '"') {
+            inside = true;
+        } else if (c == '[' || c == '{') {
+            if (++depth > DEPTH_MAX) return true;
+        } else if ((c == ']' || c == '}') && depth > 0) {
+            depth--;
+        }
+    }
+    return false;
+}
+
+int status_render(const char *json, size_t size, unsigned width, bool colour, FILE *out) {
+    char why[128];
+    page_t page = {.out = out, .colour = colour, .width = width < 40 ? 40 : width};
+    if (too_deep(json, size)) return ERR_MALFORMED;
+    yajl_val root = yajl_tree_parse(json, why, sizeof why);
+    if (!YAJL_IS_OBJECT(root)) {
+        yajl_tree_free(root);
+        return ERR_MALFORMED;
+    }
+    put_head(&page, root);
+    put_ac(&page, root);
+    put_gate(&page, root);
+    put_fetch(&page, root);
+    put_queues(&page, root);
+    put_oldest(&page, root);
+    put_workers(&page, root);
+    put_rest(&page, root);
+    yajl_tree_free(root);
+    return 0;
+}

@@ -1,0 +1,104 @@
+#include "fetcher/read_task.h"
+
+#include <ctype.h>
+#include <openssl/evp.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "common/task_json.h"
+
+#define AGENT_ERROR "Agent Side Error: Error: "
+
+static str_t keep(char *room, size_t size, const char *text, size_t len) {
+    if (len > size) len = size;
+    memcpy(room, text, len);
+    return (str_t){room, (uint32_t)len};
+}
+
+/* A taskId too long for the protocol goes by its digest. */
+static str_t keep_task_id(read_task_t *task, const char *id) {
+    unsigned char digest[EVP_MAX_MD_SIZE];
+    unsigned int bytes = 0;
+    size_t len = strlen(id);
+    if (len <= sizeof task->task_id) return keep(task->task_id, sizeof task->task_id, id, len);
+    if (EVP_Digest(id, len, digest, &bytes, EVP_sha256(), NULL) != 1) bytes = 0;
+    int at = snprintf(task->task_id, sizeof task->task_id, "sha256:");
+    for (unsigned i = 0; i < bytes; i++)
+        at += snprintf(task->task_id + at, sizeof task->task_id - (size_t)at, "%02x", digest[i]);
+    return (str_t){task->task_id, (uint32_t)at};
+}
+
+/* The host of a URL, lower-case, without user and port; empty when there is none to be seen. */
+static str_t keep_host(read_task_t *task, const char *url) {
+    const char *from = strstr(url, "://");
+    if (!from) return str_of("");
+    from += 3;
+    const char *to = from + strcspn(from, "/?#\\");
+    for (const char *at = from; at < to; at++)
+        if (*at == '@') from = at + 1;
+    const char *end = *from == '[' ? memchr(from, ']', (size_t)(to - from)) : NULL;
+    if (end) {
+        end++;
+    } else {
+        end = memchr(from, ':', (size_t)(to - from));
+        if (!end) end = to;
+    }
+    str_t host = keep(task->host, sizeof task->host, from, (size_t)(end - from));
+    for (uint32_t i = 0; i < host.len; i++)
+        task->host[i] = (char)tolower((unsigned char)task->host[i]);
+    return host;
+}
+
+/* Why a task cannot be run, NULL when it can. */
+static const char *fault_of(const task_t_json *json, int read_result, const char *why) {
+    if (read_result != 0) return why;
+    if (!json->url) return "task has no url";
+    if (!json->method) return "task has no method";
+    return NULL;
+}
+
+static void describe(const task_t_json *json, const char *fault, int64_t wall_ms, read_task_t *task) {
+    msg_fetched_t *fetched = &task->fetched;
+    fetched->task_id = keep_task_id(task, json->task_id);
+    if (json->method)
+        fetched->method = keep(task->method, sizeof task->method, json->method, strlen(json->method));
+    if (json->url) fetched->host = keep_host(task, json->url);
+    if (json->method && json->idempotent) fetched->flags |= TASK_IDEMPOTENT;
+    if (json->logs) fetched->flags |= TASK_LOGS;
+    fetched->fetched_ms = wall_ms;
+    fetched->expiry_ms = json->has_expiry ? json->expiry_ms : wall_ms + EXPIRY_DEFAULT_MS;
+    if (json->global_config.ptr && json->global_config.len <= 1024) {
+        fetched->config = (str_t){json->global_config.ptr, (uint32_t)json->global_config.len};
+        fetched->flags |= TASK_CONFIG;
+    } else if (json->global_config.ptr) {
+        snprintf(task->note, sizeof task->note, "globalConfig of %zu octets ignored; at most 1024 are taken",
+                 json->global_config.len);
+    }
+    if (!fault) return;
+    fetched->flags |= TASK_INVALID;
+    snprintf(task->error, sizeof task->error, AGENT_ERROR "%s", fault);
+    fetched->error = str_of(task->error);
+}
+
+outcome_t read_task(const char *answer, size_t answer_bytes, int64_t wall_ms, read_task_t *task,
+                    char why[256]) {
+    span_t raw = {NULL, 0};
+    task_t_json json;
+    outcome_t outcome = OUTCOME_MALFORMED;
+    memset(task, 0, sizeof *task);
+    memset(&json, 0, sizeof json);
+    why[0] = '\0';
+    if (task_json_answer(answer, answer_bytes, &raw, why) != 0) return OUTCOME_MALFORMED;
+    if (!raw.ptr) return OUTCOME_EMPTY;
+    int rc = task_json_read(raw.ptr, raw.len, &json, why);
+    if (json.task_id && json.task_id[0]) {
+        describe(&json, fault_of(&json, rc, why), wall_ms, task);
+        task->task = raw.ptr;
+        task->task_bytes = raw.len;
+        outcome = OUTCOME_DONE;
+    } else if (rc == 0) {
+        snprintf(why, 256, "a task without taskId");
+    }
+    task_json_clear(&json);
+    return outcome;
+}

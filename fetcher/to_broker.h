@@ -1,0 +1,39 @@
+/* What goes from the fetcher to the broker: each fetched task is pushed as FETCHED, kept until the broker has
+ * ACCEPTED it, and repeated every second until then. One that is not accepted in time is written to the
+ * inbox. */
+#ifndef SLUICE_FETCHER_TO_BROKER_H
+#define SLUICE_FETCHER_TO_BROKER_H
+
+#include <stdbool.h>
+
+#include "common/link.h"
+#include "fetcher/inbox.h"
+
+#define INBOX_AFTER_MS 50 /* without ACCEPTED */
+
+typedef struct to_broker_t to_broker_t;
+
+/* `inbox` is borrowed. NULL when out of memory. */
+to_broker_t *to_broker_new(inbox_t *inbox, uint64_t instance);
+/* Forgets what is in memory; the files of the inbox stay. Accepts NULL; nulls the pointer. */
+void to_broker_destroy(to_broker_t **self);
+
+/* Takes what the inbox holds, under its original instance and seq. As inbox_load(). */
+int to_broker_load(to_broker_t *self);
+/* Takes a task (copied); gives it instance and seq. ERR_NOMEM, ERR_INVALID. */
+int to_broker_add(to_broker_t *self, const msg_fetched_t *fetched, const char *task, size_t task_bytes,
+                  int64_t now_ms);
+void to_broker_accepted(to_broker_t *self, const msg_accepted_t *accepted);
+/* A new session: everything is sent again at once. */
+void to_broker_welcome(to_broker_t *self, int64_t now_ms);
+
+/* Fetches not accepted yet. */
+unsigned to_broker_count(const to_broker_t *self);
+/* Whether every one of them is in the inbox: they outlive the process. */
+bool to_broker_saved(const to_broker_t *self);
+
+/* Sends and saves what is due. */
+void to_broker_turn(to_broker_t *self, link_t *link, int64_t now_ms);
+int64_t to_broker_due(const to_broker_t *self, bool session);
+
+#endif

@@ -1,0 +1,232 @@
+"""A whole agent on real processes: the mock AC, `sluice run` or the programs one by one, and ways to wait for events."""
+import contextlib
+import json
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+
+BUILD = pathlib.Path(os.environ.get("SLUICE_BUILD", "build/release")).resolve()
+KEY = "test-key"
+DEADLINE = 60.0  # of any wait: generous, since machines are shared; only a failure takes as long
+
+
+class TimeOut(AssertionError):
+    pass
+
+
+def until(condition, what, deadline=DEADLINE):
+    """Waits until condition() is true and returns its value."""
+    end = time.monotonic() + deadline
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > end:
+            raise TimeOut(f"{what} did not come about in {deadline:.0f} s")
+        time.sleep(0.02)
+
+
+class Mock:
+    """The mock AC and tool server."""
+
+    def __init__(self, folder, *options):
+        self.folder = pathlib.Path(folder)
+        ready = self.folder / "mock-ready"
+        self.process = subprocess.Popen(
+            [BUILD / "tests/mock_ac/mock-ac", "--readyFile", ready, "--apiKey", KEY, *map(str, options)],
+            stdout=open(self.folder / "mock.out", "w"), stderr=open(self.folder / "mock.err", "w"))
+        text = until(lambda: ready.exists() and ready.read_text().endswith("\n") and ready.read_text(),
+                     "the mock AC's start")
+        urls = json.loads(text)
+        self.ac, self.tool = urls["ac"], urls["tool"]
+
+    def get(self, path, timeout=DEADLINE + 10):
+        with urllib.request.urlopen(self.tool + path, timeout=timeout) as answer:
+            return json.load(answer)
+
+    def post(self, path, body):
+        data = body if isinstance(body, bytes) else json.dumps(body).encode()
+        request = urllib.request.Request(self.tool + path, data=data, headers={"Content-Type": "application/json"})
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return answer.read()
+
+    def books(self):
+        return self.get("/_control/books")
+
+    def config(self, **settings):
+        self.post("/_control/config", settings)
+
+    def add(self, **generate):
+        self.post("/_control/tasks", {"generate": generate})
+
+    def wait(self, condition, deadline=DEADLINE):
+        """Waits for a counter of the books, e.g. "delivered>=500"; returns the books."""
+        query = urllib.parse.urlencode({"cond": condition, "timeoutMs": int(deadline * 1000)})
+        try:
+            return self.get("/_control/wait?" + query, timeout=deadline + 10)
+        except urllib.error.HTTPError as error:
+            raise TimeOut(f"{condition} did not come about; the books: {error.read().decode()}") from None
+
+    def close(self):
+        if self.process.poll() is None:
+            self.process.terminate()
+            self.process.wait(20)
+
+
+class Agent:
+    """`sluice run` (start()), or single programs (program()), on one state and runtime directory."""
+
+    def __init__(self, folder, mock, *options):
+        self.folder = pathlib.Path(folder)
+        self.log = open(self.folder / "agent.log", "ab")
+        self.state, self.runtime = self.folder / "state", self.folder / "run"
+        key = self.folder / "key"
+        key.write_text(KEY + "\n")
+        self.options = ["--serverUrl", mock.ac, "--apiKeyFile", key, "--stateDir", self.state, "--runtimeDir",
+                        self.runtime, *options]
+        self.options = [str(option) for option in self.options]
+        self.run = None
+        self.programs = []
+
+    def start(self):
+        self.run = self.popen("sluice", "run")
+        return self
+
+    def popen(self, name, *words):
+        environment = {k: v for k, v in os.environ.items() if "proxy" not in k.lower()}
+        return subprocess.Popen([BUILD / "bin" / name, *words, *self.options], stdin=subprocess.DEVNULL,
+                                stdout=self.log, stderr=self.log, env=environment)
+
+    def program(self, name):
+        process = self.popen("sluice-" + name)
+        self.programs.append(process)
+        return process
+
+    def pids(self, name):
+        """Of the children of `sluice run` with this name, oldest first."""
+        found = []
+        for stat in pathlib.Path("/proc").glob("[0-9]*/stat"):
+            with contextlib.suppress(OSError):
+                text = stat.read_text()
+                rest = text.rsplit(")", 1)[1].split()
+                if rest[0] != "Z" and int(rest[1]) == self.run.pid and self.name_of(stat.parent) == "sluice-" + name:
+                    found.append((int(rest[19]), int(stat.parent.name)))
+        return [pid for _, pid in sorted(found)]
+
+    @staticmethod
+    def name_of(process):
+        with contextlib.suppress(OSError):
+            return os.path.basename((process / "cmdline").read_bytes().split(b"\0")[0].decode())
+        return ""
+
+    @classmethod
+    def name_of_pid(cls, pid):
+        return cls.name_of(pathlib.Path(f"/proc/{pid}"))
+
+    def pid(self, name):
+        return until(lambda: self.pids(name), f"a running sluice-{name}")[0]
+
+    def kill(self, name, number=signal.SIGKILL):
+        pid = self.pid(name)
+        os.kill(pid, number)
+        return pid
+
+    def restarted(self, name, former):
+        """Waits until another process of this name runs."""
+        return until(lambda: [pid for pid in self.pids(name) if pid != former], f"a new sluice-{name}")[0]
+
+    def status(self):
+        """The JSON of `sluice status`, or None while the broker does not answer."""
+        done = subprocess.run([BUILD / "bin/sluice", "status", "--json", "--runtimeDir", self.runtime, *self.bound()],
+                              capture_output=True, timeout=30, check=False)
+        return json.loads(done.stdout) if done.returncode == 0 else None
+
+    def bound(self):
+        return ["--broker", self.options[self.options.index("--bind") + 1]] if "--bind" in self.options else []
+
+    def status_until(self, condition, what, deadline=DEADLINE):
+        def look():
+            status = self.status()
+            return status if status and condition(status) else None
+        return until(look, what, deadline)
+
+    def joined(self, *roles):
+        """Waits until workers of these roles have a session."""
+        return self.status_until(lambda s: set(roles) <= {w["role"] for w in s["workers"]}, f"sessions of {roles}")
+
+    def stop(self, process=None, expect=0):
+        process = process or self.run
+        process.send_signal(signal.SIGTERM)
+        code = process.wait(90)
+        assert expect is None or code == expect, f"exit status {code}; the log ends:\n{self.log_tail()}"
+        return code
+
+    def log_text(self):
+        return (self.folder / "agent.log").read_text(errors="replace")
+
+    def log_tail(self):
+        return "\n".join(self.log_text().splitlines()[-60:])
+
+    def close(self):
+        for process in [*self.programs, self.run]:
+            if process and process.poll() is None:
+                with contextlib.suppress(ProcessLookupError):
+                    process.send_signal(signal.SIGCONT)
+                process.terminate()
+        for process in [*self.programs, self.run]:
+            if process:
+                try:
+                    process.wait(60)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                    process.wait()
+        self.log.close()
+
+
+class World:
+    """A temporary directory with a mock and an agent in it; says what happened when a test fails."""
+
+    def __init__(self):
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="sluice-e2e."))
+        self.mock = None
+        self.agent = None
+
+    def start_mock(self, *options):
+        self.mock = Mock(self.folder, *options)
+        return self.mock
+
+    def make_agent(self, *options):
+        self.agent = Agent(self.folder, self.mock, *options)
+        return self.agent
+
+    def close(self, failed):
+        try:
+            books = json.dumps(self.mock.books(), indent=1) if self.mock and failed else ""
+        except OSError as error:
+            books = str(error)
+        tail = ""
+        if self.agent:
+            self.agent.close()
+            tail = self.agent.log_tail() if failed else ""
+        if self.mock:
+            self.mock.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+        if failed:
+            print(f"--- books\n{books}\n--- the agent's log\n{tail}")
+
+
+def check_books(books, total, max_in_flight=2):
+    """What holds in every run: all delivered, nothing wrong or doubled, never a third AC request."""
+    assert books["delivered"] == total
+    assert books["lost"] == 0
+    assert books["wrong"] == 0, books
+    assert books["reexecuted_unsafe"] == 0
+    assert books["ac_max_in_flight"] <= max_in_flight
+    assert books["ac_too_many"] == 0

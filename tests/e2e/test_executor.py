@@ -1,0 +1,493 @@
+"""The executor between a broker and tools: the real program, a broker that does what the test says, recorded tools."""
+
+import base64
+import gzip
+import json
+import os
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from fake_broker import FakeBroker
+from tool_server import CLOSE, ToolServer, answer
+
+BUILD = Path(os.environ.get("SLUICE_BUILD", Path(__file__).parents[2] / "build" / "dev"))
+EXECUTE = 1
+UNSTARTED, STARTED, FINISHED = 1, 2, 3
+INLINE_MAX = 512000
+
+
+class Executor:
+    """A running sluice-executor."""
+
+    def __init__(self, directory, *options, environment=None):
+        inherited = {k: v for k, v in os.environ.items() if not k.lower().endswith(("_proxy", "_bundle"))}
+        self.process = subprocess.Popen(
+            [BUILD / "bin" / "sluice-executor", "--runtimeDir", str(directory), *options],
+            env={**inherited, **(environment or {})}, stderr=subprocess.PIPE, text=True,
+        )
+
+    def terminate(self):
+        self.process.send_signal(signal.SIGTERM)
+
+    def wait(self, timeout=20):
+        self.log = self.process.communicate(timeout=timeout)[1]
+        return self.process.returncode
+
+    def close(self):
+        if self.process.poll() is None:
+            self.process.kill()
+            self.wait()
+
+
+@pytest.fixture
+def place(tmp_path_factory):
+    return tmp_path_factory.mktemp("run", numbered=True)
+
+
+@pytest.fixture
+def broker(place):
+    broker = FakeBroker(place)
+    yield broker
+    broker.close()
+
+
+@pytest.fixture
+def start(place):
+    running = []
+
+    def run(*options, **more):
+        running.append(Executor(place, *options, **more))
+        return running[-1]
+
+    yield run
+    for executor in running:
+        executor.close()
+
+
+@pytest.fixture
+def tool():
+    tool = ToolServer()
+    yield tool
+    tool.close()
+
+
+def task(url, method="GET", **members):
+    return json.dumps({"taskId": "t", "url": url, "method": method, **members}).encode()
+
+
+def push(broker, worker, number, payload, **over):
+    method = json.loads(payload).get("method")
+    idempotent = method.upper() in ("GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE")
+    broker.push_task(worker, number, payload, EXECUTE, **{"flags": int(idempotent), **over})
+
+
+def ref(worker, number, attempt=1):
+    return dict(session=worker.session, number=number, attempt=attempt)
+
+
+def execute(broker, worker, number, payload, timeout=10, **over):
+    """A task from TASK to STORED: its RESULT message and the JSON in it."""
+    push(broker, worker, number, payload, **over)
+    broker.expect("CLAIM", number=number)
+    broker.send(worker, "CLAIMED", **ref(worker, number))
+    result = broker.expect("RESULT", timeout, number=number)
+    broker.send(worker, "STORED", **ref(worker, number))
+    return result, json.loads(result.payload)
+
+
+def held_is_empty(broker):
+    count = len(broker.heartbeats)
+    broker.until(lambda: len(broker.heartbeats) > count and broker.heartbeats[-1].held == [], 5, "an empty list")
+
+
+def output(result):
+    return base64.b64decode(result["output"])
+
+
+def test_a_task_goes_through(broker, start, tool):
+    start("--executorPoolSize", "7", "--name", "one")
+    worker = broker.welcome()
+    assert (worker.hello.role, worker.hello.slots, worker.hello.held) == (2, 7, [])
+    message, result = execute(broker, worker, 5, task(tool.url("/x"), unknown=9007199254740993))
+    assert (message.attempt, message.http_status, message.flags, message.body_bytes) == (1, 200, 0, 2)
+    assert message.payload.startswith(task(tool.url("/x"), unknown=9007199254740993)[:14])
+    assert (result["statusCode"], output(result), result["responseBase64"]) == (200, b"ok", True)
+    assert result["unknown"] == 9007199254740993
+    held_is_empty(broker)
+
+
+def test_the_tool_sees_what_the_old_agent_sends(broker, start, tool):
+    start()
+    worker = broker.welcome()
+    common = (f"Host: 127.0.0.1:{tool.port}\r\nUser-Agent: sluice/2.0.0\r\nAccept-Encoding: gzip, deflate\r\n"
+              "Accept: */*\r\nConnection: keep-alive\r\n")
+    cases = [
+        (task(tool.url("/a b?é=[1]#f")), f"GET /a%20b?%C3%A9=%5B1%5D HTTP/1.1\r\n{common}\r\n", b""),
+        (task(tool.url("/"), "post"), f"POST / HTTP/1.1\r\n{common}Content-Length: 0\r\n\r\n", b""),
+        (task(tool.url("/"), "GET", input="é"), f"GET / HTTP/1.1\r\n{common}Content-Length: 2\r\n\r\n", "é".encode()),
+        (task(tool.url("/"), "HEAD", input="b"), f"HEAD / HTTP/1.1\r\n{common}Content-Length: 1\r\n\r\n", b"b"),
+        (task(tool.url("/"), "HEAD"), f"HEAD / HTTP/1.1\r\n{common}\r\n", b""),
+        (task(tool.url("/"), "DELETE"), f"DELETE / HTTP/1.1\r\n{common}Content-Length: 0\r\n\r\n", b""),
+        (task(tool.url("/"), "FOO", input={"a": "1 2", "b": "x&y"}, requestHeaders={"X": "", "Y": "é"}),
+         f"FOO / HTTP/1.1\r\n{common}X:\r\nY: é\r\nContent-Type: application/x-www-form-urlencoded\r\n"
+         "Content-Length: 13\r\n\r\n", b"a=1+2&b=x%26y"),
+    ]
+    for number, (payload, head, body) in enumerate(cases, 1):
+        execute(broker, worker, number, payload)
+        assert (tool.requests[-1].head.decode("latin-1"), tool.requests[-1].body) == (head, body)
+
+
+def test_a_post_waits_for_claimed(broker, start, tool):
+    start()
+    worker = broker.welcome()
+    push(broker, worker, 1, task(tool.url("/p"), "POST", input="x"))
+    push(broker, worker, 2, task(tool.url("/g")))
+    broker.expect("CLAIM", number=1)
+    broker.until(lambda: tool.requests, what="the GET")  # runs with its CLAIM
+    broker.expect("CLAIM", number=1)  # said again, as nobody answered
+    assert [request.line for request in tool.requests] == ["GET /g HTTP/1.1"]
+    assert broker.take("RESULT") is None  # not before CLAIMED
+    broker.send(worker, "CLAIMED", **ref(worker, 1))
+    broker.send(worker, "CLAIMED", **ref(worker, 2))
+    broker.expect("RESULT", number=1)
+    broker.expect("RESULT", number=2)
+    broker.expect("RESULT", number=1)  # said again until STORED
+    assert len(tool.requests) == 2
+
+
+def test_denied_aborts(broker, start):
+    tool = ToolServer(default=lambda request: None)
+    start()
+    worker = broker.welcome()
+    push(broker, worker, 1, task(tool.url("/")))
+    push(broker, worker, 2, task(tool.url("/"), "POST"))
+    broker.until(lambda: tool.requests, what="the GET")
+    broker.expect("CLAIM", number=1)
+    broker.expect("CLAIM", number=2)
+    for number in (1, 2):
+        broker.send(worker, "DENIED", reason=3, **ref(worker, number))
+    broker.until(lambda: tool.closed == 1, what="the end of the connection")
+    held_is_empty(broker)
+    assert broker.take("RESULT") is None
+    assert len(tool.requests) == 1
+
+
+def test_answers_are_read_whole(broker, start):
+    packed = gzip.compress(b"hello" * 1000)
+    tool = ToolServer({
+        "/gzip": answer(200, [("Content-Encoding", "gzip"), ("X", "1"), ("x", "caf\xe9"), ("Set-Cookie", "a")], packed),
+        "/cut-gzip": answer(200, [("Content-Encoding", "gzip")], packed[:-9]),
+        "/no-gzip": answer(200, [("Content-Encoding", "gzip")], b"plain"),
+        "/cut": b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc" + CLOSE,
+        "/chunked": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nX-Trailer: 1\r\n\r\n",
+        "/cut-chunked": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n" + CLOSE,
+        "/close": b"HTTP/1.1 503 No\r\nX: y\r\n\r\nuntil the end" + CLOSE,
+        "/interim": b"HTTP/1.1 103 Early\r\nLink: x\r\n\r\nHTTP/1.1 204 No\r\nA: b\r\n\r\n",
+        "/304": b"HTTP/1.1 304 No\r\nContent-Length: 10\r\n\r\n",
+        "/garbage": b"what is this\r\n\r\n" + CLOSE,
+        "/nothing": CLOSE,
+        "/full": answer(200, [], b"z" * INLINE_MAX),
+        "/over": answer(200, [], b"z" * (INLINE_MAX + 1)),
+        "/bomb": answer(200, [("Content-Encoding", "gzip")], gzip.compress(bytes(50 << 20))),
+        "/huge-header": answer(200, [("X", "y" * 90000)] * 4, b""),
+    })
+    start()
+    worker = broker.welcome()
+    number = iter(range(1, 100))
+
+    def get(path, method="GET"):
+        return execute(broker, worker, next(number), task(tool.url(path), method))[1]
+
+    result = get("/gzip")
+    assert output(result) == b"hello" * 1000
+    assert result["responseHeaders"] == {"Content-Encoding": "gzip", "X": "1, café", "Set-Cookie": "a",
+                                         "Content-Length": str(len(packed))}
+    assert output(get("/chunked")) == b"abc"
+    result = get("/close")
+    assert (result["statusCode"], output(result)) == (503, b"until the end")
+    result = get("/interim")
+    assert (result["statusCode"], result["responseHeaders"], "output" in result) == (204, {"A": "b"}, False)
+    result = get("/304")
+    assert (result["statusCode"], "output" in result) == (304, False)
+    result = get("/gzip", "HEAD")
+    assert (result["statusCode"], "output" in result) == (200, False)
+    assert output(get("/full")) == b"z" * INLINE_MAX
+    for path in ("/cut", "/cut-gzip", "/no-gzip", "/cut-chunked", "/garbage", "/nothing", "/huge-header"):
+        result = get(path)
+        assert result["statusCode"] == 500
+        assert result["output"].startswith(f"Agent Side Error: Network error: 127.0.0.1:{tool.port}: "), path
+        assert "responseHeaders" not in result and "responseBase64" not in result
+    for path in ("/over", "/bomb"):
+        assert "response body is larger than 512000 bytes" in get(path)["output"]
+
+
+def test_redirects(broker, start):
+    other = ToolServer()
+    tool = ToolServer({
+        "/302": answer(302, [("Location", "/next?a=b c"), ("Set-Cookie", "sid=1; Path=/")], b"moved"),
+        "/307": answer(307, [("Location", other.url("/other"))]),
+        "/loop": answer(301, [("Location", "loop")]),
+        "/ftp": answer(302, [("Location", "ftp://127.0.0.1/x")]),
+        "/endless": b"HTTP/1.1 302 X\r\nLocation: /next\r\nContent-Length: 999999999\r\n\r\n" + b"z" * 600000,
+    })
+    start()
+    worker = broker.welcome()
+    headers = {"Authorization": "secret", "Content-Type": "x/y", "X": "y"}
+    execute(broker, worker, 1, task(tool.url("/302"), "POST", input="body", requestHeaders=headers))
+    last = tool.requests[-1]
+    assert (last.line, last.body) == ("GET /next?a=b%20c HTTP/1.1", b"")
+    seen = dict(last.headers)
+    assert (seen["Authorization"], seen["X"], seen["Cookie"]) == ("secret", "y", "sid=1")
+    assert "Content-Type" not in seen and "Content-Length" not in seen
+    _, result = execute(broker, worker, 2, task(tool.url("/307"), "POST", input="body", requestHeaders=headers))
+    assert (other.requests[-1].line, other.requests[-1].body) == ("POST /other HTTP/1.1", b"body")
+    assert "Authorization" not in dict(other.requests[-1].headers)
+    assert "Cookie" not in dict(other.requests[-1].headers)  # of another task
+    assert output(result) == b"ok"
+    del tool.requests[:]
+    _, result = execute(broker, worker, 3, task(tool.url("/loop")))
+    assert "more than 30 redirects" in result["output"] and len(tool.requests) == 31
+    _, result = execute(broker, worker, 4, task(tool.url("/ftp")))
+    assert result["output"].startswith("Agent Side Error: Error: ") and "http" in result["output"]
+    _, result = execute(broker, worker, 5, task(tool.url("/endless")))
+    assert output(result) == b"ok"
+
+
+def test_what_cannot_be_done_is_told(broker, start, tool):
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        dead = unused.getsockname()[1]
+    stalled = ToolServer(default=lambda request: None)
+    start("--connectTimeout", "1")
+    worker = broker.welcome()
+    cases = [
+        (task("http://user:pass@127.0.0.1:%d/p?key=secret" % dead), {}, "Network error: 127.0.0.1:%d: connecting" % dead),
+        (task("http://no-such-host.invalid/?key=secret"), {}, "Network error: no-such-host.invalid:80: looking up"),
+        (task(tool.url("/")), {"remaining_ms": 0}, "Error: the task expired before it was sent"),
+        (task(tool.url("/")), {"remaining_ms": -5}, "Error: the task expired before it was sent"),
+        (task(stalled.url("/?key=secret")), {"remaining_ms": 300}, "waiting for the answer: "),
+        (task("ftp://127.0.0.1/"), {}, "Error: the URL's scheme"),
+        (task(tool.url("/"), input=5), {}, "Error: the task's input"),
+        (task(tool.url("/"), requestHeaders={"secret": "a\r\nb: c"}), {}, "Error: a header of the task"),
+        (b'{"taskId":"t","method":"GET"}', {}, "no url"),
+        (task(tool.url("/").replace("http:", "https:")), {}, "TLS handshake"),
+    ]
+    for number, (payload, over, words) in enumerate(cases, 1):
+        message, result = execute(broker, worker, number, payload, **over)
+        assert message.flags == 0x20 and result["statusCode"] == 500
+        assert result["output"].startswith("Agent Side Error: ") and words in result["output"], result["output"]
+        assert "secret" not in result["output"] and "pass" not in result["output"]
+    assert not [request for request in tool.requests if request.line.startswith("GET / HTTP")]
+
+
+def test_a_post_is_never_sent_twice(broker, start):
+    """A kept-alive connection that dies under a request: a GET may come again, a POST has a connection of its own."""
+    tool = ToolServer(default=lambda request: answer(body=b"ok") + (b"" if request.line.startswith("GET") else CLOSE))
+    start("--executorPoolSize", "1")
+    worker = broker.welcome()
+    for number in range(1, 6):
+        execute(broker, worker, number, task(tool.url("/")))
+    assert tool.connections == 1
+    tool.default = CLOSE
+    _, result = execute(broker, worker, 6, task(tool.url("/"), "POST", input="x"))
+    assert "Network error" in result["output"]
+    assert [request.line for request in tool.requests].count("POST / HTTP/1.1") == 1
+    assert tool.connections == 2
+
+
+def make_certificate(directory):
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1",
+         "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", directory / "key.pem", "-out", directory / "cert.pem"],
+        check=True, capture_output=True,
+    )
+
+
+def test_certificates_are_verified(broker, start, tmp_path):
+    make_certificate(tmp_path)
+    tool = ToolServer(certificate=(tmp_path / "cert.pem", tmp_path / "key.pem"))
+    payload = task(tool.url("/"))
+    refused = start("--name", "strict")
+    worker = broker.welcome()
+    _, result = execute(broker, worker, 1, payload)
+    refused.close()
+    assert result["output"].startswith(f"Agent Side Error: Network error: 127.0.0.1:{tool.port}: TLS handshake: ")
+    assert "certificate" in result["output"] and not tool.requests
+    trusting = start("--toolCaBundle", str(tmp_path / "cert.pem"))
+    worker = broker.welcome()
+    for number in (2, 3):
+        assert output(execute(broker, worker, number, payload)[1]) == b"ok"
+    trusting.close()
+    start("--verify", "false")
+    worker = broker.welcome()
+    assert output(execute(broker, worker, 4, payload)[1]) == b"ok"
+    broker.config(worker, verify=1)  # may turn it on, never off
+    broker.config(worker, verify=0)
+    broker.watch(0.2)
+    assert "certificate" in execute(broker, worker, 5, task(tool.url("/"), "POST"))[1]["output"]
+
+
+def test_proxies(broker, start, tool):
+    proxy = ToolServer(default=answer(body=b"by proxy"))
+    start("--inwardProxyHttp", f"http://u:p@127.0.0.1:{proxy.port}", environment={"no_proxy": "127.0.0.1"})
+    worker = broker.welcome()
+    assert output(execute(broker, worker, 1, task(tool.url("/a b")))[1]) == b"by proxy"
+    assert proxy.requests[0].line == f"GET http://127.0.0.1:{tool.port}/a%20b HTTP/1.1"
+    names = [name for name, _ in proxy.requests[0].headers]
+    assert sorted(names) == ["Accept", "Accept-Encoding", "Connection", "Host", "Proxy-Authorization", "User-Agent"]
+
+
+def test_proxies_of_the_environment(broker, start, tool):
+    proxy = ToolServer(default=answer(body=b"by proxy"))
+    url = f"http://127.0.0.1:{proxy.port}"
+    first = start(environment={"HTTP_PROXY": url})
+    worker = broker.welcome()
+    assert output(execute(broker, worker, 1, task(tool.url("/")))[1]) == b"by proxy"
+    first.close()
+    start(environment={"http_proxy": url, "NO_PROXY": "localhost,127.0.0.1"})
+    worker = broker.welcome()
+    assert output(execute(broker, worker, 2, task(tool.url("/")))[1]) == b"ok"
+
+
+def test_a_new_session_keeps_what_is_held(broker, start, place):
+    tool = ToolServer({"/slow": lambda request: time.sleep(2.5) or answer(body=b"slow")})
+    start()
+    worker = broker.welcome()
+    push(broker, worker, 1, task(tool.url("/slow"), "POST"))
+    push(broker, worker, 2, task(tool.url("/never"), "POST"))  # never claimed
+    push(broker, worker, 3, task(tool.url("/done")))
+    push(broker, worker, 4, task(tool.url("/slow")))
+    for number in (1, 2, 3, 4):
+        broker.expect("CLAIM", number=number)
+    for number in (1, 3):
+        broker.send(worker, "CLAIMED", **ref(worker, number))
+    broker.expect("RESULT", number=3)
+    broker.until(lambda: len(tool.requests) == 3, what="three requests")
+    broker.close()
+    second = FakeBroker(place, start=2)
+    try:
+        hello = second.expect("HELLO")
+        old = worker.session
+        assert sorted(hello.held) == [[old, 1, 1, STARTED], [old, 2, 1, UNSTARTED], [old, 3, 1, FINISHED],
+                                      [old, 4, 1, STARTED]]
+        worker = second.welcome(hello=hello, drop=[4])
+        second.expect("CLAIM", number=2, session=worker.session)
+        second.expect("RESULT", number=3, session=worker.session)
+        second.send(worker, "STORED", **ref(worker, 3))
+        second.send(worker, "CLAIMED", **ref(worker, 2))
+        second.expect("RESULT", number=2)
+        second.expect("RESULT", number=1)
+        for number in (1, 2):
+            second.send(worker, "STORED", **ref(worker, number))
+        held_is_empty(second)
+        assert second.take("CLAIM", number=1) is None and second.take("RESULT", number=4) is None
+        assert [request.target for request in tool.requests].count("/never") == 1
+    finally:
+        second.close()
+
+
+def test_config_is_applied_before_its_tasks(broker, start, tool):
+    start("--executorPoolSize", "2")
+    worker = broker.welcome()
+    push(broker, worker, 1, task(tool.url("/")), generation=1)
+    broker.expect("CLAIM", number=1)
+    broker.send(worker, "CLAIMED", **ref(worker, 1))
+    broker.watch(0.3)
+    assert not tool.requests
+    broker.config(worker, generation=1, pool_size=9, debug=1, verify=1)
+    assert broker.expect("HELLO").slots == 9
+
+
+def test_a_task_held_already_does_not_run_again(broker, start, tool):
+    start()
+    worker = broker.welcome()
+    for _ in range(2):
+        push(broker, worker, 1, task(tool.url("/"), "POST"))
+    broker.expect("CLAIM", number=1)
+    broker.send(worker, "CLAIMED", **ref(worker, 1))
+    broker.expect("RESULT", number=1)
+    broker.watch(0.3)
+    assert len(tool.requests) == 1
+
+
+def test_drain(broker, start):
+    tool = ToolServer({"/short": lambda request: time.sleep(0.5) or answer()}, default=lambda request: None)
+    executor = start("--drainTimeout", "1")
+    worker = broker.welcome()
+    push(broker, worker, 1, task(tool.url("/stalled"), "POST", input="x"))
+    push(broker, worker, 2, task(tool.url("/stalled")))
+    push(broker, worker, 3, task(tool.url("/short")))
+    push(broker, worker, 4, task(tool.url("/never"), "PATCH"))
+    for number in (1, 2, 3, 4):
+        broker.expect("CLAIM", number=number)
+    for number in (1, 2, 3):
+        broker.send(worker, "CLAIMED", **ref(worker, number))
+    broker.until(lambda: len(tool.requests) == 3, what="three requests")
+    executor.terminate()
+    broker.watch(0.2)
+    push(broker, worker, 5, task(tool.url("/late")))
+    broker.expect("CLAIM", number=5)
+    for number in (4, 5):
+        broker.send(worker, "CLAIMED", **ref(worker, number))
+        assert broker.expect("RETURN", number=number).started == 0
+        broker.send(worker, "GONE", **ref(worker, number))
+    assert json.loads(broker.expect("RESULT", number=3).payload)["statusCode"] == 200
+    assert broker.expect("RETURN", number=2).started == 1
+    unknown = broker.expect("RESULT", number=1)
+    assert (json.loads(unknown.payload)["output"]
+            == "Agent Side Error: Error: outcome unknown: executor stopped during POST; not repeated")
+    for number in (1, 3):
+        broker.send(worker, "STORED", **ref(worker, number))
+    assert broker.take("BYE") is None
+    broker.send(worker, "GONE", **ref(worker, 2))
+    broker.expect("BYE")
+    assert executor.wait() == 0
+    assert len(tool.requests) == 3
+
+
+def test_drain_without_a_broker(broker, start, tool):
+    idle = start("--drainTimeout", "1")
+    broker.welcome()
+    broker.close()
+    idle.terminate()
+    assert idle.wait(5) == 0
+
+
+def test_drain_that_cannot_deliver(broker, start, tool):
+    executor = start("--drainTimeout", "1")
+    worker = broker.welcome()
+    push(broker, worker, 1, task(tool.url("/")))
+    broker.expect("CLAIM", number=1)
+    broker.send(worker, "CLAIMED", **ref(worker, 1))
+    broker.expect("RESULT", number=1)
+    broker.close()
+    executor.terminate()
+    assert executor.wait(15) == 1
+    assert "drain_incomplete" in executor.log
+
+
+def test_many_tasks_in_few_slots_leave_nothing_behind(broker, start, tool):
+    executor = start("--executorPoolSize", "5")
+    worker = broker.welcome()
+    files = f"/proc/{executor.process.pid}/fd"
+    for number in range(1, 301):
+        push(broker, worker, number, task(tool.url(f"/{number}"), "POST" if number % 3 == 0 else "GET"))
+        if number % 5:
+            continue
+        for one in range(number - 4, number + 1):
+            broker.expect("CLAIM", number=one)
+            broker.send(worker, "CLAIMED", **ref(worker, one))
+        for one in range(number - 4, number + 1):
+            broker.expect("RESULT", number=one)
+            broker.send(worker, "STORED", **ref(worker, one))
+    held_is_empty(broker)
+    assert len(tool.requests) == 300
+    assert len(os.listdir(files)) < 60
+    executor.terminate()
+    broker.expect("BYE")
+    assert executor.wait() == 0, executor.log

@@ -1,0 +1,35 @@
+/* What a test, the demo or a benchmark asks of the mock itself, under /_control/ at the tool. */
+#ifndef MOCK_AC_CONTROL_H
+#define MOCK_AC_CONTROL_H
+
+#include "ac_api.h"
+#include "books.h"
+#include "faults.h"
+#include "loop.h"
+#include "script.h"
+#include "server.h"
+#include "settings.h"
+
+typedef struct control control_t;
+
+/* All borrowed. */
+typedef struct {
+    loop_t *loop;
+    books_t *books;
+    faults_t *faults;
+    settings_t *settings;
+    ac_api_t *ac_api;
+    script_target_t target;
+} control_options_t;
+
+/* Looks at the waiting requests in every turn of the loop from now on. */
+control_t *control_new(const control_options_t *options);
+void control_destroy(control_t **self);
+
+/* Answers a request; `what` is the path behind /_control/. */
+void control_request(control_t *self, request_t *request, span_t what);
+
+/* The request is over. */
+void control_done(control_t *self, const request_t *request);
+
+#endif

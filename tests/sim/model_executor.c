@@ -1,0 +1,144 @@
+/* An executor: claims what it is handed, runs it against the tool, and repeats the result until it is stored. */
+#include "tests/sim/sim.h"
+
+static bool may_repeat(const item_t *item) {
+    return (item->flags & TASK_IDEMPOTENT) != 0;
+}
+
+static void finish(world_t *world, int proc, item_t *item, doc_kind_t kind) {
+    item->phase = PHASE_FINISHED;
+    item->tag = 0;
+    item->doc.kind = kind;
+    item->repeat_ms = proc_ms(world, proc);
+}
+
+static void run_ends(world_t *world, sim_event_t *event) {
+    peer_t *peer = &world->procs[event->proc].peer;
+    for (uint32_t i = 0; i < peer->item_count; i++) {
+        if (peer->items[i].tag != event->value) continue;
+        TRACE(world, "tool   %s ends ticket %u", world->procs[event->proc].name, peer->items[i].doc.ticket);
+        finish(world, event->proc, &peer->items[i], DOC_RESULT);
+        peer_tick(world, event->proc);
+        return;
+    }
+}
+
+static void start_run(world_t *world, int proc, item_t *item) {
+    int64_t now_ms = proc_ms(world, proc);
+    if (item->deadline_ms <= now_ms) {
+        finish(world, proc, item, DOC_ERROR);
+        return;
+    }
+    check_tool_start(world, proc, item);
+    item->phase = PHASE_STARTED;
+    item->tag = ++world->tags;
+    int64_t run_us = (int64_t)rnd(world, (uint64_t)world->plan.tool_us);
+    if (run_us > (item->deadline_ms - now_ms) * 1000) run_us = (item->deadline_ms - now_ms) * 1000;
+    sim_event_t *event = world_after(world, run_us, proc, run_ends, item->tag);
+    if (event) event->life = world->procs[proc].life;
+}
+
+static void send_claim(world_t *world, int proc, item_t *item) {
+    item->repeat_ms = proc_ms(world, proc) + PROTOCOL_REPEAT_MS;
+    peer_ref(world, proc, MSG_CLAIM, item);
+}
+
+void executor_task(world_t *world, int proc, const letter_t *letter) {
+    peer_t *peer = &world->procs[proc].peer;
+    const msg_task_t *task = &letter->msg.task;
+    item_t *item = peer_item(peer, task->number);
+    if (item && item->session == task->session && item->attempt >= task->attempt) return;
+    if (peer_had(peer, task)) return;
+    if (!item) {
+        if (peer->item_count == ITEMS_MAX) {
+            world_fail(world, "%s holds more than %d tasks", world->procs[proc].name, ITEMS_MAX);
+            return;
+        }
+        item = &peer->items[peer->item_count++];
+        *item = (item_t){.number = task->number, .phase = PHASE_UNSTARTED, .doc = letter->doc, .flags = task->flags};
+        item->deadline_ms = proc_ms(world, proc) + task->remaining_ms;
+    }
+    item->session = task->session; /* handed to it once more: what it has done of it counts on */
+    item->attempt = task->attempt;
+    item->claimed = item->returned = false;
+    if (item->phase == PHASE_FINISHED) {
+        item->repeat_ms = proc_ms(world, proc);
+        return;
+    }
+    send_claim(world, proc, item);
+    if (world->plan.eager && may_repeat(item) && item->phase == PHASE_UNSTARTED && world->procs[proc].alive)
+        start_run(world, proc, item);
+}
+
+void executor_message(world_t *world, int proc, const msg_t *msg) {
+    peer_t *peer = &world->procs[proc].peer;
+    bool denied = msg->type == MSG_DENIED;
+    item_t *item = peer_item(peer, denied ? msg->denied.number : msg->ref.number);
+    if (!item || item->attempt != (denied ? msg->denied.attempt : msg->ref.attempt)) return;
+    switch (msg->type) {
+    case MSG_CLAIMED:
+        item->claimed = true;
+        if (item->phase == PHASE_UNSTARTED && !item->returned) start_run(world, proc, item);
+        break;
+    case MSG_STORED:
+    case MSG_GONE:
+    case MSG_DENIED:
+        peer_forget(peer, item);
+        break;
+    default:
+        break;
+    }
+}
+
+static void send_return(world_t *world, int proc, item_t *item) {
+    msg_t msg = {.type = MSG_RETURN};
+    msg.give_back = (msg_return_t){item->session, item->number, item->attempt, item->phase == PHASE_STARTED};
+    item->returned = true;
+    item->tag = 0; /* aborted */
+    item->repeat_ms = proc_ms(world, proc) + PROTOCOL_REPEAT_MS;
+    peer_send(world, proc, SOCK_CONTROL, &msg, (doc_t){0});
+}
+
+static void send_result(world_t *world, int proc, item_t *item) {
+    msg_t msg = {.type = MSG_RESULT};
+    msg.result = (msg_result_t){.session = item->session,
+                                .number = item->number,
+                                .attempt = item->attempt,
+                                .flags = item->doc.kind == DOC_ERROR ? RESULT_AGENT : 0,
+                                .http_status = 200,
+                                .body_bytes = 10};
+    item->repeat_ms = proc_ms(world, proc) + PROTOCOL_REPEAT_MS;
+    peer_send(world, proc, SOCK_RESULTS_IN, &msg, item->doc);
+}
+
+static void drain(world_t *world, int proc) {
+    proc_t *p = &world->procs[proc];
+    for (uint32_t i = 0; i < p->peer.item_count && p->alive; i++) {
+        item_t *item = &p->peer.items[i];
+        if (item->returned || item->phase == PHASE_FINISHED) continue;
+        if (item->phase == PHASE_UNSTARTED || may_repeat(item))
+            send_return(world, proc, item);
+        else if (proc_ms(world, proc) >= p->peer.drain_ms)
+            finish(world, proc, item, DOC_ERROR); /* outcome unknown */
+    }
+    if (p->peer.item_count == 0) p->peer.bye = true;
+}
+
+void executor_tick(world_t *world, int proc) {
+    proc_t *p = &world->procs[proc];
+    int64_t now_ms = proc_ms(world, proc);
+    if (!p->peer.session) return;
+    if (p->draining) drain(world, proc);
+    for (uint32_t i = 0; i < p->peer.item_count && p->alive; i++) {
+        item_t *item = &p->peer.items[i];
+        if (now_ms < item->repeat_ms) continue;
+        if (item->returned)
+            send_return(world, proc, item);
+        else if (item->phase == PHASE_FINISHED)
+            send_result(world, proc, item);
+        else if (!item->claimed && (item->phase == PHASE_UNSTARTED || item->repeat_ms > 0))
+            send_claim(world, proc, item);
+        else
+            item->repeat_ms = NEVER;
+    }
+}

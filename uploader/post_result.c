@@ -1,0 +1,192 @@
+#include "uploader/post_result.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "common/clock.h"
+#include "common/err.h"
+#include "common/log.h"
+
+#define SEATS 2 /* more requests AC does not take */
+
+/* A credit's work. */
+typedef struct {
+    post_result_t *owner;
+    ac_seat_t *seat;
+    result_t *result; /* being posted; NULL when none is, or it was forgotten */
+} post_t;
+
+struct post_result_t {
+    link_t *link;
+    from_broker_t *results;
+    uint64_t credit_seq;
+    outcome_t last; /* for telling a change in the log */
+    post_t posts[SEATS];
+};
+
+post_result_t *post_result_new(ac_door_t *door, link_t *link, from_broker_t *results) {
+    post_result_t *self = calloc(1, sizeof *self);
+    if (!self) return NULL;
+    self->link = link;
+    self->results = results;
+    self->last = OUTCOME_DONE;
+    for (int i = 0; i < SEATS; i++) {
+        self->posts[i].owner = self;
+        self->posts[i].seat = ac_seat_new(door, link, CREDIT_UPLOAD, &self->credit_seq);
+        if (self->posts[i].seat) continue;
+        post_result_destroy(&self);
+        return NULL;
+    }
+    return self;
+}
+
+void post_result_destroy(post_result_t **self) {
+    if (!*self) return;
+    for (int i = 0; i < SEATS; i++)
+        ac_seat_destroy(&(*self)->posts[i].seat);
+    free(*self);
+    *self = NULL;
+}
+
+bool post_result_message(post_result_t *self, const msg_t *msg, int64_t now_ms) {
+    bool ours = false;
+    if (msg->type == MSG_GRANT) {
+        for (int i = 0; i < SEATS && !ours; i++)
+            ours = ac_seat_granted(self->posts[i].seat, &msg->grant, now_ms);
+        if (!ours) ac_seat_decline(self->link, &msg->grant);
+        return true;
+    }
+    if (msg->type != MSG_REVOKE) return false;
+    for (int i = 0; i < SEATS && !ours; i++)
+        ours = ac_seat_revoked(self->posts[i].seat, &msg->revoke);
+    if (ours) log_info("credit_revoked", "reason=%u", msg->revoke.reason);
+    return true;
+}
+
+void post_result_welcome(post_result_t *self, uint64_t credit, int64_t now_ms) {
+    for (int i = 0; i < SEATS; i++)
+        ac_seat_welcome(self->posts[i].seat, credit, now_ms);
+}
+
+uint64_t post_result_credit(const post_result_t *self) {
+    uint64_t credit = 0;
+    for (int i = 0; i < SEATS; i++) {
+        const ac_seat_t *seat = self->posts[i].seat;
+        if (ac_seat_held(seat) && (credit == 0 || ac_seat_busy(seat))) credit = ac_seat_credit(seat);
+        if (ac_seat_busy(seat)) break;
+    }
+    return credit;
+}
+
+void post_result_forget(post_result_t *self, const result_t *result) {
+    for (int i = 0; i < SEATS; i++) {
+        if (self->posts[i].result != result) continue;
+        self->posts[i].result = NULL;
+        ac_seat_abort(self->posts[i].seat, "the broker took the result back");
+        ac_seat_release(self->posts[i].seat);
+    }
+}
+
+void post_result_abort(post_result_t *self, const char *why) {
+    for (int i = 0; i < SEATS; i++) {
+        ac_seat_abort(self->posts[i].seat, why);
+        ac_seat_unwant(self->posts[i].seat);
+        ac_seat_release(self->posts[i].seat);
+    }
+}
+
+/* Once per change of kind. */
+static void tell(post_result_t *self, const result_t *result, const ac_answer_t *answer) {
+    char quoted[LOG_QUOTED_MAX];
+    if (answer->outcome == OUTCOME_DONE && self->last != OUTCOME_DONE) log_info("upload_well_again", NULL);
+    if (answer->outcome != OUTCOME_DONE &&
+        (answer->outcome != self->last || answer->outcome == OUTCOME_REFUSED))
+        log_warn("upload_failed",
+                 "number=%" PRIu64 " attempt=%u outcome=%d status=%u retry_after_ms=%" PRId64 " why=%s",
+                 result->number, result->attempt, (int)answer->outcome, answer->http_status,
+                 answer->retry_after_ms, log_quote(answer->reason, quoted));
+    self->last = answer->outcome;
+}
+
+static bool begin(post_t *post, result_t *result, bool fresh, int64_t now_ms);
+
+static void on_answer(void *ctx, const ac_answer_t *answer) {
+    post_t *post = ctx;
+    post_result_t *self = post->owner;
+    int64_t now_ms = clock_boot_ms();
+    result_t *result = post->result;
+    post->result = NULL;
+    if (!result) return;
+    if (answer->stale && ac_seat_may_start(post->seat, now_ms) && begin(post, result, true, now_ms)) return;
+    tell(self, result, answer);
+    from_broker_outcome(self->results, result, ac_seat_credit(post->seat), answer, now_ms);
+    if (answer->outcome == OUTCOME_DONE || answer->outcome == OUTCOME_REFUSED)
+        return;                                          /* the next turn goes on */
+    from_broker_turn(self->results, self->link, now_ms); /* UPLOADED goes before RELEASE */
+    ac_seat_release(post->seat);
+}
+
+static bool begin(post_t *post, result_t *result, bool fresh, int64_t now_ms) {
+    ac_request_t request = {.call = result->call,
+                            .json = zframe_data(result->payload),
+                            .json_bytes = zframe_size(result->payload),
+                            .fresh = fresh};
+    char quoted[LOG_QUOTED_MAX];
+    int rc = ac_seat_start(post->seat, &request, now_ms, on_answer, post);
+    if (rc != 0) {
+        log_error("upload_not_started", "number=%" PRIu64 " why=%s", result->number,
+                  log_quote(err_str(rc), quoted));
+        return false;
+    }
+    result->state = RESULT_POSTING;
+    post->result = result;
+    return true;
+}
+
+/* A credit that is held and idle posts, or is given back. */
+static void serve(post_result_t *self, post_t *post, int64_t now_ms) {
+    if (!ac_seat_held(post->seat) || ac_seat_busy(post->seat)) return;
+    result_t *next = from_broker_next(self->results);
+    if (next && ac_seat_may_start(post->seat, now_ms) && begin(post, next, false, now_ms)) return;
+    from_broker_turn(self->results, self->link, now_ms); /* UPLOADED goes before RELEASE */
+    ac_seat_release(post->seat);
+}
+
+/* One WANT at a time: the broker cannot tell a second from a repeated first. */
+static void want(post_result_t *self, int64_t now_ms) {
+    bool waiting = from_broker_waiting(self->results) > 0;
+    ac_seat_t *empty = NULL;
+    for (int i = SEATS - 1; i >= 0; i--) {
+        ac_seat_t *seat = self->posts[i].seat;
+        if (!waiting) ac_seat_unwant(seat);
+        if (ac_seat_wants(seat)) return;
+        if (!ac_seat_held(seat)) empty = seat;
+    }
+    if (waiting && empty) ac_seat_want(empty, now_ms);
+}
+
+void post_result_turn(post_result_t *self, int64_t now_ms) {
+    for (int i = 0; i < SEATS; i++)
+        ac_seat_turn(self->posts[i].seat, now_ms);
+    if (link_session(self->link) == 0) return;
+    for (int i = 0; i < SEATS; i++)
+        serve(self, &self->posts[i], now_ms);
+    want(self, now_ms);
+    for (int i = 0; i < SEATS; i++)
+        ac_seat_turn(self->posts[i].seat, now_ms);
+}
+
+int64_t post_result_due(const post_result_t *self, int64_t now_ms) {
+    int64_t due = INT64_MAX;
+    for (int i = 0; i < SEATS; i++) {
+        int64_t seat = ac_seat_due(self->posts[i].seat, now_ms);
+        due = seat < due ? seat : due;
+    }
+    return due;
+}
+
+bool post_result_idle(const post_result_t *self) {
+    for (int i = 0; i < SEATS; i++)
+        if (ac_seat_busy(self->posts[i].seat) || ac_seat_held(self->posts[i].seat)) return false;
+    return true;
+}

@@ -1,0 +1,214 @@
+#include "uploader/uploader.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/program.h"
+#include "uploader/from_broker.h"
+#include "uploader/post_result.h"
+
+#define CONNECTIONS 4    /* kept by curl: two in use, and more while a dead one is replaced */
+#define LAST_MS     2000 /* after the drain timeout, for what was said last to be answered */
+#define ROUNDS_MAX  64
+
+struct uploader_t {
+    http_t *http;
+    link_t *link;
+    ac_door_t *door;
+    from_broker_t *results;
+    post_result_t *posts;
+    int64_t now_ms, drain_end_ms;
+    int drain_timeout_ms;
+    bool draining, drain_over;
+    bool debug;
+};
+
+/* What the broker says. */
+
+static uint32_t on_held(void *ctx, msg_held_t *items, uint32_t max) {
+    uploader_t *self = ctx;
+    return from_broker_held(self->results, items, max);
+}
+
+static uint64_t on_credit(void *ctx) {
+    uploader_t *self = ctx;
+    return post_result_credit(self->posts);
+}
+
+static void on_welcome(void *ctx, const msg_welcome_t *welcome) {
+    uploader_t *self = ctx;
+    log_info("session_begun", "session=%" PRIx64 " credit_kept=%d held=%u dropped=%u", welcome->session,
+             welcome->credit != 0, from_broker_count(self->results), welcome->drop.count);
+    post_result_welcome(self->posts, welcome->credit, self->now_ms);
+    from_broker_welcome(self->results, welcome, self->now_ms);
+}
+
+static void on_message(void *ctx, const msg_t *msg) {
+    uploader_t *self = ctx;
+    if (msg->type == MSG_CONFIG) {
+        log_set_level(self->debug || msg->config.debug ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO);
+        if (msg->config.verify) ac_door_verify(self->door);
+    } else if (!post_result_message(self->posts, msg, self->now_ms)) {
+        from_broker_message(self->results, msg, self->now_ms);
+    }
+}
+
+static void on_task(void *ctx, const msg_task_t *task, zframe_t **payload) {
+    uploader_t *self = ctx;
+    from_broker_task(self->results, task, payload, self->now_ms);
+}
+
+static void on_lost(void *ctx, const char *why) {
+    uploader_t *self = ctx;
+    char quoted[LOG_QUOTED_MAX];
+    log_warn("session_lost", "why=%s held=%u", log_quote(why, quoted), from_broker_count(self->results));
+}
+
+static void on_fault(void *ctx, const char *what) {
+    char quoted[LOG_QUOTED_MAX];
+    (void)ctx;
+    log_error("protocol_fault", "what=%s", log_quote(what, quoted));
+}
+
+static void on_forget(void *ctx, result_t *result) {
+    uploader_t *self = ctx;
+    post_result_forget(self->posts, result);
+}
+
+/* Making and ending. */
+
+static const char *make_parts(uploader_t *self, const config_t *config, uint64_t instance, uint64_t place) {
+    char endpoint[512];
+    const char *why = "out of memory";
+    from_broker_handler_t results = {self, on_forget};
+    link_options_t options = {.role = ROLE_UPLOADER,
+                              .broker = endpoint,
+                              .name = config->name[0] ? config->name : "uploader",
+                              .instance = instance,
+                              .place = place,
+                              .slots = UPLOADER_SLOTS};
+    link_handler_t handler = {.ctx = self,
+                              .held = on_held,
+                              .credit = on_credit,
+                              .welcome = on_welcome,
+                              .message = on_message,
+                              .task = on_task,
+                              .lost = on_lost,
+                              .fault = on_fault};
+    config_broker_endpoint(config, endpoint, sizeof endpoint);
+    self->http = http_new(CONNECTIONS);
+    self->results = from_broker_new(&results);
+    if (!self->http || !self->results) return why;
+    self->door = ac_door_new(config, self->http, &why);
+    if (!self->door) return why;
+    self->link = link_new(&options, &handler, &why);
+    if (!self->link) return why;
+    self->posts = post_result_new(self->door, self->link, self->results);
+    return self->posts ? NULL : "out of memory or timers";
+}
+
+uploader_t *uploader_new(const config_t *config, uint64_t instance, uint64_t place, char why[256]) {
+    uploader_t *self = calloc(1, sizeof *self);
+    const char *fault = "out of memory";
+    if (self) {
+        self->drain_timeout_ms = config->drain_timeout_s * 1000;
+        self->debug = config->debug_mode;
+        fault = make_parts(self, config, instance, place);
+    }
+    if (!fault) return self;
+    snprintf(why, 256, "%s", fault);
+    uploader_destroy(&self);
+    return NULL;
+}
+
+void uploader_destroy(uploader_t **self_p) {
+    uploader_t *self = *self_p;
+    if (!self) return;
+    post_result_destroy(&self->posts);
+    from_broker_destroy(&self->results);
+    ac_door_destroy(&self->door);
+    http_destroy(&self->http);
+    link_destroy(&self->link);
+    free(self);
+    *self_p = NULL;
+}
+
+/* The loop. */
+
+static void read_signals(uploader_t *self, int signal_fd) {
+    while (program_signal(signal_fd) > 0) {
+        if (self->draining) continue;
+        self->draining = true;
+        self->drain_end_ms = clock_boot_ms() + self->drain_timeout_ms;
+        program_stopping();
+        log_info("draining", "held=%u timeout_ms=%d", from_broker_count(self->results),
+                 self->drain_timeout_ms);
+        from_broker_return(self->results, false, clock_boot_ms());
+    }
+}
+
+/* Everything that has come or is due, until nothing is left. */
+static void work(uploader_t *self) {
+    bool more = true;
+    for (int round = 0; more && round < ROUNDS_MAX; round++) {
+        self->now_ms = clock_boot_ms();
+        more = link_turn(self->link, self->now_ms);
+        http_turn(self->http);
+        self->now_ms = clock_boot_ms();
+        post_result_turn(self->posts, self->now_ms);
+        from_broker_turn(self->results, self->link, self->now_ms);
+        more = more || http_due_ms(self->http) == 0;
+    }
+}
+
+/* Whether the process may end now. */
+static bool drained(uploader_t *self) {
+    if (!self->draining) return false;
+    if (!self->drain_over && self->now_ms >= self->drain_end_ms) {
+        self->drain_over = true;
+        self->drain_end_ms = self->now_ms + LAST_MS;
+        from_broker_return(self->results, true, self->now_ms);
+        post_result_abort(self->posts, "the drain timeout is up");
+        from_broker_turn(self->results, self->link, self->now_ms);
+    }
+    if (from_broker_count(self->results) == 0 && post_result_idle(self->posts)) return true;
+    return self->drain_over && (self->now_ms >= self->drain_end_ms || link_session(self->link) == 0);
+}
+
+static long timeout_ms(const uploader_t *self) {
+    int64_t now_ms = clock_boot_ms(), due = link_due(self->link);
+    int64_t post = post_result_due(self->posts, now_ms);
+    int64_t send = link_session(self->link) ? from_broker_due(self->results) : INT64_MAX;
+    long http = http_due_ms(self->http);
+    due = post < due ? post : due;
+    due = send < due ? send : due;
+    if (self->draining && self->drain_end_ms < due) due = self->drain_end_ms;
+    if (due <= now_ms || http == 0) return 0;
+    due = due - now_ms > 10000 ? 10000 : due - now_ms;
+    return http > 0 && http < due ? http : (long)due;
+}
+
+static void wait_for_events(uploader_t *self, int signal_fd) {
+    zmq_pollitem_t items[LINK_POLL_MAX + 2];
+    int count = link_poll_items(self->link, items);
+    items[count++] = (zmq_pollitem_t){.fd = http_fd(self->http), .events = ZMQ_POLLIN};
+    items[count++] = (zmq_pollitem_t){.fd = signal_fd, .events = ZMQ_POLLIN};
+    (void)zmq_poll(items, count, timeout_ms(self));
+}
+
+int uploader_run(uploader_t *self, int signal_fd) {
+    for (;;) {
+        read_signals(self, signal_fd);
+        work(self);
+        program_alive(self->now_ms);
+        if (link_foreign(self->link)) return EXIT_FAILED;
+        if (drained(self)) break;
+        wait_for_events(self, signal_fd);
+    }
+    link_bye(self->link);
+    log_info("stopped", "held=%u", from_broker_count(self->results));
+    return EXIT_CLEAN;
+}

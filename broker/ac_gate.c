@@ -115,6 +115,7 @@ static uint32_t upload_budget(const ac_gate_t *gate, const gate_view_t *view, in
     return least(least(gate_rate_free(gate, now_ms), wanted), CREDIT_BUDGET_MAX);
 }
 
+/* Credits that are out: of a stage, or all for 0. */
 static int count(const ac_gate_t *gate, uint8_t stage) {
     int n = 0;
     for (int i = 0; i < GATE_CREDITS_MAX; i++)
@@ -199,9 +200,16 @@ credit_t *gate_decide(ac_gate_t *gate, const gate_view_t *view, int64_t now_ms, 
     return NULL;
 }
 
+static int unrevoked_uploads(const ac_gate_t *gate) {
+    int n = 0;
+    for (int i = 0; i < GATE_CREDITS_MAX; i++)
+        n += gate->credits[i].credit && gate->credits[i].stage == CREDIT_UPLOAD && !gate->credits[i].revoked;
+    return n;
+}
+
 credit_t *gate_recall(ac_gate_t *gate, const gate_view_t *view, int64_t now_ms, uint8_t *reason) {
     bool paused = now_ms < gate->pause_ms || gate->state == GATE_CLOSED;
-    bool fetch_waits = gate->max == 2 && count(gate, CREDIT_UPLOAD) == 2 &&
+    bool fetch_waits = gate->max == 2 && unrevoked_uploads(gate) == 2 &&
                        want_of(gate, view, CREDIT_FETCH, now_ms) && fetch_budget(gate, view, now_ms) > 0;
     for (int i = 0; i < GATE_CREDITS_MAX; i++) {
         credit_t *c = &gate->credits[i];

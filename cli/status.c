@@ -91,8 +91,9 @@ static void draw(const char *text) {
     (void)fputs("\033[H", stdout);
     for (const char *line = text; *line != '\0' && (height == 0 || row < height); row++) {
         size_t len = strcspn(line, "\n");
+        (void)fputs("\033[K", stdout);
         (void)fwrite(line, 1, len, stdout);
-        (void)fputs("\033[K\r\n", stdout);
+        (void)fputs("\r\n", stdout);
         line += len + (line[len] == '\n');
     }
     (void)fputs("\033[J", stdout);
@@ -107,6 +108,16 @@ static bool show(const status_t *self, const char *text) {
     return fflush(stdout) == 0;
 }
 
+/* Without an answer: the reason in place of the page, wrapped. */
+static bool complain(const status_t *self, const char *why) {
+    if (!self->terminal) {
+        program_complain(NAME, why);
+        return true;
+    }
+    (void)fprintf(stdout, "\033[H\033[J\033[?7h%s: %s\033[?7l", NAME, why);
+    return fflush(stdout) == 0;
+}
+
 /* Whether a signal to end came within the time. */
 static bool interrupted(const status_t *self, int64_t wait_ms) {
     struct pollfd fd = {.fd = self->signal_fd, .events = POLLIN};
@@ -114,7 +125,7 @@ static bool interrupted(const status_t *self, int64_t wait_ms) {
 }
 
 static int watch(status_t *self) {
-    char why[ASK_WHY_MAX], line[ASK_WHY_MAX + 16];
+    char why[ASK_WHY_MAX];
     bool shown = true;
     if (self->terminal) (void)fputs(SCREEN_ON, stdout);
     while (shown) {
@@ -123,11 +134,7 @@ static int watch(status_t *self) {
         int err = fetch(self, &text, why);
         if (err == ERR_STATE) break;
         if (err != 0) {
-            (void)snprintf(line, sizeof line, "%s: %s\n", NAME, why);
-            if (self->terminal)
-                shown = show(self, line);
-            else
-                (void)fputs(line, stderr);
+            shown = complain(self, why);
         } else {
             shown = show(self, text);
         }

@@ -109,7 +109,7 @@ static void put_credits(page_t *page, yajl_val gate) {
         yajl_val credit = credits->u.array.values[i];
         page_label(page, NULL);
         page_add_cell(page, STYLE_PLAIN, text_of(credit, "kind"), 9);
-        page_add_cell(page, STYLE_PLAIN, text_of(credit, "holder"), 25);
+        page_add_cell(page, STYLE_PLAIN, text_of(credit, "holder"), 22);
         (void)snprintf(used, sizeof used, "%" PRId64 " of %" PRId64, number_of(credit, "used"),
                        number_of(credit, "budget"));
         page_add_cell(page, STYLE_PLAIN, used, 11);

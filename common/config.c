@@ -34,13 +34,18 @@ static int set_defaults(config_t *config, char *why) {
     return 0;
 }
 
+/* A value that begins like an option is given as --name=value. */
+static bool is_option(const char *word) {
+    return word[0] == '-' && word[1] == '-';
+}
+
 /* Takes the key out of the visible arguments before anything else is done. */
 static int wipe_key(arguments_t *args) {
     static const char name[] = "--apiKey";
     for (int i = 1; i < args->argc; i++) {
         char *word = args->argv[i], *value = NULL;
         if (strcmp(word, "--") == 0) break;
-        if (strcmp(word, name) == 0 && i + 1 < args->argc)
+        if (strcmp(word, name) == 0 && i + 1 < args->argc && !is_option(args->argv[i + 1]))
             value = args->argv[++i];
         else if (strncmp(word, name, sizeof name - 1) == 0 && word[sizeof name - 1] == '=')
             value = word + sizeof name;
@@ -86,7 +91,7 @@ static const char *value_of(const arguments_t *args, const option_t *option, int
     const char *equals = strchr(args->argv[*at], '=');
     bool ignored;
     if (equals) return equals + 1;
-    bool more = *at + 1 < args->argc;
+    bool more = *at + 1 < args->argc && !is_option(args->argv[*at + 1]);
     if (option->kind == OPTION_BOOL)
         return more && config_bool(args->argv[*at + 1], &ignored) ? args->argv[++*at] : "true";
     return more ? args->argv[++*at] : NULL;

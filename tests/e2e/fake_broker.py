@@ -62,19 +62,19 @@ NAMES = {code: name for name, (code, _) in FIELDS.items()}
 
 
 class Message:
-    """A decoded message: its fields as attributes, `name`, `payload` (bytes or None), `peer` (routing id, or None
+    """A decoded message: its fields as attributes, `message` (its type), `payload` (bytes or None), `peer` (routing id, or None
     when it came by a pipeline socket) and `at`, the monotonic time at which it was read."""
 
     def __init__(self, name, values, payload, peer):
-        self.name, self.payload, self.peer, self.at = name, payload, peer, time.monotonic()
+        self.message, self.payload, self.peer, self.at = name, payload, peer, time.monotonic()
         names = FIELDS[name][1].split()
         assert len(names) == len(values), f"{name} has {len(values)} fields, not {len(names)}"
         for key, value in zip(names, values):
             setattr(self, key, value)
 
     def __repr__(self):
-        fields = {k: getattr(self, k) for k in FIELDS[self.name][1].split()}
-        return f"{self.name}{fields}"
+        fields = {k: getattr(self, k) for k in FIELDS[self.message][1].split()}
+        return f"{self.message}{fields}"
 
 
 def encode(name, **fields):
@@ -175,12 +175,12 @@ class FakeBroker:
                     self._take(decode(frames))
 
     def _take(self, message):
-        if message.name == "HEARTBEAT":
+        if message.message == "HEARTBEAT":
             self.heartbeats.append(message)
             if self.auto_heartbeat:
                 self.send(message.peer, "HEARTBEAT", session=message.session, seq=message.seq, held=[])
             return
-        if message.name == "RENEW" and self.auto_renew:
+        if message.message == "RENEW" and self.auto_renew:
             worker = self.workers.get(message.peer)
             if worker:
                 stage = 1 if worker.hello.role == FETCHER else 2
@@ -201,7 +201,7 @@ class FakeBroker:
     def take(self, name, **where):
         """The first unread message of that name and those fields, or None."""
         for index, message in enumerate(self.inbox):
-            if message.name == name and all(getattr(message, k) == v for k, v in where.items()):
+            if message.message == name and all(getattr(message, k) == v for k, v in where.items()):
                 return self.inbox.pop(index)
         return None
 
@@ -209,7 +209,7 @@ class FakeBroker:
         return self.until(lambda: self.take(name, **where), timeout, f"{name} {where}")
 
     def count(self, name):
-        return sum(1 for message in self.inbox if message.name == name)
+        return sum(1 for message in self.inbox if message.message == name)
 
     def watch(self, seconds):
         """Serves the sockets for so long: for showing that something does not happen."""

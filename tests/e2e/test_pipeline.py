@@ -84,12 +84,12 @@ def test_stopped_uploader_stops_fetching(world):
     reason = "the response queue is at its threshold"
     agent.status_until(lambda s: s["fetch"]["reason"] == reason and s["tasks"]["running"] == 0 and
                        s["tasks"]["ready"] == 0, "a full response queue")
-    polls = mock.books()["get_task"]
+    polls = mock.books()["ac_get_task"]
     results = agent.status()["results"]["waiting"]
     assert 80 <= results <= 100
     heard = time.monotonic() + 3
     agent.status_until(lambda s: time.monotonic() > heard, "three seconds of heartbeats")
-    assert mock.books()["get_task"] == polls, "a poll while the response queue was full"
+    assert mock.books()["ac_get_task"] == polls, "a poll while the response queue was full"
     agent.program("uploader")
     check_books(mock.wait("delivered>=400"), 400)
 
@@ -120,7 +120,7 @@ def test_stopped_fetcher_is_ended_by_its_switch(world):
 def test_stopped_uploader_is_ended_by_its_switch(world):
     mock = world.start_mock("--tasks", 50, "--fault", "put-result:stall:1:60000")
     agent = world.make_agent(*FAST).start()
-    mock.wait("put_result>=1")
+    mock.wait("ac_put_result>=1")
     former = agent.kill("uploader", signal.SIGSTOP)
     agent.restarted("uploader", former)
     mock.config(faults=[])

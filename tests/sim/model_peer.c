@@ -142,6 +142,9 @@ void peer_lease_release(world_t *world, int proc, int lease) {
         return;
     }
     lease_release(&peer->leases[lease], peer->session, &msg);
+    uint32_t at = peer->released_count++ % 8;
+    peer->released[at].credit = msg.release.credit;
+    peer->released[at].used = msg.release.used;
     peer_send(world, proc, SOCK_CONTROL, &msg, (doc_t){0});
 }
 
@@ -151,6 +154,8 @@ static void granted(world_t *world, int proc, const msg_grant_t *grant) {
         if (lease_granted(&peer->leases[i], grant)) return;
     msg_t msg = {.type = MSG_RELEASE};
     msg.release = (msg_release_t){.session = peer->session, .credit = grant->credit};
+    for (int i = 0; i < 8; i++)
+        if (peer->released[i].credit == grant->credit) msg.release.used = peer->released[i].used;
     peer_send(world, proc, SOCK_CONTROL, &msg, (doc_t){0});
 }
 

@@ -106,6 +106,11 @@ typedef struct {
     uint32_t past_count;
     lease_t leases[2];
     int lease_count;
+    struct {
+        uint64_t credit;
+        uint16_t used;
+    } released[8]; /* a GRANT of one of these that comes late gives back no more than is unused */
+    uint32_t released_count;
     int request[2]; /* index of the lease's open request, -1 for none */
     fetch_t fetches[FETCHES_MAX];
     uint32_t fetch_count;

@@ -1,5 +1,6 @@
 /* The broker as a process: the real core in a loop that takes what has come, ticks, commits to the model journal
  * and then sends, with a crash possible at each of these steps. */
+#include <inttypes.h>
 #include <stdlib.h>
 
 #include "common/err.h"
@@ -131,6 +132,21 @@ static void send_all(world_t *world, sim_event_t *event) {
     rest(world);
 }
 
+static void trace_records(world_t *world, const record_t *records, size_t count) {
+    static const char *const names[] = {"new",     "running", "ready",  "done",        "fail",    "try",
+                                        "buried",  "revived", "gone",   "worker",      "worker-gone",
+                                        "fetcher", "credit",  "credit-gone", "rate", "drain"};
+    char line[256];
+    int at = 0;
+    for (size_t i = 0; i < count && at < (int)sizeof line - 64; i++) {
+        const record_t *r = &records[i];
+        at += snprintf(line + at, sizeof line - (size_t)at, " %s(", names[r->type]);
+        uint64_t what = r->type == REC_RATE ? (uint64_t)r->at : r->type <= REC_TASK_GONE ? r->task.number : r->number;
+        at += snprintf(line + at, sizeof line - (size_t)at, "%" PRIx64 " %u)", what, r->units);
+    }
+    world_trace(world, "commit%.*s", at, line);
+}
+
 static void commit(world_t *world, sim_event_t *event) {
     (void)event;
     broker_t *self = world->broker;
@@ -142,7 +158,7 @@ static void commit(world_t *world, sim_event_t *event) {
         check_committed(world, &records[i]);
         journal_apply(world, &records[i]);
     }
-    TRACE(world, "commit %zu records", count);
+    if (world->trace) trace_records(world, records, count);
     sim_event_t *next = world_after(world, (int64_t)rnd(world, 500), BROKER, send_all, 0);
     if (next) next->life = world->procs[BROKER].life;
 }

@@ -193,7 +193,8 @@ static void check_fetch_grant(world_t *world, const core_view_t *view, const rec
 /* READY tasks stay within the lookahead, but for those that come back from workers or came late. */
 static void check_ready(world_t *world, const core_view_t *view) {
     uint32_t ready = view->tasks->counts[TASK_READY];
-    uint32_t slots = (uint32_t)world->plan.executors * world->plan.slots;
+    /* an executor that died counts until its silence is noticed, beside those started after it */
+    uint32_t slots = 4 * (uint32_t)world->plan.executors * world->plan.slots;
     uint32_t limit = world->plan.lookahead ? world->plan.lookahead : slots;
     if (limit > world->plan.task_queue) limit = world->plan.task_queue;
     if (ready > limit + slots + world->books.late_fetches)

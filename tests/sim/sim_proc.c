@@ -167,12 +167,21 @@ static void reboot(world_t *world) {
         proc_restart(world, i, (int64_t)rnd(world, 4 * SECOND));
 }
 
+/* The broker and those with a request in flight are hit more often than the rest. */
+static int victim(world_t *world) {
+    int proc = (int)rnd(world, (uint64_t)world->proc_count);
+    if (chance(world, 200000)) return BROKER;
+    bool busy = chance(world, 300000);
+    for (int i = 0; busy && i < REQUESTS_MAX; i++)
+        if (world->requests[i].open) return world->requests[i].proc;
+    return proc;
+}
+
 static void fault(world_t *world, sim_event_t *event) {
     (void)event;
     if (world->calm) return;
-    int proc = (int)rnd(world, (uint64_t)world->proc_count);
+    int proc = victim(world);
     uint64_t what = rnd(world, 100);
-    if (chance(world, 250000)) proc = BROKER;
     if (what < 50)
         crash_soon(world, proc);
     else if (what < 75)

@@ -211,11 +211,15 @@ credit_t *gate_recall(ac_gate_t *gate, const gate_view_t *view, int64_t now_ms, 
     bool paused = now_ms < gate->pause_ms || gate->state == GATE_CLOSED;
     bool fetch_waits = gate->max == 2 && unrevoked_uploads(gate) == 2 &&
                        want_of(gate, view, CREDIT_FETCH, now_ms) && fetch_budget(gate, view, now_ms) > 0;
+    bool upload_waits = gate->max == 2 && count(gate, CREDIT_UPLOAD) == 1 && long_upload(gate, now_ms) &&
+                        want_of(gate, view, CREDIT_UPLOAD, now_ms);
+    bool fetch_ends = view->fetch_room < gate_fetch_outstanding(gate) || now_ms < gate->fetch_pause_ms;
     for (int i = 0; i < GATE_CREDITS_MAX; i++) {
         credit_t *c = &gate->credits[i];
         if (c->credit == 0 || c->revoked || c->recovered || c->probe) continue;
-        bool fetch_over = c->stage == CREDIT_FETCH && view->fetch_room < gate_fetch_outstanding(gate);
-        if (!paused && !fetch_over && !(fetch_waits && c->stage == CREDIT_UPLOAD)) continue;
+        bool fetch_over = c->stage == CREDIT_FETCH && fetch_ends;
+        bool turn_over = c->stage == CREDIT_FETCH ? upload_waits && c->budget > 1 : fetch_waits;
+        if (!paused && !fetch_over && !turn_over) continue;
         c->revoked = true;
         *reason = paused || fetch_over ? REVOKE_PAUSED : REVOKE_WANTED;
         return c;
@@ -236,6 +240,7 @@ bool gate_rejoin(ac_gate_t *gate, uint64_t credit, uint64_t holder, uint64_t ses
     if (!c || c->holder != holder) return false;
     c->session = session;
     c->recovered = false;
+    c->revoked = false; /* it may not have heard so; told again if it still holds */
     c->renewed_ms = now_ms;
     return true;
 }
@@ -331,8 +336,8 @@ bool gate_report(ac_gate_t *gate, call_t call, outcome_t outcome, uint64_t numbe
         pause_until(&gate->pause_ms, now_ms + (retry_after_ms >= 0 ? retry_after_ms : 2000));
         return false;
     case OUTCOME_DENIED:
-        if (!gate_failure(gate, call, number, now_ms)) return fetch ? gate_close(gate, now_ms) : false;
-        return true;
+        if (gate_failure(gate, call, number, now_ms)) return true;
+        return fetch && gate->state == GATE_OPEN ? gate_close(gate, now_ms) : false;
     case OUTCOME_NOT_SENT:
         return false;
     default: /* SERVER, NETWORK, MALFORMED, REDIRECT */

@@ -152,9 +152,10 @@ static uint64_t session_of(const msg_t *msg) {
     }
 }
 
-static bool role_may(role_t role, msg_type_t type) {
-    switch (type) {
+static bool role_may(role_t role, const msg_t *msg) {
+    switch (msg->type) {
     case MSG_WANT:
+        return role == (msg->want.stage == CREDIT_FETCH ? ROLE_FETCHER : ROLE_UPLOADER);
     case MSG_RENEW:
     case MSG_RELEASE:
         return role == ROLE_FETCHER || role == ROLE_UPLOADER;
@@ -166,7 +167,7 @@ static bool role_may(role_t role, msg_type_t type) {
     case MSG_UPLOADED:
         return role == ROLE_UPLOADER;
     default:
-        return type == MSG_HEARTBEAT || type == MSG_BYE;
+        return msg->type == MSG_HEARTBEAT || msg->type == MSG_BYE;
     }
 }
 
@@ -227,7 +228,7 @@ static void control_message(core_t *core, uint64_t peer, const msg_t *msg) {
         if (!worker) answer_error(core, peer, MSG_ERR_SESSION, msg->type, "no such session; say HELLO");
         return;
     }
-    if (!role_may(worker->role, msg->type)) {
+    if (!role_may(worker->role, msg)) {
         answer_error(core, peer, MSG_ERR_ROLE, msg->type, "this role may not send this type");
         return;
     }

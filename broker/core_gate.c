@@ -87,6 +87,7 @@ void credit_renew(core_t *core, worker_t *worker, const msg_renew_t *renew) {
     record_bucket(core, gate_used(&core->gate, credit, renew->used, core->now.ms));
     credit->renewed_ms = core->now.ms;
     credit->recovered = false;
+    credit->revoked = false; /* the REVOKE may be lost; it is sent again if it still holds */
     credit->session = worker->session;
     send_grant(core, credit, renew->seq);
 }

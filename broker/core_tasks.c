@@ -77,7 +77,7 @@ static void claim(core_t *core, task_t *task) {
 static void becomes_done(core_t *core, task_t *task) {
     task->journaled = false;
     task->waits_rejoin = false;
-    task->attempt = 0;
+    task->attempt = task->pushes = 0;
     task->next_try_ms = 0;
     task_enqueue(core, task);
 }
@@ -413,6 +413,7 @@ bool task_adopt(core_t *core, worker_t *worker, const msg_held_t *held, uint64_t
     stage_dequeue(stage_of_task(core, task), task);
     if (task->state == TASK_READY || task->state == TASK_DONE) core_move(core, task, TASK_EV_PUSH);
     task->attempt = held->attempt;
+    if (task->pushes < held->attempt) task->pushes = held->attempt;
     task->waits_rejoin = false;
     worker_take(worker, task);
     if (claimed) {
@@ -461,7 +462,7 @@ void tasks_judge(core_t *core) {
 static void push(core_t *core, stage_t *stage, task_t *task, worker_t *worker) {
     stage_dequeue(stage, task);
     core_move(core, task, TASK_EV_PUSH);
-    task->attempt++;
+    task->attempt = ++task->pushes;
     worker_take(worker, task);
     core_check(core, tasks_set_due(&core->tasks, task, core->now.ms + PROTOCOL_CLAIM_MS));
     out_t *out = effects_out(core->fx, OUT_PUSH, worker->instance);

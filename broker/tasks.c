@@ -88,7 +88,7 @@ task_t *tasks_add(tasks_t *self, const task_image_t *image) {
     task->expiry_wall_ms = image->expiry_wall_ms;
     task->accepted_wall_ms = image->accepted_wall_ms;
     task->next_try_ms = image->next_try_ms;
-    task->attempt = image->attempt;
+    task->attempt = task->pushes = image->attempt;
     task->tries = image->tries;
     task->holder = image->holder;
     task->generation = image->generation;

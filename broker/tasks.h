@@ -22,6 +22,7 @@ typedef struct task_t {
     bool journaled;    /* the journal has it as RUNNING */
     int64_t deadline_ms, expiry_wall_ms, accepted_wall_ms, next_try_ms, state_ms;
     uint32_t attempt, tries;
+    uint32_t pushes;       /* the highest attempt so far: none is used twice */
     uint64_t holder;       /* instance: of the worker that has it, or had it at the last restart */
     uint64_t last_session; /* session under which its last result or outcome came */
     uint32_t last_attempt; /* and the attempt */

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/close_range.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -30,6 +31,7 @@ typedef struct {
     pid_t pid; /* 0: not running */
     int64_t started_ms, restart_ms;
     int64_t backoff_ms; /* before the next restart */
+    bool again;         /* it has been started before */
 } child_t;
 
 struct supervisor_t {
@@ -77,6 +79,17 @@ static bool hand_over(const supervisor_t *self, const child_t *child) {
     return key >= 0 && dup2(key, KEY_FD) >= 0 && close(key) == 0;
 }
 
+/* In the child: what is the supervisor's alone. */
+static void leave_behind(void) {
+    static const char *const names[] = {"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID",
+                                        "CREDENTIALS_DIRECTORY"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        (void)unsetenv(names[i]);
+    int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    if (null >= 0) (void)dup2(null, STDIN_FILENO);
+    (void)close_range(KEY_FD + 1, ~0U, CLOSE_RANGE_CLOEXEC);
+}
+
 static void run_child(const supervisor_t *self, const child_t *child, pid_t parent) __attribute__((noreturn));
 
 static void run_child(const supervisor_t *self, const child_t *child, pid_t parent) {
@@ -89,11 +102,13 @@ static void run_child(const supervisor_t *self, const child_t *child, pid_t pare
         char config[] = "--config=/dev/fd/3", key[] = "--apiKeyFile=/dev/fd/4";
         char *path = strdup(child->spec.path);
         char *argv[] = {path, config, child->spec.secret ? key : NULL, NULL};
+        leave_behind();
+        (void)signal(SIGPIPE, SIG_DFL);
         (void)sigprocmask(SIG_SETMASK, &none, NULL);
         if (path) (void)execv(path, argv);
     }
     (void)fprintf(stderr, "sluice: cannot start %s: %s\n", child->spec.path, strerror(errno));
-    _exit(EXIT_CONFIG);
+    _exit(child->again ? EXIT_FAILED : EXIT_CONFIG); /* files may be missing while they are replaced */
 }
 
 static void start(supervisor_t *self, child_t *child, int64_t now_ms) {
@@ -107,12 +122,20 @@ static void start(supervisor_t *self, child_t *child, int64_t now_ms) {
         return;
     }
     child->pid = pid;
+    child->again = true;
     log_info("program_started", "program=%s pid=%ld", child->spec.name, (long)pid);
 }
 
+/* Whether it is to run: a drain needs the later groups until their turn comes. */
+static bool needed(const supervisor_t *self, const child_t *child) {
+    return !self->draining ||
+           (child->spec.group > self->group && !self->killed && self->status != EXIT_CONFIG);
+}
+
 static void start_due(supervisor_t *self, int64_t now_ms) {
-    for (int i = 0; i < self->count && !self->draining; i++)
-        if (self->children[i].pid == 0 && self->children[i].restart_ms <= now_ms)
+    for (int i = 0; i < self->count; i++)
+        if (self->children[i].pid == 0 && needed(self, &self->children[i]) &&
+            self->children[i].restart_ms <= now_ms)
             start(self, &self->children[i], now_ms);
 }
 
@@ -177,7 +200,7 @@ static void plan_restart(child_t *child, int64_t now_ms) {
 static void child_ended(supervisor_t *self, child_t *child, int status, int64_t now_ms) {
     pid_t pid = child->pid;
     child->pid = 0;
-    log_death(child, pid, status, self->draining);
+    log_death(child, pid, status, !needed(self, child));
     if (WIFEXITED(status) && WEXITSTATUS(status) == EXIT_CONFIG) {
         if (self->status == EXIT_CLEAN)
             (void)fprintf(stderr, "sluice: %s cannot run (see above); stopping\n", child->spec.name);
@@ -185,11 +208,12 @@ static void child_ended(supervisor_t *self, child_t *child, int status, int64_t 
         begin_drain(self, "a program cannot run", now_ms);
         return;
     }
-    if (!self->draining) {
+    if (needed(self, child)) {
         plan_restart(child, now_ms);
         return;
     }
-    bool clean = WIFEXITED(status) && WEXITSTATUS(status) == 0;
+    bool clean = WIFEXITED(status) ? WEXITSTATUS(status) == EXIT_CLEAN
+                                   : WTERMSIG(status) == SIGTERM; /* it had not begun yet */
     if (!clean && self->status == EXIT_CLEAN) self->status = EXIT_FAILED;
 }
 
@@ -215,8 +239,9 @@ static void take_signals(supervisor_t *self, int64_t now_ms) {
 static int timeout_of(const supervisor_t *self, int64_t now_ms) {
     int64_t due = INT64_MAX;
     if (self->draining && !self->killed) due = self->kill_ms;
-    for (int i = 0; i < self->count && !self->draining; i++)
-        if (self->children[i].pid == 0 && self->children[i].restart_ms < due)
+    for (int i = 0; i < self->count; i++)
+        if (self->children[i].pid == 0 && needed(self, &self->children[i]) &&
+            self->children[i].restart_ms < due)
             due = self->children[i].restart_ms;
     if (due == INT64_MAX) return -1;
     return due <= now_ms ? 0 : due - now_ms > 60000 ? 60000 : (int)(due - now_ms);
@@ -228,6 +253,7 @@ int supervisor_run(supervisor_t *self) {
     const int watched[] = {SIGTERM, SIGINT, SIGHUP, SIGCHLD};
     for (size_t i = 0; i < sizeof watched / sizeof watched[0]; i++)
         (void)sigaddset(&set, watched[i]);
+    (void)signal(SIGPIPE, SIG_IGN); /* whoever reads the log may go away */
     if (sigprocmask(SIG_BLOCK, &set, NULL) != 0 ||
         (self->signals = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC)) < 0) {
         (void)fprintf(stderr, "sluice: cannot set up signals: %s\n", strerror(errno));

@@ -86,6 +86,7 @@ static void try_release(ac_seat_t *self) {
     }
     lease_t after = self->lease;
     msg_t msg;
+    dead_man_disarm(self->dead_man); /* nothing is under way, and nothing will be */
     lease_release(&after, link_session(self->link), &msg);
     if (link_send(self->link, &msg) != 0) return; /* kept, and named in the next HELLO */
     forget(self);

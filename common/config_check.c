@@ -105,6 +105,12 @@ static int check_endpoint(const char *option, const char *text, int ports, char 
 
 /* --- AC --- */
 
+/* For an error text: nothing of user:password@. */
+static const char *without_user(const char *url) {
+    const char *at = strrchr(url, '@');
+    return at ? at + 1 : url;
+}
+
 static int check_url(config_t *config, unsigned program, char *why) {
     bool needed = program & (PROGRAM_RUN | PROGRAM_FETCHER | PROGRAM_UPLOADER);
     char *url = config->server_url;
@@ -114,21 +120,25 @@ static int check_url(config_t *config, unsigned program, char *why) {
     while (len > 0 && url[len - 1] == '/')
         url[--len] = '\0';
     CURLU *parts = curl_url();
-    char *scheme = NULL, *host = NULL, *query = NULL, *fragment = NULL;
+    char *scheme = NULL, *host = NULL, *query = NULL, *fragment = NULL, *user = NULL;
     bool ok = parts && curl_url_set(parts, CURLUPART_URL, url, CURLU_NON_SUPPORT_SCHEME) == CURLUE_OK &&
               curl_url_get(parts, CURLUPART_SCHEME, &scheme, 0) == CURLUE_OK &&
               (strcmp(scheme, "https") == 0 || strcmp(scheme, "http") == 0) &&
               curl_url_get(parts, CURLUPART_HOST, &host, 0) == CURLUE_OK &&
               curl_url_get(parts, CURLUPART_QUERY, &query, 0) != CURLUE_OK &&
-              curl_url_get(parts, CURLUPART_FRAGMENT, &fragment, 0) != CURLUE_OK;
+              curl_url_get(parts, CURLUPART_FRAGMENT, &fragment, 0) != CURLUE_OK &&
+              curl_url_get(parts, CURLUPART_USER, &user, 0) != CURLUE_OK;
     curl_free(scheme);
     curl_free(host);
     curl_free(query);
     curl_free(fragment);
+    curl_free(user);
     curl_url_cleanup(parts);
     if (ok) return 0;
-    (void)snprintf(why, CONFIG_WHY_MAX,
-                   "serverUrl is \"%.120s\"; it must be http://HOST or https://HOST, without a query", url);
+    (void)snprintf(
+        why, CONFIG_WHY_MAX,
+        "serverUrl is \"%.120s\"; it must be http://HOST or https://HOST, without a user or a query",
+        without_user(url));
     return ERR_INVALID;
 }
 
@@ -159,11 +169,22 @@ int config_settle(config_t *config, unsigned program, char why[CONFIG_WHY_MAX]) 
     if (!err) err = settle_places(config, why);
     if (!err) err = check_endpoint("bind", config->bind, config->worker_ports, why);
     if (!err) err = check_endpoint("broker", config->broker, 0, why);
+    if (!err && program == PROGRAM_RUN && config->broker[0])
+        err = fail(why,
+                   "broker is for programs that are started alone: `sluice run` starts its own broker, and "
+                   "--bind says where that listens");
     config->log_json = config->log_format && strcmp(config->log_format, "json") == 0;
     return err;
 }
 
 /* --- the key --- */
+
+/* What a header may carry, and a NUL ends no text unseen. */
+static bool plain(const char *key, size_t len) {
+    for (size_t i = 0; i < len; i++)
+        if (key[i] < ' ' || key[i] >= 0x7f) return false;
+    return true;
+}
 
 static int key_from_file(config_t *config, const char *path, char *why) {
     char key[KEY_MAX + 1];
@@ -180,6 +201,12 @@ static int key_from_file(config_t *config, const char *path, char *why) {
                        "the API key file %.200s is empty; it must hold the key on one line", path);
     else if (n > KEY_MAX)
         (void)snprintf(why, CONFIG_WHY_MAX, "the API key file %.200s is longer than %d bytes", path, KEY_MAX);
+    else if (!plain(key, (size_t)n))
+        (void)snprintf(
+            why, CONFIG_WHY_MAX,
+            "the API key file %.200s holds a character that no header may carry; it must hold the key on "
+            "one line of ASCII",
+            path);
     else
         err = 0;
     if (!err) {
@@ -198,7 +225,10 @@ int config_read_key(config_t *config, unsigned program, char why[CONFIG_WHY_MAX]
     char credential[512];
     const char *dir = getenv("CREDENTIALS_DIRECTORY");
     int err = 0;
-    if (!needed) return 0; /* who needs no key does not read one */
+    if (!needed) { /* who needs no key neither reads nor keeps one */
+        explicit_bzero(config->api_key, strlen(config->api_key));
+        return 0;
+    }
     if (config->api_key_file[0] != '\0') {
         err = key_from_file(config, config->api_key_file, why);
     } else if (config->api_key[0] == '\0' && dir) {
@@ -208,9 +238,6 @@ int config_read_key(config_t *config, unsigned program, char why[CONFIG_WHY_MAX]
     if (err) return err;
     if (config->api_key[0] == '\0')
         return fail(why, "no API key: give --apiKeyFile FILE, set $api_key, or load the credential api_key");
-    for (const unsigned char *c = (const unsigned char *)config->api_key; *c; c++)
-        if (*c < ' ' || *c >= 0x7f)
-            return fail(
-                why, "the API key has a character that no header may carry (it must be one line of ASCII)");
-    return 0;
+    if (plain(config->api_key, strlen(config->api_key))) return 0;
+    return fail(why, "the API key has a character that no header may carry; it must be one line of ASCII");
 }

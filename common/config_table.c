@@ -8,11 +8,12 @@
 
 #include "common/err.h"
 
-#define AT(field) offsetof(config_t, field)
-#define RUN       PROGRAM_RUN
-#define TO_AC     (PROGRAM_RUN | PROGRAM_FETCHER | PROGRAM_UPLOADER)
-#define TO_TOOLS  (PROGRAM_RUN | PROGRAM_EXECUTOR)
-#define IN_BROKER (PROGRAM_RUN | PROGRAM_BROKER)
+#define NAME_MAX_BYTES 64 /* of a name in HELLO */
+#define AT(field)      offsetof(config_t, field)
+#define RUN            PROGRAM_RUN
+#define TO_AC          (PROGRAM_RUN | PROGRAM_FETCHER | PROGRAM_UPLOADER)
+#define TO_TOOLS       (PROGRAM_RUN | PROGRAM_EXECUTOR)
+#define IN_BROKER      (PROGRAM_RUN | PROGRAM_BROKER)
 #define TEXT(n, o, e, f, d, p, v, h)                                                                         \
     { n, o, e, OPTION_TEXT, AT(f), d, 0, 0, NULL, p, v, h }
 #define INT(n, o, e, f, d, lo, hi, p, v, h)                                                                  \
@@ -72,8 +73,9 @@ const option_t config_options[] = {
          "the broker to connect to (default: the value of --bind, else runtimeDir)"),
     INT("workerPorts", NULL, NULL, worker_ports, "128", 1, 4096, IN_BROKER, "N",
         "ports from PORT+8 upwards for workers, with --bind"),
-    TEXT("name", NULL, NULL, name, "", PROGRAM_EXECUTOR | PROGRAM_FETCHER | PROGRAM_UPLOADER, "NAME",
-         "of this process in `sluice status` (default: its role and a number)"),
+    {"name", NULL, NULL, OPTION_TEXT, AT(name), "", 0, NAME_MAX_BYTES, NULL,
+     PROGRAM_EXECUTOR | PROGRAM_FETCHER | PROGRAM_UPLOADER, "NAME",
+     "of this process in `sluice status` (default: its role and a number)"},
     BOOL("ipv4Fallback", NULL, NULL, ipv4_fallback, "false", TO_TOOLS,
          "look tools' names up for IPv4 when the lookup fails (no effect yet)"),
     BOOL("debugMode", NULL, NULL, debug_mode, "false", PROGRAM_ALL, "log more"),
@@ -132,7 +134,9 @@ const option_t *config_nearest(const char *name) {
     const option_t *nearest = NULL;
     unsigned least = (unsigned)strlen(name) / 3 + 2;
     for (size_t i = 0; i < config_option_count; i++) {
-        unsigned d = distance(name, config_options[i].name);
+        const char *old_name = config_options[i].old_name;
+        unsigned d = distance(name, config_options[i].name), old = old_name ? distance(name, old_name) : d;
+        if (old < d) d = old;
         if (d < least) {
             least = d;
             nearest = &config_options[i];
@@ -184,12 +188,25 @@ static int set_text(char **field, const option_t *option, const char *text, char
                        option->name);
         return ERR_INVALID;
     }
+    if (option->max > 0 && strlen(text) > (size_t)option->max) {
+        (void)snprintf(why, CONFIG_WHY_MAX, "%s is \"%.80s\"; it must be at most %ld bytes long",
+                       option->name, text, option->max);
+        return ERR_INVALID;
+    }
     char *copy = strdup(text);
     if (!copy) return ERR_NOMEM;
     if (*field) explicit_bzero(*field, strlen(*field));
     free(*field);
     *field = copy;
     return 0;
+}
+
+/* Of the key and the file with it, what was given last counts: it comes from the source that wins. */
+static void forget_other_key(config_t *config, const option_t *option, const char *text) {
+    char *other = option->offset == AT(api_key)        ? config->api_key_file
+                  : option->offset == AT(api_key_file) ? config->api_key
+                                                       : NULL;
+    if (other && text[0]) explicit_bzero(other, strlen(other));
 }
 
 int config_set(config_t *config, const option_t *option, const char *text, char why[CONFIG_WHY_MAX]) {
@@ -211,6 +228,7 @@ int config_set(config_t *config, const option_t *option, const char *text, char 
         }
         return set_text(field, option, text, why);
     default:
+        forget_other_key(config, option, text);
         return set_text(field, option, text, why);
     }
 }

@@ -23,7 +23,7 @@ typedef struct {
     option_kind_t kind;
     size_t offset;        /* in config_t */
     const char *fallback; /* the default as a text; NULL: none */
-    long min, max;        /* OPTION_INT */
+    long min, max;        /* OPTION_INT; of OPTION_TEXT: at most max bytes, 0 for any */
     const char *choices;  /* OPTION_CHOICE */
     unsigned programs;    /* PROGRAM_* bits for which it matters */
     const char *value;    /* its name in --help */

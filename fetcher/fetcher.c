@@ -65,7 +65,7 @@ static void on_message(void *ctx, const msg_t *msg) {
         break;
     case MSG_REVOKE:
         if (ac_seat_revoked(self->seat, &msg->revoke))
-            log_info("credit_revoked", "reason=%u", msg->revoke.reason);
+            log_debug("credit_revoked", "reason=%u", msg->revoke.reason);
         break;
     case MSG_DRAIN:
         self->broker_drains = msg->drain.mode != 0;

@@ -57,7 +57,7 @@ int main(int argc, char **argv) {
     status = EXIT_CLEAN;
     if (done) goto cleanup;
     program_hide();
-    signal_fd = program_start("fetcher", config);
+    signal_fd = program_start("sluice-fetcher", config);
     status = EXIT_FAILED;
     if (signal_fd < 0 || curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {
         snprintf(why, sizeof why, "cannot start: %s", strerror(errno));

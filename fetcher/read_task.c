@@ -52,8 +52,8 @@ static str_t keep_host(read_task_t *task, const char *url) {
 /* Why a task cannot be run, NULL when it can. */
 static const char *fault_of(const task_t_json *json, int read_result, const char *why) {
     if (read_result != 0) return why;
-    if (!json->url) return "task has no url";
-    if (!json->method) return "task has no method";
+    if (!json->url) return "the task has no url";
+    if (!json->method) return "the task has no method";
     return NULL;
 }
 

@@ -59,7 +59,7 @@ bool post_result_message(post_result_t *self, const msg_t *msg, int64_t now_ms) 
     if (msg->type != MSG_REVOKE) return false;
     for (int i = 0; i < SEATS && !ours; i++)
         ours = ac_seat_revoked(self->posts[i].seat, &msg->revoke);
-    if (ours) log_info("credit_revoked", "reason=%u", msg->revoke.reason);
+    if (ours) log_debug("credit_revoked", "reason=%u", msg->revoke.reason);
     return true;
 }
 
@@ -166,6 +166,7 @@ static void want(post_result_t *self, int64_t now_ms) {
 }
 
 void post_result_turn(post_result_t *self, int64_t now_ms) {
+    want(self, now_ms); /* before a WANT goes out that nothing is left for */
     for (int i = 0; i < SEATS; i++)
         ac_seat_turn(self->posts[i].seat, now_ms);
     if (link_session(self->link) == 0) return;

@@ -8,8 +8,6 @@ import signal
 import subprocess
 import tempfile
 import time
-import urllib.error
-import urllib.parse
 import urllib.request
 
 BUILD = pathlib.Path(os.environ.get("SLUICE_BUILD", "build/release")).resolve()
@@ -68,11 +66,17 @@ class Mock:
 
     def wait(self, condition, deadline=DEADLINE):
         """Waits for a counter of the books, e.g. "delivered>=500"; returns the books."""
-        query = urllib.parse.urlencode({"cond": condition, "timeoutMs": int(deadline * 1000)})
+        name, least = condition.split(">=")
+        latest = {}
+
+        def look():
+            latest.update(self.books())
+            return latest[name] >= int(least)
         try:
-            return self.get("/_control/wait?" + query, timeout=deadline + 10)
-        except urllib.error.HTTPError as error:
-            raise TimeOut(f"{condition} did not come about; the books: {error.read().decode()}") from None
+            until(look, condition, deadline)
+        except TimeOut as error:
+            raise TimeOut(f"{error}: it is {latest[name]}") from None
+        return latest
 
     def close(self):
         if self.process.poll() is None:

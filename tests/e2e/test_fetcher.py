@@ -325,14 +325,14 @@ def test_stale_connection_without_budget_is_a_network_failure(stage):
 
 
 @pytest.mark.parametrize("members,error", [
-    ({"url": None}, "Agent Side Error: Error: task has no url"),
-    ({"method": None}, "Agent Side Error: Error: task has no method"),
+    ({"url": None}, "Agent Side Error: Error: the task has no url"),
+    ({"method": None}, "Agent Side Error: Error: the task has no method"),
 ])
 def test_a_task_that_cannot_run_is_invalid(stage, members, error):
     stage.ac.answer = then_idle([answer_of(task(1, **members))])
     stage.granted()
     fetched = stage.broker.expect("FETCHED")
-    assert fetched.flags & 8 and fetched.error == error and fetched.task_id == "t1"
+    assert fetched.flags & 8 and fetched.error.startswith(error) and fetched.task_id == "t1"
 
 
 def test_wrong_types_are_invalid_too(stage):
@@ -414,7 +414,7 @@ def test_no_request_between_the_loss_of_a_session_and_welcome(stage):
     broker.watch(0.5)
     assert len(stage.ac.requests) == 2
     broker.welcome(hello=hello, credit=7)
-    broker.until(lambda: len(stage.ac.requests) > 2)
+    assert broker.expect("RELEASE", credit=7).used == 2  # an empty answer that was quick
 
 
 def test_term_finishes_the_poll(stage):

@@ -213,10 +213,8 @@ def test_all_killed(world):
 def test_ac_at_its_worst(world):
     """5xx, 429 of both kinds, resets, half answers: everything is delivered in the end."""
     mock = world.start_mock("--tasks", 60)
-    for fault in ("put-result:500:0.1", "put-result:429conc:0.05", "put-result:429rate:0.05:1", "put-result:reset:0.05",
-                  "get-task:503:0.05", "get-task:half:0.05"):
-        endpoint, kind, *rest = fault.split(":")
-        mock.config(fault=":".join([endpoint, kind, *rest]))
+    mock.config(addFaults=["put-result:500:0.1", "put-result:429conc:0.05", "put-result:429rate:0.05:1",
+                           "put-result:reset:0.05", "get-task:503:0.05", "get-task:half:0.05"])
     agent = world.make_agent(*FAST).start()
     mock.wait("delivered>=20", deadline=120)
     mock.config(faults=[])

@@ -125,6 +125,7 @@ static void request_resume(request_t *self) {
     if (!self->held) return;
     self->held = false;
     MHD_resume_connection(self->conn->mhd);
+    self->conn->server->ready = true; /* MHD_get_timeout() does not tell of a resumed connection */
     loop_kick(self->conn->server->loop);
 }
 

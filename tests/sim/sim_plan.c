@@ -38,6 +38,11 @@ static void plan_weather(world_t *world, plan_t *plan) {
     plan->upload_us = (int64_t)PICK(world, 5, 50, 500, 6000) * 1000;
     plan->commit_us = (int64_t)PICK(world, 200, 2000, 20000, 300000);
     plan->eager = chance(world, 700000);
+    if (plan->rate == 1000000 && chance(world, 300000)) { /* a flood */
+        plan->tasks = 150 + (uint32_t)rnd(world, 150);
+        plan->tool_us = 20000;
+        plan->slots = 10;
+    }
     if (plan->chaos_us == 0) { /* a calm day, to see that nothing needs a fault to go on */
         plan->loss_ppm = plan->repeat_ppm = plan->late_ppm = plan->ac_fail_percent = 0;
         plan->fifo = true;

@@ -1,0 +1,373 @@
+"""The uploader against a broker and an AC that do what each test wants."""
+
+import json
+import signal
+import time
+
+import pytest
+
+from fake_ac import CLOSE, HOLD, FakeAC
+from fake_broker import FakeBroker
+from workers import Program
+
+DONE, REFUSED, BUSY, LIMITED, DENIED, SERVER, NETWORK, MALFORMED, REDIRECT = 1, 3, 4, 5, 6, 7, 8, 9, 10
+OK = (200, {}, b"{}")
+
+
+class Stage:
+    """A broker, an AC, and the uploaders a test starts."""
+
+    def __init__(self, directory):
+        self.directory = directory
+        (directory / "run").mkdir()
+        self.broker = FakeBroker(directory / "run")
+        self.ac = FakeAC(lambda _: OK)
+        self.programs = []
+
+    def start(self, *options):
+        program = Program("sluice-uploader", self.directory, "--serverUrl", self.ac.url, "--runtimeDir",
+                          self.directory / "run", "--stateDir", self.directory / "state", *options)
+        self.programs.append(program)
+        return program
+
+    def claimed(self, worker, *numbers, **over):
+        """Gives results to the uploader and answers their claims."""
+        for number in numbers:
+            self.broker.push_task(worker, number, body(number), 2, **over)
+        for number in numbers:
+            claim = self.broker.expect("CLAIM", number=number)
+            self.broker.send(worker, "CLAIMED", session=worker.session, number=number, attempt=claim.attempt)
+
+    def gone(self, worker, number, attempt=1):
+        self.broker.send(worker, "GONE", session=worker.session, number=number, attempt=attempt)
+
+    def granted(self, worker, credit=7, **options):
+        self.broker.grant(worker, self.broker.expect("WANT", stage=2).seq, credit, stage=2, **options)
+
+    def restart_broker(self, start):
+        self.broker.close()
+        self.broker = FakeBroker(self.directory / "run", start=start)
+        return self.broker
+
+    def close(self):
+        for program in self.programs:
+            program.stop()
+        self.ac.close()
+        self.broker.close()
+
+
+def body(number):
+    return json.dumps({"taskId": f"task-{number}", "statusCode": 200, "output": "x" * number}).encode()
+
+
+@pytest.fixture
+def stage(tmp_path):
+    it = Stage(tmp_path)
+    yield it
+    it.close()
+
+
+@pytest.fixture
+def up(stage):
+    """A stage with an uploader that has a session."""
+    stage.program = stage.start()
+    stage.worker = stage.broker.welcome()
+    return stage
+
+
+def test_hello_and_no_want_without_a_result(up):
+    assert (up.worker.hello.role, up.worker.hello.slots, up.worker.hello.credit) == (3, 16, 0)
+    assert up.worker.hello.place != 0
+    up.broker.watch(1.2)
+    assert up.broker.count("WANT") == 0
+
+
+def test_a_result_is_posted_under_a_credit(up):
+    up.claimed(up.worker, 1)
+    want = up.broker.expect("WANT", stage=2)
+    assert up.ac.requests == []
+    up.broker.grant(up.worker, want.seq, 7, stage=2)
+    uploaded = up.broker.expect("UPLOADED")
+    assert (uploaded.number, uploaded.attempt, uploaded.credit, uploaded.call, uploaded.outcome,
+            uploaded.http_status, uploaded.reason) == (1, 1, 7, 2, DONE, 200, "")
+    assert up.broker.expect("RELEASE", credit=7).used == 1
+    request = up.ac.requests[0]
+    assert (request.method, request.target) == ("POST", "/api/http-teleport/put-result")
+    assert request.body == body(1)
+    assert request.headers["authorization"] == "Bearer the-secret-key"
+    assert request.headers["content-type"] == "application/json"
+    assert "expect" not in request.headers
+    up.gone(up.worker, 1)
+    up.broker.watch(1.3)
+    assert up.broker.count("UPLOADED") == 0 and up.broker.count("WANT") == 0
+
+
+def test_unclaimed_is_not_posted_and_the_claim_is_repeated(up):
+    up.broker.push_task(up.worker, 1, body(1), 2)
+    first, second = up.broker.expect("CLAIM"), up.broker.expect("CLAIM")
+    assert 0.8 < second.at - first.at < 1.5
+    assert up.broker.count("WANT") == 0
+
+
+def test_uploaded_is_repeated_until_gone(up):
+    up.claimed(up.worker, 1)
+    up.granted(up.worker)
+    first, second = up.broker.expect("UPLOADED"), up.broker.expect("UPLOADED")
+    assert 0.8 < second.at - first.at < 1.5
+    up.gone(up.worker, 1)
+    up.broker.watch(1.3)
+    assert up.broker.count("UPLOADED") == 0
+
+
+def test_many_results_by_one_connection_within_the_budget(up):
+    up.claimed(up.worker, *range(1, 13))
+    up.granted(up.worker, 7, budget=5)
+    assert up.broker.expect("RELEASE", credit=7).used == 5
+    up.granted(up.worker, 8, budget=20)
+    assert up.broker.expect("RELEASE", credit=8).used == 7
+    assert [request.body for request in up.ac.requests] == [body(n) for n in range(1, 13)]
+    assert up.ac.connections == 1 and up.ac.most_in_flight == 1
+    assert [up.broker.expect("UPLOADED", number=n).outcome for n in range(1, 13)] == [DONE] * 12
+
+
+def test_two_credits_two_requests(up):
+    up.ac.answer = lambda _: HOLD
+    up.broker.auto_renew = True
+    up.claimed(up.worker, 1, 2, 3)
+    up.granted(up.worker, 7)
+    up.broker.until(lambda: len(up.ac.requests) == 1)
+    up.broker.inbox.clear()
+    up.granted(up.worker, 8)
+    up.broker.until(lambda: len(up.ac.requests) == 2)
+    up.broker.inbox.clear()
+    up.broker.watch(1.2)
+    assert up.broker.count("WANT") == 0 and len(up.ac.requests) == 2
+    up.ac.answer = lambda _: OK
+    up.ac.release()
+    assert {up.broker.expect("UPLOADED", number=n).credit for n in (1, 2)} == {7, 8}
+    up.broker.expect("RELEASE", credit=7)
+    up.broker.expect("RELEASE", credit=8)
+    assert up.ac.connections == 2 and len(up.ac.requests) == 3
+
+
+@pytest.mark.parametrize("answer,outcome,status,retry_ms", [
+    ((429, {}, b"Too many concurrent requests"), BUSY, 429, -1),
+    ((429, {"X-Rate-Limit-Retry-After-Seconds": "-4"}, b""), LIMITED, 429, 2000),
+    ((429, {"X-Rate-Limit-Retry-After-Seconds": "900"}, b""), LIMITED, 429, 300000),
+    ((429, {"Retry-After": "11"}, b""), LIMITED, 429, 11000),
+    ((401, {}, b""), DENIED, 401, -1),
+    ((408, {}, b""), SERVER, 408, -1),
+    ((425, {}, b""), SERVER, 425, -1),
+    ((504, {}, b""), SERVER, 504, -1),
+    ((307, {"Location": "http://127.0.0.1:1/"}, b""), REDIRECT, 307, -1),
+    ((201, {}, b""), MALFORMED, 201, -1),
+    (CLOSE, NETWORK, 0, -1),
+])
+def test_failures_are_told_and_the_credit_given_back_first(up, answer, outcome, status, retry_ms):
+    up.ac.answer = lambda _: answer
+    up.claimed(up.worker, 1, 2)
+    up.granted(up.worker)
+    uploaded = up.broker.expect("UPLOADED")
+    assert (uploaded.number, uploaded.outcome, uploaded.http_status, uploaded.retry_after_ms) == (
+        1, outcome, status, retry_ms)
+    assert uploaded.reason.startswith(f"put-result at 127.0.0.1:{up.ac.port}: ")
+    assert "the-secret-key" not in uploaded.reason + up.program.log
+    assert up.broker.expect("RELEASE").used == 1
+    up.broker.expect("WANT")
+    assert len(up.ac.requests) == 1
+
+
+def test_a_refusal_does_not_stop_the_others(up):
+    answers = [(400, {}, b"no"), OK]
+    up.ac.answer = lambda _: answers.pop(0)
+    up.claimed(up.worker, 1, 2)
+    up.granted(up.worker)
+    assert up.broker.expect("UPLOADED", number=1).outcome == REFUSED
+    assert up.broker.expect("UPLOADED", number=2).outcome == DONE
+    assert up.broker.expect("RELEASE").used == 2
+
+
+def test_unreachable_ac(up):
+    up.ac.close()
+    up.claimed(up.worker, 1)
+    up.granted(up.worker)
+    uploaded = up.broker.expect("UPLOADED")
+    assert uploaded.outcome == NETWORK and "connecting" in uploaded.reason
+
+
+def test_stale_connection_is_repeated_counted_and_fresh(up):
+    answers = [OK, CLOSE, OK]
+    up.ac.answer = lambda _: answers.pop(0)
+    up.claimed(up.worker, 1, 2)
+    up.granted(up.worker)
+    assert up.broker.expect("UPLOADED", number=1).outcome == DONE
+    assert up.broker.expect("UPLOADED", number=2).outcome == DONE
+    assert up.broker.expect("RELEASE").used == 3
+    assert len(up.ac.requests) == 3 and up.ac.most_in_flight == 1
+
+
+def test_stale_connection_without_budget(up):
+    answers = [OK, CLOSE]
+    up.ac.answer = lambda _: answers.pop(0)
+    up.claimed(up.worker, 1, 2)
+    up.granted(up.worker, budget=2)
+    assert up.broker.expect("UPLOADED", number=2).outcome == NETWORK
+    assert up.broker.expect("RELEASE").used == 2
+    assert len(up.ac.requests) == 2
+
+
+def test_other_calls_are_refused_for_now(up):
+    up.claimed(up.worker, 1, call=3)
+    uploaded = up.broker.expect("UPLOADED")
+    assert (uploaded.call, uploaded.outcome, uploaded.credit) == (3, REFUSED, 0)
+    assert "this build" in uploaded.reason
+    assert up.broker.count("WANT") == 0
+
+
+def test_denied_claim_and_denied_post(up):
+    up.ac.answer = lambda _: HOLD
+    up.broker.push_task(up.worker, 1, body(1), 2)
+    up.broker.expect("CLAIM")
+    up.broker.send(up.worker, "DENIED", session=up.worker.session, number=1, attempt=1, reason=3)
+    up.claimed(up.worker, 2)
+    up.granted(up.worker)
+    up.broker.until(lambda: up.ac.requests)
+    up.broker.send(up.worker, "DENIED", session=up.worker.session, number=2, attempt=1, reason=5)
+    up.broker.until(lambda: up.ac.requests[0].ended, timeout=2)
+    up.broker.expect("RELEASE", credit=7)
+    up.broker.watch(1.2)
+    assert up.broker.count("UPLOADED") == 0 and up.broker.count("CLAIM") == 0
+    assert up.broker.heartbeats[-1].held == []
+
+
+def test_unrenewed_lease_ends_the_post_before_its_end(up):
+    up.ac.answer = lambda _: HOLD
+    up.claimed(up.worker, 1)
+    up.granted(up.worker, ttl_ms=3000)
+    request = up.broker.until(lambda: up.ac.requests)[0]
+    uploaded = up.broker.expect("UPLOADED")
+    assert uploaded.outcome == NETWORK and "aborted" in uploaded.reason
+    assert 1.5 < request.ended - request.at < 2.2
+    assert not up.program.dead()
+
+
+def test_stopped_holder_is_killed_by_its_switch(up):
+    up.ac.answer = lambda _: HOLD
+    up.claimed(up.worker, 1)
+    up.granted(up.worker, ttl_ms=2000)
+    request = up.broker.until(lambda: up.ac.requests)[0]
+    up.program.signal(signal.SIGSTOP)
+    up.broker.until(up.program.dead, timeout=5)
+    assert up.program.process.returncode == -signal.SIGKILL
+    up.broker.until(lambda: request.ended)
+    assert 1.0 < request.ended - request.at < 2.3
+
+
+def test_switch_is_disarmed_with_the_credit(up):
+    up.claimed(up.worker, 1)
+    up.granted(up.worker, ttl_ms=2000)
+    up.broker.expect("RELEASE")
+    up.program.signal(signal.SIGSTOP)
+    up.broker.watch(2.5)
+    assert not up.program.dead()
+    up.program.signal(signal.SIGCONT)
+
+
+def test_broker_restart_with_results_in_every_phase(up):
+    up.ac.answer = lambda _: OK if len(up.ac.requests) == 1 else HOLD
+    up.claimed(up.worker, 1, 2, 3)
+    up.granted(up.worker)
+    up.broker.expect("UPLOADED", number=1)
+    up.broker.until(lambda: len(up.ac.requests) == 2)
+    old = up.worker.session
+    broker = up.restart_broker(2)
+    at = time.monotonic()
+    hello = broker.expect("HELLO")
+    assert time.monotonic() - at < 1.0
+    assert sorted(hello.held) == [[old, 1, 1, 3], [old, 2, 1, 2], [old, 3, 1, 1]]
+    assert hello.credit == 7
+    worker = broker.welcome(hello=hello, credit=7, drop=[3])
+    uploaded = broker.expect("UPLOADED", number=1)
+    assert (uploaded.session, uploaded.outcome) == (worker.session, DONE)
+    up.gone(worker, 1)
+    up.ac.answer = lambda _: OK
+    up.ac.release()
+    assert broker.expect("UPLOADED", number=2, session=worker.session).outcome == DONE
+    broker.watch(1.2)
+    assert broker.count("CLAIM") == 0  # 3 was dropped
+    assert len(up.ac.requests) == 2
+
+
+def test_claimed_before_a_restart_is_claimed_again(up):
+    up.claimed(up.worker, 1)
+    up.broker.expect("WANT")
+    broker = up.restart_broker(2)
+    worker = broker.welcome()
+    claim = broker.expect("CLAIM", number=1, session=worker.session)
+    assert broker.count("WANT") == 0
+    broker.send(worker, "CLAIMED", session=worker.session, number=1, attempt=claim.attempt)
+    up.granted(worker)
+    assert broker.expect("UPLOADED").outcome == DONE
+
+
+def test_handed_out_again_before_gone(up):
+    up.ac.answer = lambda _: (500, {}, b"") if len(up.ac.requests) == 1 else OK
+    up.claimed(up.worker, 1)
+    up.granted(up.worker)
+    assert up.broker.expect("UPLOADED").outcome == SERVER
+    up.claimed(up.worker, 1, attempt=2)
+    up.granted(up.worker, 8)
+    assert up.broker.expect("UPLOADED", attempt=2).outcome == DONE
+    up.gone(up.worker, 1, attempt=1)
+    up.broker.expect("UPLOADED", attempt=2)
+
+
+def test_term_uploads_the_claimed_and_returns_the_rest(up):
+    up.claimed(up.worker, 1)
+    up.broker.push_task(up.worker, 2, body(2), 2)
+    up.broker.expect("CLAIM", number=2)
+    up.program.term()
+    assert up.broker.expect("RETURN", number=2).started == 0
+    up.gone(up.worker, 2)
+    up.broker.push_task(up.worker, 3, body(3), 2)
+    up.broker.expect("RETURN", number=3)
+    up.gone(up.worker, 3)
+    up.granted(up.worker)
+    up.broker.expect("UPLOADED", number=1)
+    assert not up.program.dead()
+    up.gone(up.worker, 1)
+    up.broker.expect("BYE", session=up.worker.session)
+    assert up.program.process.wait(5) == 0
+    assert len(up.ac.requests) == 1
+
+
+def test_term_with_the_timeout_up(stage):
+    stage.ac.answer = lambda _: HOLD
+    stage.broker.auto_renew = True
+    program = stage.start("--drainTimeout", "1")
+    worker = stage.broker.welcome()
+    stage.claimed(worker, 1, 2)
+    stage.granted(worker)
+    stage.broker.until(lambda: stage.ac.requests)
+    program.term()
+    uploaded = stage.broker.expect("UPLOADED", number=1)
+    assert uploaded.outcome == NETWORK and "drain" in uploaded.reason
+    assert stage.broker.expect("RETURN", number=2).started == 0
+    stage.broker.expect("RELEASE", credit=7)
+    stage.gone(worker, 1)
+    stage.gone(worker, 2)
+    stage.broker.expect("BYE")
+    assert program.process.wait(5) == 0
+
+
+def test_term_of_an_idle_uploader_is_quick(up):
+    up.broker.until(lambda: up.broker.heartbeats)  # it has read WELCOME
+    up.program.term()
+    up.broker.expect("BYE")
+    assert up.program.process.wait(5) == 0
+
+
+def test_two_uploaders_live_side_by_side(up):
+    up.start()
+    second = up.broker.welcome()
+    assert second.hello.place not in (0, up.worker.hello.place)

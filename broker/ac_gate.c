@@ -218,7 +218,7 @@ credit_t *gate_recall(ac_gate_t *gate, const gate_view_t *view, int64_t now_ms, 
         credit_t *c = &gate->credits[i];
         if (c->credit == 0 || c->revoked || c->recovered || c->probe) continue;
         bool fetch_over = c->stage == CREDIT_FETCH && fetch_ends;
-        bool turn_over = c->stage == CREDIT_FETCH ? upload_waits && c->budget > 1 : fetch_waits;
+        bool turn_over = c->budget > 1 && (c->stage == CREDIT_FETCH ? upload_waits : fetch_waits);
         if (!paused && !fetch_over && !turn_over) continue;
         c->revoked = true;
         *reason = paused || fetch_over ? REVOKE_PAUSED : REVOKE_WANTED;

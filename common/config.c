@@ -154,7 +154,8 @@ int config_load(unsigned program, int argc, char **argv, config_t **out, bool *d
     if (!err) err = set_defaults(config, why);
     if (!err) err = read_arguments(config, &args, true, rest != NULL, why);
     if (err || args.done) goto cleanup;
-    if (config->config_file[0] != '\0') err = config_read_file(config, config->config_file, why);
+    if (config->config_file && config->config_file[0])
+        err = config_read_file(config, config->config_file, why);
     if (!err) err = read_environment(config, why);
     if (!err) err = read_arguments(config, &args, false, rest != NULL, why);
     if (!err) err = config_settle(config, program, why);

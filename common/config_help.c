@@ -1,6 +1,10 @@
 #include <stdio.h>
+#include <string.h>
 
 #include "common/config_table.h"
+
+#define WIDTH  80
+#define INDENT 30 /* column of the texts */
 
 static const struct {
     unsigned program;
@@ -16,31 +20,63 @@ static const struct {
     {PROGRAM_EXECUTOR, "sluice-executor [OPTION...]", "Makes the tasks' requests to the tools."},
     {PROGRAM_UPLOADER, "sluice-uploader --serverUrl URL --apiKeyFile FILE [OPTION...]",
      "Brings results to AC."},
-    {PROGRAM_TOOL, "sluice status [--json] [--watch] [OPTION...]", "Asks the running broker."},
+    {PROGRAM_TOOL, "sluice status [--json] [--watch] [OPTION...], sluice drain|resume [OPTION...]",
+     "Asks the running broker, or tells it to stop or resume fetching."},
 };
 
-static void print_option(const option_t *option) {
-    char left[64];
-    (void)snprintf(left, sizeof left, "--%s%s%s", option->name, option->value ? " " : "",
-                   option->value ? option->value : "");
-    (void)printf("  %-34s %s", left, option->help);
-    if (option->fallback && option->fallback[0] != '\0') (void)printf(" [%s]", option->fallback);
-    if (option->old_name) (void)printf(" (also --%s)", option->old_name);
-    if (option->environment) (void)printf(" ($%s)", option->environment);
+/* Prints words from column `at` on, in lines that fit a terminal and begin at `indent`. */
+static void print_words(const char *text, size_t at, size_t indent) {
+    while (*text) {
+        size_t len = strcspn(text, " ");
+        if (at > indent && at + 1 + len > WIDTH) {
+            (void)printf("\n");
+            at = 0;
+        }
+        if (at < indent)
+            (void)printf("%*s", (int)(indent - at), "");
+        else if (at > indent)
+            (void)printf(" ");
+        at = (at < indent ? indent : at > indent ? at + 1 : at) + len;
+        (void)printf("%.*s", (int)len, text);
+        text += len;
+        text += strspn(text, " ");
+    }
     (void)printf("\n");
+}
+
+static void print_option(const option_t *option) {
+    char text[512];
+    const char *fallback = option->fallback && option->fallback[0] ? option->fallback : NULL;
+    const char *old_name = option->old_name, *variable = option->environment;
+    int left =
+        printf("  --%s%s%s", option->name, option->value ? " " : "", option->value ? option->value : "");
+    (void)snprintf(text, sizeof text, "%s%s%s%s%s%s%s%s%s%s", option->help, fallback ? " [" : "",
+                   fallback ? fallback : "", fallback ? "]" : "", old_name ? " (also --" : "",
+                   old_name ? old_name : "", old_name ? ")" : "", variable ? " ($" : "",
+                   variable ? variable : "", variable ? ")" : "");
+    if (left >= INDENT) {
+        (void)printf("\n");
+        left = 0;
+    }
+    print_words(text, (size_t)left, INDENT);
 }
 
 void config_print_help(unsigned program) {
     for (size_t i = 0; i < sizeof abouts / sizeof abouts[0]; i++)
-        if (abouts[i].program == program)
-            (void)printf("usage: %s\n\n%s\n\n", abouts[i].usage, abouts[i].text);
+        if (abouts[i].program == program) {
+            (void)printf("usage: %s\n\n", abouts[i].usage);
+            print_words(abouts[i].text, 0, 0);
+            (void)printf("\n");
+        }
     for (size_t i = 0; i < config_option_count; i++)
         if (config_options[i].programs & program) print_option(&config_options[i]);
     (void)printf("\nAccepted as well, since one set of options may go to all programs:\n");
     for (size_t i = 0; i < config_option_count; i++)
         if (!(config_options[i].programs & program)) print_option(&config_options[i]);
-    (void)printf(
-        "\n[default] ($environment variable). A value may follow as --name VALUE or --name=VALUE; a bare "
-        "boolean\n"
-        "flag means true. The command line wins over the environment, that over the file of --config.\n");
+    (void)printf("\n");
+    print_words(
+        "[default] ($environment variable). A value may follow as --name VALUE or --name=VALUE; a bare "
+        "boolean "
+        "flag means true. The command line wins over the environment, and that over the file of --config.",
+        0, 0);
 }

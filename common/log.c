@@ -120,35 +120,38 @@ static void line_add_str(line_t *line, const char *text) {
     line_add(line, text, strlen(text));
 }
 
+/* The length of the escape at `at`, 0 when it is none that JSON knows. */
+static size_t escape_len(const char *at, size_t left) {
+    if (left < 2 || at[0] != '\\') return 0;
+    if (at[1] == 'u') return left >= 6 && strspn(at + 2, "0123456789abcdefABCDEF") >= 4 ? 6 : 0;
+    return strchr("\"\\/bfnrt", at[1]) != NULL ? 2 : 0;
+}
+
 /* The inside of a JSON string; `quoted` text has its escapes already. */
 static void line_add_json(line_t *line, const char *text, size_t len, bool quoted) {
     for (size_t i = 0, used = 0; i < len; i += used) {
         char piece[8];
-        size_t size = 1;
-        used = 1;
-        if (quoted && text[i] == '\\' && i + 1 < len && strchr("\"\\ntru", text[i + 1]) != NULL) {
-            used = size = 2;
-            memcpy(piece, text + i, 2);
+        size_t escape = quoted ? escape_len(text + i, len - i) : 0;
+        if (escape > 0) {
+            line_add(line, text + i, escape);
+            used = escape;
         } else {
-            size = escape_one(text + i, len - i, piece, &used);
+            size_t size = escape_one(text + i, len - i, piece, &used);
+            line_add(line, piece, size);
         }
-        line_add(line, piece, size);
     }
 }
 
 /* The text form: as it is, but for octets that would break the line or reach the terminal. */
-static void line_add_plain(line_t *line, const char *text, size_t len) {
-    for (size_t i = 0; i < len;) {
-        unsigned char c = (unsigned char)text[i];
-        size_t size = utf8_len(text + i, len - i);
-        if (size == 0 || c < 0x20 || c == 0x7f) {
+static void line_add_plain(line_t *line, const char *text) {
+    for (size_t size; *text != '\0' && !line->full; text += size) {
+        size = utf8_len(text, strnlen(text, 4));
+        if (size != 0 && (unsigned char)*text >= 0x20 && *text != 0x7f) {
+            line_add(line, text, size);
+        } else {
             line_add(line, "?", 1);
-            i++;
-            continue;
+            size = 1;
         }
-        if (size > line->limit - line->len) line->full = true;
-        line_add(line, text + i, size);
-        i += size;
     }
 }
 
@@ -211,11 +214,11 @@ static void format_text(line_t *line, const char *when, const char *level, const
     line_add_str(line, " ");
     line_add_str(line, level);
     line_add_str(line, " ");
-    line_add_plain(line, settings.program, strlen(settings.program));
+    line_add_plain(line, settings.program);
     line_add_str(line, " event=");
-    line_add_plain(line, event, strnlen(event, 64));
+    line_add_plain(line, event);
     if (pairs[0] != '\0') line_add_str(line, " ");
-    line_add_plain(line, pairs, strlen(pairs));
+    line_add_plain(line, pairs);
     line->limit = LINE_MAX_BYTES;
     bool cut = line->full;
     line->full = false;

@@ -152,26 +152,31 @@ static void serve(post_result_t *self, post_t *post, int64_t now_ms) {
     ac_seat_release(post->seat);
 }
 
-/* One WANT at a time: the broker cannot tell a second from a repeated first. */
+static void unwant_if_idle(post_result_t *self) {
+    for (int i = 0; i < SEATS && from_broker_waiting(self->results) == 0; i++)
+        ac_seat_unwant(self->posts[i].seat);
+}
+
+/* One WANT at a time: the broker cannot tell a second from a repeated first. Comes after serve(), so that a
+ * credit that is held is busy, or nothing waits. */
 static void want(post_result_t *self, int64_t now_ms) {
-    bool waiting = from_broker_waiting(self->results) > 0;
     ac_seat_t *empty = NULL;
     for (int i = SEATS - 1; i >= 0; i--) {
         ac_seat_t *seat = self->posts[i].seat;
-        if (!waiting) ac_seat_unwant(seat);
         if (ac_seat_wants(seat)) return;
         if (!ac_seat_held(seat)) empty = seat;
     }
-    if (waiting && empty) ac_seat_want(empty, now_ms);
+    if (empty && from_broker_waiting(self->results) > 0) ac_seat_want(empty, now_ms);
 }
 
 void post_result_turn(post_result_t *self, int64_t now_ms) {
-    want(self, now_ms); /* before a WANT goes out that nothing is left for */
+    unwant_if_idle(self);
     for (int i = 0; i < SEATS; i++)
         ac_seat_turn(self->posts[i].seat, now_ms);
     if (link_session(self->link) == 0) return;
     for (int i = 0; i < SEATS; i++)
         serve(self, &self->posts[i], now_ms);
+    unwant_if_idle(self);
     want(self, now_ms);
     for (int i = 0; i < SEATS; i++)
         ac_seat_turn(self->posts[i].seat, now_ms);

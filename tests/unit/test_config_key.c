@@ -4,8 +4,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-extern char **environ;
-
 #define URL "--serverUrl=http://a"
 
 static int clean(void **state) {

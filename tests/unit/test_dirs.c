@@ -21,8 +21,9 @@ typedef struct {
 
 static int setup(void **state) {
     place_t *place = calloc(1, sizeof *place);
-    (void)strcpy(place->root, "/tmp/sluice-test-XXXXXX");
-    if (place == NULL || mkdtemp(place->root) == NULL) return -1;
+    if (place == NULL) return -1;
+    (void)snprintf(place->root, sizeof place->root, "/tmp/sluice-test-XXXXXX");
+    if (mkdtemp(place->root) == NULL) return -1;
     (void)snprintf(place->path, sizeof place->path, "%s/x.lock", place->root);
     *state = place;
     return 0;

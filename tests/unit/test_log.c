@@ -112,6 +112,9 @@ static void test_json(void **state) {
     assert_string_equal(text(root, "note"), "bare");
     assert_string_equal(text(root, "raw"), "a\nb");
     yajl_tree_free(root);
+    begin(&c);
+    log_info("x", "odd=\"%s\" open=\"%s", "\\u12 \\x \\", "no end\\");
+    yajl_tree_free(json_of(finish(&c)));
 }
 
 static void test_long_lines_stay_whole(void **state) {

@@ -114,8 +114,8 @@ static void check_vector(const vector_t *v, msg_scratch_t *scratch) {
     int err = msg_decode(v->bytes, v->size, v->payload, &msg, scratch);
     if (strcmp(v->kind, "bad") == 0) {
         if (err == 0 || (int)scratch->error != atoi(v->what))
-            fail_msg("line %u: error %d, ERROR code %u \"%s\"; expected %s", v->line, err, (unsigned)scratch->error,
-                     scratch->text, v->what);
+            fail_msg("line %u: error %d, ERROR code %u \"%s\"; expected %s", v->line, err,
+                     (unsigned)scratch->error, scratch->text, v->what);
         assert_true(scratch->text[0] != '\0');
         return;
     }
@@ -276,9 +276,9 @@ static void test_no_memory(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_vectors),       cmocka_unit_test(test_samples),   cmocka_unit_test(test_truncated),
-        cmocka_unit_test(test_mutated),       cmocka_unit_test(test_encode_bounds),
-        cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_vectors),       cmocka_unit_test(test_samples),
+        cmocka_unit_test(test_truncated),     cmocka_unit_test(test_mutated),
+        cmocka_unit_test(test_encode_bounds), cmocka_unit_test(test_no_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,323 @@
+/* The AC gate: who gets a credit and when, how long it lasts, and what AC's answers do. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "broker/ac_gate.h"
+
+#define FETCHER   1
+#define UPLOADER  2
+#define UPLOADER2 3
+
+typedef struct {
+    ac_gate_t gate;
+    gate_view_t view;
+    int64_t now;
+    uint64_t seq;
+} bench_t;
+
+static bool all_claimed(void *ctx, uint64_t holder) {
+    (void)ctx;
+    return holder != 99;
+}
+
+static void bench_open(bench_t *b, int max, uint32_t rate) {
+    *b = (bench_t){.now = 1000000};
+    gate_init(&b->gate, max, rate, 1, 100);
+    b->view = (gate_view_t){.fetch_room = 10, .waiting = 5, .held = 5, .claimed = all_claimed};
+}
+
+static void want(bench_t *b, uint64_t holder, uint8_t stage) {
+    gate_want(&b->gate, holder, 7, ++b->seq, stage, b->now);
+}
+
+static credit_t *decide(bench_t *b) {
+    uint64_t seq;
+    return gate_decide(&b->gate, &b->view, b->now, &seq);
+}
+
+static credit_t *expect(bench_t *b, uint8_t stage, uint64_t holder, unsigned budget) {
+    credit_t *c = decide(b);
+    assert_non_null(c);
+    assert_int_equal(c->stage, stage);
+    assert_int_equal(c->holder, holder);
+    assert_int_equal(c->budget, budget);
+    return c;
+}
+
+static void release(bench_t *b, credit_t *c, uint16_t used) {
+    gate_used(&b->gate, c, used, b->now);
+    gate_release(&b->gate, c, b->now);
+}
+
+static bool outcome(bench_t *b, call_t call, outcome_t what, uint64_t number) {
+    return gate_report(&b->gate, call, what, number, -1, 2000, b->now);
+}
+
+static void test_two_credits(void **state) {
+    (void)state;
+    bench_t b;
+    bench_open(&b, 2, 250);
+    assert_null(decide(&b));
+    want(&b, FETCHER, CREDIT_FETCH);
+    want(&b, UPLOADER, CREDIT_UPLOAD);
+    want(&b, 99, CREDIT_UPLOAD); /* has claimed nothing */
+    expect(&b, CREDIT_UPLOAD, UPLOADER, 5);
+    expect(&b, CREDIT_FETCH, FETCHER, 10);
+    want(&b, UPLOADER2, CREDIT_UPLOAD);
+    want(&b, FETCHER, CREDIT_FETCH);
+    assert_null(decide(&b)); /* never a third */
+}
+
+static void test_old_wants(void **state) {
+    (void)state;
+    bench_t b;
+    bench_open(&b, 2, 250);
+    want(&b, FETCHER, CREDIT_FETCH);
+    b.now += GATE_WANT_MS + 1;
+    assert_null(decide(&b));
+    want(&b, FETCHER, CREDIT_FETCH);
+    gate_forget_wants(&b.gate, FETCHER);
+    assert_null(decide(&b));
+}
+
+static void test_borrowing(void **state) {
+    (void)state;
+    bench_t b;
+    bench_open(&b, 2, 250);
+    b.view.fetch_room = 0; /* fetch is paused */
+    want(&b, UPLOADER, CREDIT_UPLOAD);
+    expect(&b, CREDIT_UPLOAD, UPLOADER, 5);
+    want(&b, UPLOADER2, CREDIT_UPLOAD);
+    credit_t *borrowed = expect(&b, CREDIT_UPLOAD, UPLOADER2, 5);
+    b.view.fetch_room = 3;
+    want(&b, FETCHER, CREDIT_FETCH);
+    uint8_t reason = 0;
+    assert_null(decide(&b));
+    assert_non_null(gate_recall(&b.gate, &b.view, b.now, &reason)); /* one of them is asked for */
+    assert_int_equal(reason, REVOKE_WANTED);
+    release(&b, borrowed, 1);
+    expect(&b, CREDIT_FETCH, FETCHER, 3);
+}
+
+static void test_fetch_never_borrows(void **state) {
+    (void)state;
+    bench_t b;
+    bench_open(&b, 2, 250);
+    want(&b, FETCHER, CREDIT_FETCH);
+    expect(&b, CREDIT_FETCH, FETCHER, 10);
+    want(&b, 4, CREDIT_FETCH);
+    assert_null(decide(&b));
+}
+
+static void test_one_credit_alternates(void **state) {
+    (void)state;
+    bench_t b;
+    bench_open(&b, 1, 250);
+    for (int i = 0; i < 6; i++) {
+        want(&b, FETCHER, CREDIT_FETCH);
+        want(&b, UPLOADER, CREDIT_UPLOAD);
+        credit_t *c =
+            i % 2 == 0 ? expect(&b, CREDIT_UPLOAD, UPLOADER, 5) : expect(&b, CREDIT_FETCH, FETCHER, 1);
+        assert_null(decide(&b));
+        release(&b, c, 1);
+        b.now += 2000;
+    }
+}
+
+static void test_long_upload(void **state) {
+    (void)state;
+    bench_t b;
+    bench_open(&b, 2, 250);
+    want(&b, UPLOADER, CREDIT_UPLOAD);
+    want(&b, FETCHER, CREDIT_FETCH);
+    credit_t *long_one = expect(&b, CREDIT_UPLOAD, UPLOADER, 5);
+    credit_t *fetch = expect(&b, CREDIT_FETCH, FETCHER, 10);
+    b.now += GATE_LONG_UPLOAD_MS + 1;
+    uint8_t reason = 0;
+    assert_null(gate_recall(&b.gate, &b.view, b.now, &reason));
+    want(&b, UPLOADER2, CREDIT_UPLOAD);
+    assert_ptr_equal(gate_recall(&b.gate, &b.view, b.now, &reason), fetch); /* its turn is over */
+    assert_int_equal(reason, REVOKE_WANTED);
+    release(&b, fetch, 2);
+    b.now += 1000; /* what it brought is known by now */
+    for (int i = 0; i < 4; i++) {
+        want(&b, UPLOADER2, CREDIT_UPLOAD);
+        want(&b, FETCHER, CREDIT_FETCH);
+        credit_t *c =
+            i % 2 == 0 ? expect(&b, CREDIT_UPLOAD, UPLOADER2, 1) : expect(&b, CREDIT_FETCH, FETCHER, 1);
+        for (credit_t *r; (r = gate_recall(&b.gate, &b.view, b.now, &reason)) != NULL;)
+            assert_ptr_equal(r, long_one); /* not one that is for one request only */
+        release(&b, c, 1);
+        b.now += 1000;
+        long_one->renewed_ms = b.now;
+    }
+}
+
+static void test_expiry(void **state) {
+    (void)state;
+    bench_t b;
+    int bucket = -1;
+    bench_open(&b, 2, 250);
+    want(&b, FETCHER, CREDIT_FETCH);
+    credit_t *c = expect(&b, CREDIT_FETCH, FETCHER, 10);
+    uint64_t id = c->credit;
+    b.now += 3000;
+    c->renewed_ms = b.now;
+    b.now += 4999;
+    assert_null(gate_expired(&b.gate, b.now, &bucket));
+    assert_int_equal(gate_next_ms(&b.gate, b.now), b.now + 1);
+    b.now += 1;
+    assert_ptr_equal(gate_expired(&b.gate, b.now, &bucket), c);
+    assert_true(bucket >= 0);
+    gate_release(&b.gate, c, b.now);
+    assert_null(gate_find(&b.gate, id));
+    assert_int_equal(gate_rate_free(&b.gate, b.now), 240); /* the whole budget counts as used */
+    assert_null(gate_expired(&b.gate, b.now, &bucket));
+}
+
+static void test_restart(void **state) {
+    (void)state;
+    bench_t b;
+    int bucket;
+    bench_open(&b, 2, 250);
+    gate_restore(&b.gate, 500, FETCHER, CREDIT_FETCH, 20, b.now);
+    gate_restore(&b.gate, 501, UPLOADER, CREDIT_UPLOAD, 20, b.now);
+    assert_int_equal(gate_rate_free(&b.gate, b.now), 210);
+    want(&b, UPLOADER2, CREDIT_UPLOAD);
+    assert_null(decide(&b));
+    assert_false(gate_rejoin(&b.gate, 500, UPLOADER, 8, b.now));
+    assert_true(gate_rejoin(&b.gate, 501, UPLOADER, 8, b.now + 2000));
+    b.now += 5000;
+    want(&b, UPLOADER2, CREDIT_UPLOAD);
+    credit_t *over = gate_expired(&b.gate, b.now, &bucket);
+    assert_non_null(over);
+    assert_int_equal(over->credit, 500);
+    gate_release(&b.gate, over, b.now);
+    b.view.fetch_room = 0; /* the other upload has shown no progress for long */
+    assert_true(expect(&b, CREDIT_UPLOAD, UPLOADER2, 1)->credit > 501);
+}
+
+static void test_rate_and_reserve(void **state) {
+    (void)state;
+    bench_t b;
+    bench_open(&b, 2, 20);
+    rate_add(&b.gate.window, b.now, 8);
+    want(&b, FETCHER, CREDIT_FETCH);
+    b.view.held = 9; /* twelve are left, nine of them are for these */
+    credit_t *c = expect(&b, CREDIT_FETCH, FETCHER, 3);
+    release(&b, c, 0);
+    want(&b, FETCHER, CREDIT_FETCH);
+    b.view.held = 12;
+    assert_null(decide(&b));
+    b.view.waiting = 30;
+    want(&b, UPLOADER, CREDIT_UPLOAD);
+    expect(&b, CREDIT_UPLOAD, UPLOADER, 12);
+    assert_int_equal(gate_rate_free(&b.gate, b.now), 0);
+}
+
+static void test_room(void **state) {
+    (void)state;
+    bench_t b;
+    bench_open(&b, 2, 1000000);
+    b.view.fetch_room = 100;
+    want(&b, FETCHER, CREDIT_FETCH);
+    credit_t *c = expect(&b, CREDIT_FETCH, FETCHER, CREDIT_BUDGET_MAX);
+    uint64_t id = c->credit;
+    gate_fetch_ended(&b.gate, id);
+    assert_int_equal(gate_fetch_outstanding(&b.gate), 19);
+    uint8_t reason = 0;
+    b.view.fetch_room = 18;
+    assert_ptr_equal(gate_recall(&b.gate, &b.view, b.now, &reason), c);
+    assert_int_equal(reason, REVOKE_PAUSED);
+    assert_null(gate_recall(&b.gate, &b.view, b.now, &reason)); /* told once */
+    release(&b, c, 3); /* two of its polls have not brought their task yet */
+    assert_int_equal(gate_fetch_outstanding(&b.gate), 2);
+    gate_fetch_ended(&b.gate, id);
+    want(&b, FETCHER, CREDIT_FETCH);
+    b.view.fetch_room = 4;
+    expect(&b, CREDIT_FETCH, FETCHER, 3);
+}
+
+static void test_pauses(void **state) {
+    (void)state;
+    bench_t b;
+    bench_open(&b, 2, 250);
+    want(&b, UPLOADER, CREDIT_UPLOAD);
+    credit_t *c = expect(&b, CREDIT_UPLOAD, UPLOADER, 5);
+    assert_false(gate_report(&b.gate, CALL_PUT_RESULT, OUTCOME_LIMITED, 1, 7000, 0, b.now));
+    uint8_t reason = 0;
+    assert_ptr_equal(gate_recall(&b.gate, &b.view, b.now, &reason), c);
+    assert_int_equal(reason, REVOKE_PAUSED);
+    release(&b, c, 1);
+    b.now += 6999;
+    want(&b, UPLOADER, CREDIT_UPLOAD);
+    assert_null(decide(&b));
+    b.now += 1;
+    assert_non_null(decide(&b));
+    bench_open(&b, 2, 250);
+    want(&b, FETCHER, CREDIT_FETCH);
+    assert_false(gate_report(&b.gate, CALL_GET_TASK, OUTCOME_EMPTY, 0, -1, 10, b.now));
+    assert_null(decide(&b)); /* AC does not long-poll: once a second */
+    b.now += 1000;
+    expect(&b, CREDIT_FETCH, FETCHER, 10);
+}
+
+static void test_closing(void **state) {
+    (void)state;
+    bench_t b;
+    bench_open(&b, 2, 250);
+    assert_false(outcome(&b, CALL_PUT_RESULT, OUTCOME_SERVER, 11));
+    assert_false(outcome(&b, CALL_PUT_RESULT, OUTCOME_SERVER, 11)); /* one result alone closes nothing */
+    assert_true(outcome(&b, CALL_PUT_RESULT, OUTCOME_NETWORK, 12));
+    assert_int_equal(b.gate.state, GATE_CLOSED);
+    want(&b, UPLOADER, CREDIT_UPLOAD);
+    assert_null(decide(&b));
+    b.now += 5000;
+    want(&b, UPLOADER, CREDIT_UPLOAD);
+    credit_t *probe = expect(&b, CREDIT_UPLOAD, UPLOADER, 1);
+    want(&b, UPLOADER2, CREDIT_UPLOAD);
+    assert_null(decide(&b)); /* one probe */
+    release(&b, probe, 1);
+    assert_false(outcome(&b, CALL_PUT_RESULT, OUTCOME_SERVER, 11));
+    assert_int_equal(b.gate.probe_ms, b.now + 10000);
+    assert_true(outcome(&b, CALL_PUT_RESULT, OUTCOME_DONE, 12));
+    assert_int_equal(b.gate.state, GATE_OPEN);
+    assert_false(outcome(&b, CALL_PUT_RESULT, OUTCOME_SERVER, 11));
+}
+
+static void test_denied(void **state) {
+    (void)state;
+    bench_t b;
+    bench_open(&b, 2, 250);
+    assert_true(outcome(&b, CALL_GET_TASK, OUTCOME_DENIED, 0));
+    assert_int_equal(b.gate.probe_ms, b.now + 5000);
+    assert_false(outcome(&b, CALL_GET_TASK, OUTCOME_DENIED, 0)); /* the probe's own failure counts once */
+    assert_int_equal(b.gate.probe_ms, b.now + 10000);
+    bench_open(&b, 2, 250);
+    assert_false(outcome(&b, CALL_PUT_RESULT, OUTCOME_DENIED, 5));
+    assert_int_equal(b.gate.state, GATE_OPEN);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_two_credits),
+        cmocka_unit_test(test_old_wants),
+        cmocka_unit_test(test_borrowing),
+        cmocka_unit_test(test_fetch_never_borrows),
+        cmocka_unit_test(test_one_credit_alternates),
+        cmocka_unit_test(test_long_upload),
+        cmocka_unit_test(test_expiry),
+        cmocka_unit_test(test_restart),
+        cmocka_unit_test(test_rate_and_reserve),
+        cmocka_unit_test(test_room),
+        cmocka_unit_test(test_pauses),
+        cmocka_unit_test(test_closing),
+        cmocka_unit_test(test_denied),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

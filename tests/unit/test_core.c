@@ -1,0 +1,394 @@
+/* The core by plain dialogues. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "tests/unit/core_bench.h"
+
+static void test_hello(void **state) {
+    (void)state;
+    bench_t b;
+    bench_open(&b, REDELIVER_IDEMPOTENT);
+    bench_start(&b);
+    uint64_t session = bench_join(&b, ROLE_EXECUTOR, EXECUTOR, 5, NULL, 0);
+    assert_int_equal(session >> 32, 1);
+    const out_t *opened = bench_out(&b, OUT_OPEN, EXECUTOR);
+    assert_non_null(opened);
+    assert_int_equal(opened->slots, 2);
+    assert_non_null(bench_heard(&b, EXECUTOR, MSG_CONFIG));
+    assert_int_equal(bench_record(&b, REC_WORKER)->instance, EXECUTOR);
+    bench_beat(&b, EXECUTOR, session + 100, NULL, 0);
+    assert_null(bench_heard(&b, EXECUTOR, MSG_HEARTBEAT));
+    bench_beat(&b, EXECUTOR2, session, NULL, 0);
+    assert_int_equal(bench_heard(&b, EXECUTOR2, MSG_ERROR)->error.code, MSG_ERR_SESSION);
+    bench_beat(&b, EXECUTOR, session, NULL, 0);
+    assert_int_equal(bench_heard(&b, EXECUTOR, MSG_HEARTBEAT)->heartbeat.seq, 1);
+    msg_t want = {.type = MSG_WANT, .want = {session, 1, CREDIT_FETCH}};
+    bench_say(&b, EXECUTOR, &want);
+    assert_int_equal(bench_heard(&b, EXECUTOR, MSG_ERROR)->error.code, MSG_ERR_ROLE);
+    bench_close(&b);
+}
+
+static void test_wrong_credit(void **state) {
+    (void)state;
+    bench_t b;
+    bench_open(&b, REDELIVER_IDEMPOTENT);
+    bench_start(&b);
+    uint64_t session = bench_join(&b, ROLE_UPLOADER, UPLOADER, 0, NULL, 0);
+    msg_t want = {.type = MSG_WANT, .want = {session, 1, CREDIT_FETCH}};
+    bench_say(&b, UPLOADER, &want);
+    assert_int_equal(bench_heard(&b, UPLOADER, MSG_ERROR)->error.code, MSG_ERR_ROLE);
+    msg_t renew = {.type = MSG_RENEW, .renew = {session, 2, 4711, 0}};
+    bench_say(&b, UPLOADER, &renew);
+    assert_int_equal(bench_heard(&b, UPLOADER, MSG_REVOKE)->revoke.reason, REVOKE_UNKNOWN);
+    bench_close(&b);
+}
+
+static void test_fetch_and_dedup(void **state) {
+    (void)state;
+    bench_t b;
+    bench_open(&b, REDELIVER_IDEMPOTENT);
+    bench_start(&b);
+    (void)bench_join(&b, ROLE_FETCHER, FETCHER, 0, NULL, 0);
+    uint64_t number = bench_fetch(&b, "id", "GET", TASK_IDEMPOTENT);
+    assert_true(number != 0);
+    assert_int_equal(bench_heard(&b, FETCHER, MSG_ACCEPTED)->accepted.verdict, VERDICT_NEW);
+    b.fetch_seq--;
+    assert_int_equal(bench_fetch(&b, "id", "GET", TASK_IDEMPOTENT), 0);
+    assert_int_equal(bench_heard(&b, FETCHER, MSG_ACCEPTED)->accepted.verdict, VERDICT_REPEAT);
+    assert_int_equal(bench_fetch(&b, "id", "GET", TASK_IDEMPOTENT), 0);
+    assert_int_equal(bench_heard(&b, FETCHER, MSG_ACCEPTED)->accepted.verdict, VERDICT_HELD);
+    assert_int_equal(bench_heard(&b, FETCHER, MSG_ACCEPTED)->accepted.number, number);
+    b.fetch_seq = 70; /* the fetches between are on their way still */
+    assert_true(bench_fetch(&b, "id-71", "GET", TASK_IDEMPOTENT) != 0);
+    b.fetch_seq = 7;
+    assert_true(bench_fetch(&b, "id-8", "GET", TASK_IDEMPOTENT) != 0);
+    b.fetch_seq = 7;
+    assert_int_equal(bench_fetch(&b, "id-8b", "GET", TASK_IDEMPOTENT), 0);
+    b.fetch_seq = 80;
+    assert_true(bench_fetch(&b, "bad", "GET", TASK_INVALID) != 0);
+    assert_non_null(bench_record(&b, REC_TASK_FAIL));
+    bench_close(&b);
+}
+
+/* An executor that has claimed the task; returns the number. */
+static uint64_t claimed_task(bench_t *b, uint64_t *session, const char *method, uint16_t flags) {
+    *session = bench_join(b, ROLE_EXECUTOR, EXECUTOR, 5, NULL, 0);
+    bench_beat(b, EXECUTOR, *session, NULL, 0);
+    uint64_t number = bench_fetch(b, "id", method, flags);
+    bench_tick(b);
+    const out_t *push = bench_out(b, OUT_PUSH, EXECUTOR);
+    assert_non_null(push);
+    assert_int_equal(push->msg.task.attempt, 1);
+    assert_int_equal(push->msg.task.remaining_ms, 60000);
+    bench_ref(b, EXECUTOR, MSG_CLAIM, *session, number, 1);
+    assert_non_null(bench_heard(b, EXECUTOR, MSG_CLAIMED));
+    return number;
+}
+
+static void test_claim(void **state) {
+    (void)state;
+    bench_t b;
+    uint64_t session;
+    bench_open(&b, REDELIVER_IDEMPOTENT);
+    bench_start(&b);
+    uint64_t number = claimed_task(&b, &session, "POST", 0);
+    assert_int_equal(bench_record(&b, REC_TASK_RUNNING)->task.holder, EXECUTOR);
+    bench_ref(&b, EXECUTOR, MSG_CLAIM, session, number, 1); /* repeated: answered, journaled once */
+    assert_non_null(bench_heard(&b, EXECUTOR, MSG_CLAIMED));
+    assert_null(bench_record(&b, REC_TASK_RUNNING));
+    bench_ref(&b, EXECUTOR, MSG_CLAIM, session, number, 2);
+    assert_int_equal(bench_heard(&b, EXECUTOR, MSG_DENIED)->denied.reason, DENIED_OTHER);
+    bench_ref(&b, EXECUTOR, MSG_CLAIM, session, number + 50, 1);
+    assert_int_equal(bench_heard(&b, EXECUTOR, MSG_DENIED)->denied.reason, DENIED_UNKNOWN);
+    uint64_t other = bench_join(&b, ROLE_EXECUTOR, EXECUTOR2, 6, NULL, 0);
+    bench_ref(&b, EXECUTOR2, MSG_CLAIM, other, number, 1);
+    assert_int_equal(bench_heard(&b, EXECUTOR2, MSG_DENIED)->denied.reason, DENIED_OTHER);
+    bench_close(&b);
+}
+
+static void test_result(void **state) {
+    (void)state;
+    bench_t b;
+    uint64_t session;
+    bench_open(&b, REDELIVER_IDEMPOTENT);
+    bench_start(&b);
+    uint64_t number = claimed_task(&b, &session, "POST", 0);
+    bench_result(&b, session, number, 1);
+    assert_non_null(bench_heard(&b, EXECUTOR, MSG_STORED));
+    assert_non_null(bench_record(&b, REC_TASK_DONE)->doc);
+    bench_result(&b, session, number, 1); /* repeated */
+    assert_non_null(bench_heard(&b, EXECUTOR, MSG_STORED));
+    assert_null(bench_record(&b, REC_TASK_DONE));
+    bench_ref(&b, EXECUTOR, MSG_CLAIM, session, number, 1); /* a CLAIM that comes after its own result */
+    assert_non_null(bench_heard(&b, EXECUTOR, MSG_STORED));
+    bench_ref(&b, EXECUTOR, MSG_CLAIM, session, number, 2);
+    assert_non_null(bench_heard(&b, EXECUTOR, MSG_DENIED));
+    bench_close(&b);
+}
+
+/* A result that the uploader has claimed under the attempt; returns its number. */
+static uint64_t uploading(bench_t *b, uint64_t *session) {
+    uint64_t executor;
+    uint64_t number = claimed_task(b, &executor, "GET", TASK_IDEMPOTENT);
+    bench_result(b, executor, number, 1);
+    *session = bench_join(b, ROLE_UPLOADER, UPLOADER, 0, NULL, 0);
+    bench_beat(b, UPLOADER, *session, NULL, 0);
+    bench_tick(b);
+    assert_int_equal(bench_out(b, OUT_PUSH, UPLOADER)->msg.task.stage, STAGE_UPLOAD);
+    bench_ref(b, UPLOADER, MSG_CLAIM, *session, number, 1);
+    assert_int_equal(bench_state(b, number), TASK_UPLOADING);
+    return number;
+}
+
+static void test_uploaded(void **state) {
+    (void)state;
+    static const struct {
+        outcome_t outcome;
+        task_state_t state;
+        record_type_t record;
+    } table[] = {
+        {OUTCOME_DONE, TASK_STATES, REC_TASK_GONE},      {OUTCOME_REFUSED, TASK_BURIED, REC_TASK_BURIED},
+        {OUTCOME_SERVER, TASK_DONE, REC_TASK_TRY},       {OUTCOME_NETWORK, TASK_DONE, REC_TASK_TRY},
+        {OUTCOME_BUSY, TASK_DONE, REC_TASK_TRY},         {OUTCOME_LIMITED, TASK_DONE, REC_TASK_TRY},
+        {OUTCOME_DENIED, TASK_DONE, REC_TASK_TRY},       {OUTCOME_MALFORMED, TASK_DONE, REC_TASK_TRY},
+        {OUTCOME_REDIRECT, TASK_DONE, REC_TASK_TRY},
+    };
+    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
+        bench_t b;
+        uint64_t session;
+        bench_open(&b, REDELIVER_IDEMPOTENT);
+        bench_start(&b);
+        uint64_t number = uploading(&b, &session);
+        bench_uploaded(&b, session, number, 1, table[i].outcome);
+        assert_non_null(bench_heard(&b, UPLOADER, MSG_GONE));
+        assert_non_null(bench_record(&b, table[i].record));
+        assert_int_equal(bench_state(&b, number), table[i].state);
+        bench_uploaded(&b, session, number, 1, table[i].outcome);
+        assert_non_null(bench_heard(&b, UPLOADER, MSG_DENIED)); /* a final answer */
+        bench_close(&b);
+    }
+}
+
+static void test_retry(void **state) {
+    (void)state;
+    bench_t b;
+    uint64_t session;
+    bench_open(&b, REDELIVER_IDEMPOTENT);
+    bench_start(&b);
+    uint64_t number = uploading(&b, &session);
+    bench_uploaded(&b, session, number, 1, OUTCOME_SERVER);
+    for (int i = 0; i < 5; i++) {
+        bench_beat(&b, UPLOADER, session, NULL, 0);
+        bench_later(&b, 1000);
+        if (i < 4) assert_null(bench_out(&b, OUT_PUSH, UPLOADER));
+    }
+    for (int i = 0; i < 3 && !bench_out(&b, OUT_PUSH, UPLOADER); i++) {
+        bench_beat(&b, UPLOADER, session, NULL, 0);
+        bench_later(&b, 1000);
+    }
+    assert_int_equal(bench_out(&b, OUT_PUSH, UPLOADER)->msg.task.attempt, 2);
+    assert_int_equal(bench_out(&b, OUT_PUSH, UPLOADER)->msg.task.tries, 1);
+    bench_close(&b);
+}
+
+static void test_lost_worker(void **state) {
+    (void)state;
+    static const struct {
+        redeliver_t redeliver;
+        const char *method;
+        uint16_t flags;
+        task_state_t state;
+    } table[] = {{REDELIVER_IDEMPOTENT, "GET", TASK_IDEMPOTENT, TASK_READY}, {REDELIVER_IDEMPOTENT, "POST", 0, TASK_DONE},
+                 {REDELIVER_NEVER, "GET", TASK_IDEMPOTENT, TASK_DONE},       {REDELIVER_ALWAYS, "POST", 0, TASK_READY}};
+    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
+        bench_t b;
+        uint64_t session;
+        bench_open(&b, table[i].redeliver);
+        bench_start(&b);
+        uint64_t number = claimed_task(&b, &session, table[i].method, table[i].flags);
+        bench_clear(&b);
+        bench_later(&b, 5000);
+        assert_int_equal(bench_state(&b, number), TASK_RUNNING);
+        bench_later(&b, 1000);
+        assert_int_equal(bench_state(&b, number), table[i].state);
+        assert_non_null(bench_out(&b, OUT_CLOSE, EXECUTOR));
+        if (table[i].state == TASK_DONE) assert_non_null(bench_record(&b, REC_TASK_FAIL));
+        bench_close(&b);
+    }
+}
+
+static void test_forgotten_claim(void **state) {
+    (void)state;
+    bench_t b;
+    uint64_t session;
+    bench_open(&b, REDELIVER_IDEMPOTENT);
+    bench_start(&b);
+    uint64_t number = claimed_task(&b, &session, "GET", TASK_IDEMPOTENT);
+    bench_beat(&b, EXECUTOR, session, &number, 1);
+    bench_beat(&b, EXECUTOR, session, NULL, 0);
+    assert_int_equal(bench_state(&b, number), TASK_RUNNING);
+    bench_beat(&b, EXECUTOR, session, NULL, 0);
+    assert_int_equal(bench_heard(&b, EXECUTOR, MSG_DENIED)->denied.reason, DENIED_LOST);
+    assert_int_equal(bench_state(&b, number), TASK_READY);
+    bench_close(&b);
+}
+
+static void test_unclaimed(void **state) {
+    (void)state;
+    bench_t b;
+    bench_open(&b, REDELIVER_IDEMPOTENT);
+    bench_start(&b);
+    uint64_t session = bench_join(&b, ROLE_EXECUTOR, EXECUTOR, 5, NULL, 0);
+    bench_beat(&b, EXECUTOR, session, NULL, 0);
+    uint64_t number = bench_fetch(&b, "id", "POST", 0);
+    bench_tick(&b);
+    for (int i = 0; i < 5; i++) {
+        bench_beat(&b, EXECUTOR, session, NULL, 0);
+        bench_later(&b, 1000);
+    }
+    assert_int_equal(bench_out(&b, OUT_PUSH, EXECUTOR)->msg.task.attempt, 2);
+    bench_ref(&b, EXECUTOR, MSG_CLAIM, session, number, 1); /* the late claim */
+    assert_non_null(bench_heard(&b, EXECUTOR, MSG_DENIED));
+    bench_ref(&b, EXECUTOR, MSG_CLAIM, session, number, 2);
+    assert_non_null(bench_heard(&b, EXECUTOR, MSG_CLAIMED));
+    bench_close(&b);
+}
+
+static void test_expired(void **state) {
+    (void)state;
+    bench_t b;
+    bench_open(&b, REDELIVER_IDEMPOTENT);
+    bench_start(&b);
+    uint64_t number = bench_fetch(&b, "id", "GET", TASK_IDEMPOTENT);
+    bench_clear(&b);
+    bench_later(&b, 59000);
+    assert_int_equal(bench_state(&b, number), TASK_READY);
+    bench_later(&b, 1000);
+    assert_int_equal(bench_state(&b, number), TASK_DONE);
+    assert_non_null(bench_record(&b, REC_TASK_FAIL));
+    bench_close(&b);
+}
+
+static void test_place_replaced(void **state) {
+    (void)state;
+    bench_t b;
+    uint64_t session;
+    bench_open(&b, REDELIVER_IDEMPOTENT);
+    bench_start(&b);
+    uint64_t number = claimed_task(&b, &session, "GET", TASK_IDEMPOTENT);
+    uint64_t next = bench_join(&b, ROLE_EXECUTOR, EXECUTOR2, 5, NULL, 0);
+    assert_int_equal(bench_record(&b, REC_WORKER_GONE)->instance, EXECUTOR);
+    assert_non_null(bench_out(&b, OUT_CLOSE, EXECUTOR));
+    assert_int_equal(bench_state(&b, number), TASK_READY);
+    bench_beat(&b, EXECUTOR2, next, NULL, 0);
+    bench_tick(&b);
+    assert_int_equal(bench_out(&b, OUT_PUSH, EXECUTOR2)->msg.task.attempt, 2);
+    bench_result(&b, session, number, 1); /* of the dead one, late */
+    assert_int_equal(bench_state(&b, number), TASK_PUSHED);
+    bench_close(&b);
+}
+
+/* --- restart --- */
+
+static const task_image_t running_post = {.number = 9,
+                                          .task_id = {"id", 2},
+                                          .method = {"POST", 4},
+                                          .host = {"", 0},
+                                          .reason = {"", 0},
+                                          .state = TASK_RUNNING,
+                                          .call = CALL_PUT_RESULT,
+                                          .deadline_ms = 1060000,
+                                          .attempt = 3,
+                                          .holder = EXECUTOR};
+
+static void restarted(bench_t *b) {
+    bench_open(b, REDELIVER_IDEMPOTENT);
+    assert_int_equal(core_restore_task(b->core, &running_post), 0);
+    assert_int_equal(core_restore_worker(b->core, EXECUTOR, 5, ROLE_EXECUTOR), 0);
+    bench_start(b);
+}
+
+static void test_restart_adopts(void **state) {
+    (void)state;
+    bench_t b;
+    restarted(&b);
+    msg_held_t held[] = {{77, 9, 3, PHASE_STARTED}, {77, 10, 1, PHASE_STARTED}};
+    uint64_t other = bench_join(&b, ROLE_EXECUTOR, EXECUTOR2, 6, held, 1); /* not its own */
+    assert_int_equal(bench_heard(&b, EXECUTOR2, MSG_WELCOME)->welcome.drop.count, 1);
+    bench_beat(&b, EXECUTOR2, other, NULL, 0);
+    bench_later(&b, 3000);
+    assert_int_equal(bench_state(&b, 9), TASK_RUNNING);
+    uint64_t session = bench_join(&b, ROLE_EXECUTOR, EXECUTOR, 5, held, 2);
+    const msg_welcome_t *welcome = &bench_heard(&b, EXECUTOR, MSG_WELCOME)->welcome;
+    assert_int_equal(welcome->drop.count, 1);
+    assert_int_equal(welcome->drop.items[0], 10);
+    bench_result(&b, session, 9, 3);
+    assert_non_null(bench_heard(&b, EXECUTOR, MSG_STORED));
+    bench_close(&b);
+}
+
+static void test_restart_adopted_too_long(void **state) {
+    (void)state;
+    bench_t b;
+    restarted(&b);
+    msg_held_t held[] = {{77, 9, 3, PHASE_STARTED}};
+    uint64_t number = 9, session = bench_join(&b, ROLE_EXECUTOR, EXECUTOR, 5, held, 1);
+    for (int i = 0; i < 70; i++) {
+        assert_int_equal(bench_state(&b, 9), TASK_RUNNING);
+        bench_beat(&b, EXECUTOR, session, &number, 1);
+        bench_later(&b, 1000);
+    }
+    assert_int_equal(bench_state(&b, 9), TASK_DONE); /* 10 s past its expiry */
+    bench_close(&b);
+}
+
+static void test_restart_without_it(void **state) {
+    (void)state;
+    bench_t b;
+    restarted(&b);
+    bench_later(&b, 5000);
+    assert_int_equal(bench_state(&b, 9), TASK_DONE);
+    assert_non_null(bench_record(&b, REC_TASK_FAIL));
+    bench_close(&b);
+    restarted(&b);
+    (void)bench_join(&b, ROLE_EXECUTOR, EXECUTOR2, 5, NULL, 0); /* its place is taken: it is dead */
+    assert_int_equal(bench_state(&b, 9), TASK_DONE);
+    bench_close(&b);
+}
+
+static void test_restart_fetches(void **state) {
+    (void)state;
+    bench_t b;
+    bench_open(&b, REDELIVER_IDEMPOTENT);
+    assert_int_equal(core_restore_fetcher(b.core, FETCHER, 5, 1), 0); /* 5 and 4 are known */
+    bench_start(&b);
+    (void)bench_join(&b, ROLE_FETCHER, FETCHER, 0, NULL, 0);
+    static const struct {
+        uint64_t seq;
+        bool is_new;
+    } table[] = {{5, false}, {4, false}, {3, true}, {3, false}, {6, true}, {5, false}};
+    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
+        char id[2] = {(char)('a' + i), '\0'};
+        b.fetch_seq = table[i].seq - 1;
+        assert_int_equal(bench_fetch(&b, id, "GET", TASK_IDEMPOTENT) != 0, table[i].is_new);
+    }
+    bench_close(&b);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_hello),           cmocka_unit_test(test_wrong_credit),
+        cmocka_unit_test(test_fetch_and_dedup), cmocka_unit_test(test_claim),
+        cmocka_unit_test(test_result),          cmocka_unit_test(test_uploaded),
+        cmocka_unit_test(test_retry),           cmocka_unit_test(test_lost_worker),
+        cmocka_unit_test(test_forgotten_claim), cmocka_unit_test(test_unclaimed),
+        cmocka_unit_test(test_expired),         cmocka_unit_test(test_place_replaced),
+        cmocka_unit_test(test_restart_adopts),  cmocka_unit_test(test_restart_adopted_too_long),
+        cmocka_unit_test(test_restart_without_it), cmocka_unit_test(test_restart_fetches),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -7,8 +7,6 @@
 #include "broker/core_internal.h"
 #include "common/err.h"
 
-#define DEFAULT_EXPIRY_MS 300000
-
 /* --- records and messages --- */
 
 static record_t *record_task(core_t *core, record_type_t type, const task_t *task) {
@@ -192,10 +190,9 @@ static void answer_accepted(core_t *core, const msg_fetched_t *fetched, verdict_
 }
 
 static task_t *new_task(core_t *core, const msg_fetched_t *f, void **doc, uint64_t doc_bytes) {
-    int64_t expiry = f->expiry_ms ? f->expiry_ms : f->fetched_ms + DEFAULT_EXPIRY_MS;
     int64_t remaining;
-    if (__builtin_sub_overflow(expiry, core->now.wall_ms, &remaining))
-        remaining = expiry > 0 ? INT64_MAX / 4 : INT64_MIN / 4;
+    if (__builtin_sub_overflow(f->expiry_ms, core->now.wall_ms, &remaining))
+        remaining = f->expiry_ms > 0 ? INT64_MAX / 4 : INT64_MIN / 4;
     if (remaining > INT64_MAX / 4) remaining = INT64_MAX / 4;
     if (remaining < INT64_MIN / 4) remaining = INT64_MIN / 4;
     task_image_t image = {.number = core->next_number++,

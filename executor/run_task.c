@@ -82,11 +82,29 @@ static void succeed(executor_t *self, run_t *run) {
     finish(self, run, &parts);
 }
 
+/* The kept connection was dead: once more, on a new one. */
+static void repeat(executor_t *self, run_t *run) {
+    char text[ERROR_TEXT_MAX];
+    int err;
+
+    run->fresh = true;
+    curl_slist_free_all(run->headers);
+    run->headers = NULL;
+    err = send_request(self, run);
+    if (!err) return;
+    error_text_at(&run->request.url, err_str(err), text);
+    run_fail(self, run, text);
+}
+
 /* The error text for a transfer that curl ended with `code`, or that response.c stopped. */
 static void fail_transfer(executor_t *self, run_t *run, CURLcode code, const char *reason) {
     char text[ERROR_TEXT_MAX], why[160];
     const url_t *url = &run->request.url;
 
+    if (code == CURLE_ABORTED_BY_CALLBACK && request_idempotent(&run->request) && !run->fresh) {
+        repeat(self, run);
+        return;
+    }
     if (code == CURLE_ABORTED_BY_CALLBACK) { /* before_send() */
         error_text_network(url, "the connection was lost before the answer; not repeated", text);
         run_fail(self, run, text);
@@ -121,6 +139,7 @@ static void follow(executor_t *self, run_t *run) {
     int err = request_redirect(&run->request, response_status(run->response),
                                response_location(run->response), why);
 
+    run->fresh = false;
     if (!err)
         err = send_request(self, run);
     else if (err == ERR_TOO_LARGE)
@@ -164,7 +183,8 @@ static void on_done(void *ctx, CURL *easy, CURLcode code, const char *error) {
     succeed(self, run);
 }
 
-/* curl is about to send: the last moment to keep it from repeating what must not run twice. */
+/* curl is about to send. The second time it would repeat the request because a kept connection was dead: by
+ * itself it does so up to five times, on other kept connections. What may be repeated is, once (repeat()). */
 // NOLINTNEXTLINE(readability-non-const-parameter): the signature is curl's
 static int before_send(void *ctx, char *remote, char *local, int remote_port, int local_port) {
     run_t *run = ctx;
@@ -173,8 +193,7 @@ static int before_send(void *ctx, char *remote, char *local, int remote_port, in
     (void)local;
     (void)remote_port;
     (void)local_port;
-    run->sends++;
-    return run->sends > 1 && !request_idempotent(&run->request) ? CURL_PREREQFUNC_ABORT : CURL_PREREQFUNC_OK;
+    return ++run->sends > 1 ? CURL_PREREQFUNC_ABORT : CURL_PREREQFUNC_OK;
 }
 
 static int send_request(executor_t *self, run_t *run) {
@@ -184,6 +203,7 @@ static int send_request(executor_t *self, run_t *run) {
     curl_easy_reset(run->easy);
     err = request_apply(&run->request, &self->settings, run->easy, &run->headers);
     if (err) return err;
+    if (run->fresh) (void)curl_easy_setopt(run->easy, CURLOPT_FRESH_CONNECT, 1L);
     run->sends = 0;
     response_bind(run->response, run->easy, request_is_head(&run->request) && run->request.body);
     (void)curl_easy_setopt(run->easy, CURLOPT_TIMEOUT_MS,

@@ -34,7 +34,8 @@ typedef struct {
     struct curl_slist *headers;
     request_t request;
     response_t *response;
-    int sends; /* requests that curl has begun to send for this transfer */
+    int sends;  /* requests that curl has begun to send for this transfer */
+    bool fresh; /* this one goes on a new connection, since a kept one was dead */
     int64_t started_ms;
     /* when it has ended */
     char *result; /* the result JSON; NULL until then */

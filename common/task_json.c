@@ -102,7 +102,8 @@ static int visit_header(void *ctx, const json_member_t *member) {
     pair_t *pair;
     int err;
 
-    if (member->kind != JSON_STRING) return complain(self->why, "a value in requestHeaders is no string");
+    if (member->kind != JSON_STRING && member->kind != JSON_NULL)
+        return complain(self->why, "a value in requestHeaders is no string");
     if (task->header_count == self->size) {
         size_t size = self->size ? self->size * 2 : 8;
         pair_t *grown = realloc(task->headers, size * sizeof *grown);
@@ -114,7 +115,7 @@ static int visit_header(void *ctx, const json_member_t *member) {
     *pair = (pair_t){0};
     err = json_string(member->key, &pair->name, &pair->name_len, NULL);
     if (err) return err;
-    err = json_string(member->value, &pair->value, &pair->value_len, NULL);
+    if (member->kind == JSON_STRING) err = json_string(member->value, &pair->value, &pair->value_len, NULL);
     if (err) {
         free(pair->name);
         return err;

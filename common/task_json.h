@@ -34,7 +34,7 @@ typedef struct {
     input_kind_t input;
     char *body; /* INPUT_STRING: its UTF-8 octets; INPUT_FORM: form-encoded */
     size_t body_bytes;
-    pair_t *headers;
+    pair_t *headers; /* a value of NULL (null in the task): the header is not sent */
     size_t header_count;
     bool has_expiry;
     int64_t expiry_ms;    /* Unix ms */

@@ -56,6 +56,10 @@ static int add_task_header(request_t *self, const pair_t *header, char *why) {
     int err;
 
     if (!is_header_name(header)) return fail(why, "a header of the task has a name that cannot be sent");
+    if (!header->value) {
+        header_list_remove(&self->headers, header->name);
+        return 0;
+    }
     if (memchr(header->value, '\r', header->value_len) || memchr(header->value, '\n', header->value_len) ||
         memchr(header->value, '\0', header->value_len))
         return fail(why, "a header of the task has a line break or NUL in its value");
@@ -183,6 +187,7 @@ static int make_header_lines(const request_t *self, struct curl_slist **list) {
         err = add_header_line(list, &self->headers.items[i]);
     /* A name and a colon keep curl from sending a header of its own. */
     if (!err && !header_list_get(&self->headers, "Content-Type")) err = add_line(list, "Content-Type:");
+    if (!err && !header_list_get(&self->headers, "Accept")) err = add_line(list, "Accept:");
     if (!err) err = add_line(list, "Expect:");
     if (!err) err = add_line(list, "Proxy-Connection:");
     return err;
@@ -233,8 +238,8 @@ int request_apply(const request_t *self, const settings_t *settings, CURL *easy,
     (void)curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
     (void)curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
     (void)curl_easy_setopt(easy, CURLOPT_HTTPHEADER, list);
-    /* curl repeats a request by itself when a reused connection turns out dead; one that must not run twice
-     * gets a connection of its own. */
+    /* A kept connection may turn out dead after the request was sent; one that must not run twice gets a
+     * connection of its own. */
     (void)curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, request_idempotent(self) ? 0L : 1L);
     apply_body(self, easy);
     apply_settings(self, settings, easy);

@@ -20,8 +20,7 @@ def world(request):
     made.close(getattr(request.node, "failed", True))
 
 
-@pytest.fixture
-def free_port():
+def find_port():
     """A port with 200 free ones above it, as far as one can tell."""
     for base in range(20000, 60000, 211):
         with contextlib.ExitStack() as stack:
@@ -38,3 +37,14 @@ def free_port():
 
 
 _given = set()
+
+
+@pytest.fixture
+def free_port():
+    return find_port()
+
+
+@pytest.fixture(scope="module")
+def module_port():
+    """A function that finds one, for fixtures that last longer than a test."""
+    return find_port

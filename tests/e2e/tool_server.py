@@ -33,7 +33,7 @@ class Request:
 
 
 class ToolServer:
-    def __init__(self, answers=None, default=None, certificate=None):
+    def __init__(self, answers=None, default=None, certificate=None, host="127.0.0.1"):
         self.answers = answers or {}
         self.default = default or answer(body=b"ok")
         self.requests, self.connections, self.closed = [], 0, 0
@@ -41,12 +41,14 @@ class ToolServer:
         if certificate:  # (certificate file, key file)
             self.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             self.tls.load_cert_chain(*certificate)
-        self.listener = socket.create_server(("127.0.0.1", 0), backlog=128)
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self.listener = socket.create_server((host, 0), backlog=128, family=family)
         self.port = self.listener.getsockname()[1]
+        self.at = f"[{host}]:{self.port}" if ":" in host else f"{host}:{self.port}"
         threading.Thread(target=self._accept, daemon=True).start()
 
     def url(self, path):
-        return f"http{'s' if self.tls else ''}://127.0.0.1:{self.port}{path}"
+        return f"http{'s' if self.tls else ''}://{self.at}{path}"
 
     def close(self):
         self.listener.close()

@@ -151,10 +151,10 @@ static void test_uploaded(void **state) {
         task_state_t state;
         record_type_t record;
     } table[] = {
-        {OUTCOME_DONE, TASK_STATES, REC_TASK_GONE},      {OUTCOME_REFUSED, TASK_BURIED, REC_TASK_BURIED},
-        {OUTCOME_SERVER, TASK_DONE, REC_TASK_TRY},       {OUTCOME_NETWORK, TASK_DONE, REC_TASK_TRY},
-        {OUTCOME_BUSY, TASK_DONE, REC_TASK_TRY},         {OUTCOME_LIMITED, TASK_DONE, REC_TASK_TRY},
-        {OUTCOME_DENIED, TASK_DONE, REC_TASK_TRY},       {OUTCOME_MALFORMED, TASK_DONE, REC_TASK_TRY},
+        {OUTCOME_DONE, TASK_STATES, REC_TASK_GONE},  {OUTCOME_REFUSED, TASK_BURIED, REC_TASK_BURIED},
+        {OUTCOME_SERVER, TASK_DONE, REC_TASK_TRY},   {OUTCOME_NETWORK, TASK_DONE, REC_TASK_TRY},
+        {OUTCOME_BUSY, TASK_DONE, REC_TASK_TRY},     {OUTCOME_LIMITED, TASK_DONE, REC_TASK_TRY},
+        {OUTCOME_DENIED, TASK_DONE, REC_TASK_TRY},   {OUTCOME_MALFORMED, TASK_DONE, REC_TASK_TRY},
         {OUTCOME_REDIRECT, TASK_DONE, REC_TASK_TRY},
     };
     for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
@@ -202,8 +202,10 @@ static void test_lost_worker(void **state) {
         const char *method;
         uint16_t flags;
         task_state_t state;
-    } table[] = {{REDELIVER_IDEMPOTENT, "GET", TASK_IDEMPOTENT, TASK_READY}, {REDELIVER_IDEMPOTENT, "POST", 0, TASK_DONE},
-                 {REDELIVER_NEVER, "GET", TASK_IDEMPOTENT, TASK_DONE},       {REDELIVER_ALWAYS, "POST", 0, TASK_READY}};
+    } table[] = {{REDELIVER_IDEMPOTENT, "GET", TASK_IDEMPOTENT, TASK_READY},
+                 {REDELIVER_IDEMPOTENT, "POST", 0, TASK_DONE},
+                 {REDELIVER_NEVER, "GET", TASK_IDEMPOTENT, TASK_DONE},
+                 {REDELIVER_ALWAYS, "POST", 0, TASK_READY}};
     for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
         bench_t b;
         uint64_t session;
@@ -381,14 +383,22 @@ static void test_restart_fetches(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_hello),           cmocka_unit_test(test_wrong_credit),
-        cmocka_unit_test(test_fetch_and_dedup), cmocka_unit_test(test_claim),
-        cmocka_unit_test(test_result),          cmocka_unit_test(test_uploaded),
-        cmocka_unit_test(test_retry),           cmocka_unit_test(test_lost_worker),
-        cmocka_unit_test(test_forgotten_claim), cmocka_unit_test(test_unclaimed),
-        cmocka_unit_test(test_expired),         cmocka_unit_test(test_place_replaced),
-        cmocka_unit_test(test_restart_adopts),  cmocka_unit_test(test_restart_adopted_too_long),
-        cmocka_unit_test(test_restart_without_it), cmocka_unit_test(test_restart_fetches),
+        cmocka_unit_test(test_hello),
+        cmocka_unit_test(test_wrong_credit),
+        cmocka_unit_test(test_fetch_and_dedup),
+        cmocka_unit_test(test_claim),
+        cmocka_unit_test(test_result),
+        cmocka_unit_test(test_uploaded),
+        cmocka_unit_test(test_retry),
+        cmocka_unit_test(test_lost_worker),
+        cmocka_unit_test(test_forgotten_claim),
+        cmocka_unit_test(test_unclaimed),
+        cmocka_unit_test(test_expired),
+        cmocka_unit_test(test_place_replaced),
+        cmocka_unit_test(test_restart_adopts),
+        cmocka_unit_test(test_restart_adopted_too_long),
+        cmocka_unit_test(test_restart_without_it),
+        cmocka_unit_test(test_restart_fetches),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

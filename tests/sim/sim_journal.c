@@ -83,7 +83,7 @@ bool journal_has_fetch(const world_t *world, uint64_t instance, uint64_t seq) {
     for (int i = 0; i < FETCHERS_MAX; i++) {
         if (self->fetchers[i].instance != instance || seq > self->fetchers[i].seq) continue;
         uint64_t back = self->fetchers[i].seq - seq;
-        return back == 0 || (back <= 64 && (self->fetchers[i].mask >> (back - 1) & 1));
+        return back == 0 || back > 64 || (self->fetchers[i].mask >> (back - 1) & 1); /* older: all answered */
     }
     return false;
 }

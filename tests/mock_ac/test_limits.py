@@ -5,9 +5,7 @@ import socket
 import subprocess
 import time
 
-import pytest
-
-from mock_client import DEADLINE, Mock, reset
+from mock_client import DEADLINE, reset
 
 
 def answer_of(bare):
@@ -20,8 +18,8 @@ def test_third_request_in_flight(start):
     polls = [mock.send_poll(), mock.send_poll()]
     assert mock.wait("ac_polls_waiting==2")["ac_too_many"] == 0
     third = mock.send_poll()
-    assert b" 429 " in answer_of(third)
-    assert b"Too many concurrent requests" in third.recv(1000)
+    text = third.recv(4000)
+    assert b" 429 " in text and text.endswith(b"Too many concurrent requests")
     books = mock.books()
     assert books["ac_too_many"] == 1 and books["ac_max_in_flight"] == 3 and books["ac_in_flight"] == 2
     mock.add({"generate": {"count": 1}})
@@ -164,12 +162,6 @@ def test_killed_client_with_a_read_answer(start):
     assert books["handed_to_dead"] == 0 and books["lost"] == books["lost_after_close"] == 1
 
 
-def test_half_closed_client_gets_an_immediate_answer(start):
-    bare = start().send_poll()
-    bare.shutdown(socket.SHUT_WR)
-    assert b" 200 " in answer_of(bare)
-
-
 def test_tool_delays_side_by_side(start):
     mock = start("--tasks", 300, "--methods", "GET", "--toolDelayMs", "200-300")
     raws = [mock.poll(mock.clients[0] if mock.clients else None) for _ in range(300)]
@@ -214,13 +206,12 @@ def test_idle_uses_no_cpu(start):
     assert cpu_ticks(mock.process.pid) - before <= 1
 
 
-@pytest.mark.parametrize("kind", ["rsa:2048"])
-def test_tls(start, tmp_path, kind):
+def test_tls(start, tmp_path):
     cert, key = tmp_path / "cert", tmp_path / "key"
-    subprocess.run(["openssl", "req", "-x509", "-newkey", kind, "-nodes", "-keyout", key, "-out", cert, "-days", "2",
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", cert, "-days", "2",
                     "-subj", "/CN=127.0.0.1"], check=True, stderr=subprocess.DEVNULL)
     mock = start("--tasks", 3, "--tlsCert", cert, "--tlsKey", key, "--longPollMs", 60000)
-    assert mock.ready["ac"].startswith("https://") and isinstance(mock, Mock)
+    assert mock.ready["ac"].startswith("https://")
     client = mock.connect()
     for _ in range(3):
         mock.deliver(client=client)

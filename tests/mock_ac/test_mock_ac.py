@@ -10,7 +10,7 @@ import uuid
 
 import pytest
 
-from mock_client import (API, DEADLINE, JSON, MOCK_AC, POLL, Answer, add_members, error_of, multipart, reset, result_of,
+from mock_client import (DEADLINE, JSON, MOCK_AC, POLL, Answer, add_members, error_of, multipart, reset, result_of,
                          upload)
 
 
@@ -154,14 +154,19 @@ def test_handed_to_dead(start):
     assert books["lost"] == 0 and books["outstanding"] == 1 and books["waiting"] == 1
 
 
-def test_dead_after_all_alive(start):
-    """A task booked as dead that turns up again was not."""
-    mock = start("--tasks", 1, "--fault", "get-task:reset_after:1")
+def test_dead_and_alive_after_all(start):
+    """A task booked as handed to the dead that turns up again was not."""
+    mock = start("--fault", "get-task:reset_after:1")
+    mock.add({"task": {"taskId": "d", "url": "{tool}/d", "method": "GET"}, "tool": {"body": "x"}})
     with pytest.raises(OSError):
         mock.poll()
     assert mock.wait("handed_to_dead==1")["lost"] == 0
-    raw = mock.control("GET", "task?id=" + "task-000001-d3b92eda").json() if False else None
-    assert raw is None
+    raw = mock.task("d")["raw"].encode()
+    answer = mock.execute(raw)
+    books = mock.books()
+    assert books["handed_to_dead"] == 0 and books["lost"] == 1
+    mock.put(result_of(raw, answer))
+    assert mock.books()["delivered"] == 1 and mock.books()["lost"] == 0
 
 
 def test_wrong_request_at_the_tool(start):
@@ -237,8 +242,9 @@ def test_small_body_must_not_be_uploaded(start):
 
 
 def put_to_store(url, body, **headers):
-    client = http.client.HTTPConnection(url.split("/")[2], timeout=DEADLINE)
-    client.request("PUT", url, body, headers)
+    _, _, host, path = url.split("/", 3)
+    client = http.client.HTTPConnection(host, timeout=DEADLINE)
+    client.request("PUT", "/" + path, body, headers)
     answer = Answer(client.getresponse())
     client.close()
     return answer.status
@@ -423,7 +429,3 @@ def test_sigint_prints_the_books(start):
     mock.process.send_signal(signal.SIGINT)
     out, _ = mock.process.communicate(timeout=DEADLINE)
     assert mock.process.returncode == 0 and json.loads(out)["ac_polls_waiting"] == 1
-
-
-def test_path_prefix_is_the_contract(start):
-    assert API == "/api/http-teleport/" and start().poll() is None

@@ -233,7 +233,9 @@ static void take_signals(supervisor_t *self, int64_t now_ms) {
         if (info.ssi_signo == SIGCHLD) continue;
         if (self->draining && self->kill_ms > now_ms + HURRY_MS) self->kill_ms = now_ms + HURRY_MS;
         /* SIGHUP: the terminal has been closed, and nobody is left to press Ctrl-C */
-        const char *why = info.ssi_signo == SIGTERM ? "SIGTERM" : info.ssi_signo == SIGINT ? "SIGINT" : "SIGHUP";
+        const char *why = info.ssi_signo == SIGTERM  ? "SIGTERM"
+                          : info.ssi_signo == SIGINT ? "SIGINT"
+                                                     : "SIGHUP";
         begin_drain(self, why, now_ms);
     }
 }

@@ -128,8 +128,7 @@ void credit_outcome(core_t *core, call_t call, outcome_t outcome, uint64_t numbe
         gate->ok_wall_ms = core->now.wall_ms;
     } else if (outcome != OUTCOME_NOT_SENT) {
         gate->error_wall_ms = core->now.wall_ms;
-        (void)snprintf(gate->error, sizeof gate->error, "%s: %.*s", call_name(call), (int)reason.len,
-                       reason.ptr ? reason.ptr : "");
+        str_copy(reason.len ? reason : str_of(call_name(call)), gate->error, sizeof gate->error);
         bool loud = outcome == OUTCOME_DENIED || outcome == OUTCOME_REDIRECT;
         char quoted[LOG_QUOTED_MAX];
         effects_log(core->fx, loud ? LOG_LEVEL_ERROR : LOG_LEVEL_WARN, "ac_call_failed",

@@ -230,9 +230,13 @@ static void reap(supervisor_t *self, int64_t now_ms) {
 static void take_signals(supervisor_t *self, int64_t now_ms) {
     struct signalfd_siginfo info;
     while (read(self->signals, &info, sizeof info) == (ssize_t)sizeof info) {
-        if (info.ssi_signo != SIGTERM && info.ssi_signo != SIGINT) continue;
+        if (info.ssi_signo == SIGCHLD) continue;
         if (self->draining && self->kill_ms > now_ms + HURRY_MS) self->kill_ms = now_ms + HURRY_MS;
-        begin_drain(self, info.ssi_signo == SIGTERM ? "SIGTERM" : "SIGINT", now_ms);
+        /* SIGHUP: the terminal has been closed, and nobody is left to press Ctrl-C */
+        const char *why = info.ssi_signo == SIGTERM  ? "SIGTERM"
+                          : info.ssi_signo == SIGINT ? "SIGINT"
+                                                     : "SIGHUP";
+        begin_drain(self, why, now_ms);
     }
 }
 

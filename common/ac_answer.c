@@ -69,6 +69,7 @@ static outcome_t classify_refusal(long status, const char *body, size_t body_byt
     switch (status) {
     case 401:
     case 403:
+    case 407: /* a proxy on the way speaks, not AC: nothing is refused, somebody has to put it right */
         return OUTCOME_DENIED;
     case 408:
     case 425:

@@ -30,6 +30,7 @@ struct ac_line_t {
 
 /* curl asks before it sends a request. The second time would be its silent repeat on another connection,
  * after a reused one died before the answer: that attempt is not counted, so it must not go out. */
+/* NOLINTNEXTLINE(readability-non-const-parameter): the type is curl's */
 static int before_send(void *ctx, char *ip, char *local_ip, int port, int local_port) {
     ac_line_t *self = ctx;
     (void)ip, (void)local_ip, (void)port, (void)local_port;

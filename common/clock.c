@@ -9,8 +9,7 @@
 
 static int64_t clock_ms(clockid_t clock) {
     struct timespec now;
-    if (clock_gettime(clock, &now) != 0)
-        abort(); /* both clocks exist on every Linux this runs on */
+    if (clock_gettime(clock, &now) != 0) abort(); /* both clocks exist on every Linux this runs on */
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
@@ -25,8 +24,7 @@ int64_t clock_wall_ms(void) {
 void clock_boot_id(char id[BOOT_ID_SIZE]) {
     id[0] = '\0';
     int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return;
+    if (fd < 0) return;
     ssize_t n = read(fd, id, BOOT_ID_SIZE - 1);
     (void)close(fd);
     id[n > 0 ? n : 0] = '\0';
@@ -36,7 +34,6 @@ void clock_boot_id(char id[BOOT_ID_SIZE]) {
 uint64_t random_u64(void) {
     uint64_t value = 0;
     while (value == 0)
-        if (getrandom(&value, sizeof value, 0) != (ssize_t)sizeof value)
-            value = 0;
+        if (getrandom(&value, sizeof value, 0) != (ssize_t)sizeof value) value = 0;
     return value;
 }

@@ -5,7 +5,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* CLOCK_BOOTTIME in ms: never goes back, counts while the machine sleeps, shared by all processes of a boot. */
+/* CLOCK_BOOTTIME in ms: never goes back, counts while the machine sleeps, shared by all processes of a boot.
+ */
 int64_t clock_boot_ms(void);
 /* Unix time in ms. */
 int64_t clock_wall_ms(void);

@@ -122,25 +122,37 @@ static bool pack_field(msgpack_packer *packer, const field_t *field, const msg_t
     }
 }
 
+/* Once a write has failed all later ones do: the packer goes on regardless, and would leave a hole. */
+typedef struct {
+    msgpack_sbuffer buffer;
+    bool failed;
+} sink_t;
+
+static int sink_write(void *ctx, const char *bytes, size_t size) {
+    sink_t *sink = ctx;
+    if (!sink->failed && size > 0) sink->failed = msgpack_sbuffer_write(&sink->buffer, bytes, size) != 0;
+    return sink->failed ? -1 : 0;
+}
+
 int msg_encode(const msg_t *msg, char **bytes, size_t *size) {
     const layout_t *layout = layout_of((unsigned)msg->type);
     if (!layout) return ERR_INVALID;
-    msgpack_sbuffer buffer;
-    msgpack_sbuffer_init(&buffer);
+    sink_t sink = {.failed = false};
+    msgpack_sbuffer_init(&sink.buffer);
     msgpack_packer packer;
-    msgpack_packer_init(&packer, &buffer, msgpack_sbuffer_write);
+    msgpack_packer_init(&packer, &sink, sink_write);
     msgpack_pack_array(&packer, layout->field_count + 2);
     msgpack_pack_uint64(&packer, PROTOCOL_VERSION);
     msgpack_pack_uint64(&packer, (uint64_t)layout->type);
     bool ok = true;
     for (unsigned i = 0; ok && i < layout->field_count; i++)
         ok = pack_field(&packer, &layout->fields[i], msg);
-    if (!ok || !buffer.data || buffer.size > MSG_HEADER_MAX) {
-        msgpack_sbuffer_destroy(&buffer);
-        return ok && !buffer.data ? ERR_NOMEM : ERR_INVALID;
+    if (!ok || sink.failed || sink.buffer.size > MSG_HEADER_MAX) {
+        msgpack_sbuffer_destroy(&sink.buffer);
+        return ok && sink.failed ? ERR_NOMEM : ERR_INVALID;
     }
-    *size = buffer.size;
-    *bytes = msgpack_sbuffer_release(&buffer);
+    *size = sink.buffer.size;
+    *bytes = msgpack_sbuffer_release(&sink.buffer);
     return 0;
 }
 

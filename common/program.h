@@ -8,11 +8,12 @@
 
 #define EXIT_CLEAN  0 /* a clean end */
 #define EXIT_FAILED 1 /* a failure; starting again may help */
-#define EXIT_CONFIG 2 /* options, files or places have to be put right first; starting again does not help */
+#define EXIT_CONFIG 2 /* options, files or places have to be put right first; starting again does not help   \
+                       */
 
-/* Sets up logging from the configuration, the umask (077), and signals: SIGPIPE is ignored, ZeroMQ's and CZMQ's own
- * handling is off, SIGTERM, SIGINT and SIGHUP come through the returned descriptor only. -1 with errno on failure.
- * Call before any thread or socket is made. */
+/* Sets up logging from the configuration, the umask (077), and signals: SIGPIPE is ignored, ZeroMQ's and
+ * CZMQ's own handling is off, SIGTERM, SIGINT and SIGHUP come through the returned descriptor only. -1 with
+ * errno on failure. Call before any thread or socket is made. */
 int program_start(const char *name, const config_t *config);
 /* The process holds a secret: no core dump, no look from other processes of the user. */
 void program_hide(void);

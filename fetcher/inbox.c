@@ -15,13 +15,14 @@
 #include "common/err.h"
 #include "common/messages.h"
 
-#define MAGIC        "sluicef1"
 #define MAGIC_BYTES  8
 #define PREFIX_BYTES (MAGIC_BYTES + 8 + 8 + 4) /* magic, sizes of header and task, CRC-32 of both */
 #define FILE_MAX     (PREFIX_BYTES + MSG_HEADER_MAX + (64L * 1024 * 1024))
 #define NAME_SIZE    48
 #define TMP_SUFFIX   ".tmp"
 #define BAD_SUFFIX   ".bad"
+
+static const unsigned char magic[MAGIC_BYTES] = {'s', 'l', 'u', 'i', 'c', 'e', 'f', '1'};
 
 struct inbox_t {
     int dir;
@@ -91,7 +92,7 @@ int inbox_write(inbox_t *self, uint64_t instance, uint64_t seq, const void *head
     unsigned char prefix[PREFIX_BYTES];
     char name[NAME_SIZE], tmp[NAME_SIZE];
     uint32_t sum = (uint32_t)crc32_z(crc32_z(0, header, header_bytes), task, task_bytes);
-    memcpy(prefix, MAGIC, MAGIC_BYTES);
+    memcpy(prefix, magic, MAGIC_BYTES);
     put_number(prefix + MAGIC_BYTES, header_bytes, 8);
     put_number(prefix + MAGIC_BYTES + 8, task_bytes, 8);
     put_number(prefix + MAGIC_BYTES + 16, sum, 4);
@@ -159,7 +160,7 @@ static const char *load_file(inbox_t *self, const char *name, const inbox_reader
     uint64_t header_bytes = get_number(prefix + MAGIC_BYTES, 8),
              task_bytes = get_number(prefix + MAGIC_BYTES + 8, 8);
     const char *header = bytes + PREFIX_BYTES;
-    if (memcmp(prefix, MAGIC, MAGIC_BYTES) != 0)
+    if (memcmp(prefix, magic, MAGIC_BYTES) != 0)
         why = "it does not begin as an inbox file";
     else if (header_bytes > size || task_bytes > size || header_bytes + task_bytes + PREFIX_BYTES != size)
         why = "its length is not what it says";

@@ -1,6 +1,7 @@
 #include "fetcher/poll_ac.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -78,7 +79,7 @@ static outcome_t take_task(poll_ac_t *self, const ac_answer_t *answer, int64_t n
     int rc = to_broker_add(self->to_broker, &task->fetched, task->task, task->task_bytes, now_ms);
     if (rc == 0) return OUTCOME_DONE;
     log_error("task_lost", "why=%s octets=%zu", log_quote(err_str(rc), quoted), task->task_bytes);
-    strcpy(why, "a task that cannot be kept");
+    snprintf(why, 256, "a task that cannot be kept");
     return OUTCOME_MALFORMED;
 }
 
@@ -116,7 +117,7 @@ void poll_ac_stop(poll_ac_t *self, bool stopped) {
 }
 
 void poll_ac_turn(poll_ac_t *self, int64_t now_ms) {
-    bool may_poll = !self->stopped && to_broker_count(self->to_broker) < PROTOCOL_FETCH_WINDOW;
+    bool may_poll = !self->stopped && to_broker_has_room(self->to_broker);
     if (ac_seat_busy(self->seat) || link_session(self->link) == 0) return;
     if (!may_poll) {
         ac_seat_unwant(self->seat);

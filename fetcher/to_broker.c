@@ -157,6 +157,14 @@ unsigned to_broker_count(const to_broker_t *self) {
     return self->count;
 }
 
+bool to_broker_has_room(const to_broker_t *self) {
+    const fetch_t *oldest = self->first;
+    while (oldest && oldest->msg.fetched.instance != self->instance)
+        oldest = oldest->next;
+    uint64_t span = oldest ? self->seq - oldest->msg.fetched.seq + 1 : 0;
+    return self->count < PROTOCOL_FETCH_WINDOW && span < PROTOCOL_FETCH_WINDOW;
+}
+
 bool to_broker_saved(const to_broker_t *self) {
     for (const fetch_t *at = self->first; at; at = at->next)
         if (!at->saved) return false;

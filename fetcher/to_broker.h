@@ -29,6 +29,9 @@ void to_broker_welcome(to_broker_t *self, int64_t now_ms);
 
 /* Fetches not accepted yet. */
 unsigned to_broker_count(const to_broker_t *self);
+/* Whether one more may be added: the broker remembers the last PROTOCOL_FETCH_WINDOW sequence numbers of an
+ * instance, so none may be that far ahead of the oldest unaccepted one. */
+bool to_broker_has_room(const to_broker_t *self);
 /* Whether every one of them is in the inbox: they outlive the process. */
 bool to_broker_saved(const to_broker_t *self);
 

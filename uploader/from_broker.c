@@ -50,6 +50,7 @@ static void forget(from_broker_t *self, result_t *result) {
     for (unsigned i = 0; i < self->count; i++) {
         if (self->results[i] != result) continue;
         self->results[i] = self->results[--self->count];
+        self->results[self->count] = NULL;
         free_result(result);
         return;
     }

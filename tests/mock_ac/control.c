@@ -18,7 +18,7 @@ struct control {
     const request_t *quitting; /* the one whose answer is the last */
 };
 
-static void on_turn(void *ctx) {
+void control_turn(void *ctx) {
     const control_t *self = ctx;
     waits_look(self->waits);
 }
@@ -27,7 +27,6 @@ control_t *control_new(const control_options_t *options) {
     control_t *self = mem_new(1, sizeof *self);
     self->options = *options;
     self->waits = waits_new(options->books, options->faults);
-    loop_each_turn(options->loop, on_turn, self);
     return self;
 }
 

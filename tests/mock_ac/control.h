@@ -22,9 +22,11 @@ typedef struct {
     script_target_t target;
 } control_options_t;
 
-/* Looks at the waiting requests in every turn of the loop from now on. */
 control_t *control_new(const control_options_t *options);
 void control_destroy(control_t **self);
+
+/* For loop_each_turn, with the control_t as context, behind all that changes the books in a turn. */
+void control_turn(void *ctx);
 
 /* Answers a request; `what` is the path behind /_control/. */
 void control_request(control_t *self, request_t *request, span_t what);

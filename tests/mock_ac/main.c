@@ -114,6 +114,7 @@ static bool start_servers(mock_t *self, int ac_fd, int tool_fd, buf_t *error) {
     server_options_t tool = {tool_fd, self->tls[2], self->tls[3], TOOL_CONN_MEMORY};
     self->ac_server = server_new(self->loop, &ac, &ac_api_handlers, self->ac_api);
     self->tool_server = server_new(self->loop, &tool, &tool_handlers, self->tool);
+    loop_each_turn(self->loop, control_turn, self->control);
     if (!self->ac_server || !self->tool_server)
         buf_text(error, "the listeners cannot start (are certificate and key good?)");
     return self->ac_server && self->tool_server;
@@ -190,12 +191,13 @@ static void mock_end(mock_t *self) {
     options_free(&self->options);
 }
 
-/* The line goes to stdout and, when `file` is given, there. */
+/* The line goes to `file`, when one is given, and then to stdout. */
 static bool print_line(const buf_t *line, const char *file, buf_t *error) {
+    bool good = !file || file_write(file, line, error);
     fwrite(line->data, 1, line->len, stdout);
     putchar('\n');
     fflush(stdout);
-    return !file || file_write(file, line, error);
+    return good;
 }
 
 static bool mock_run(mock_t *self, buf_t *error) {

@@ -85,8 +85,12 @@ static bool parse_one(options_t *self, char **argv, int argc, int *at, buf_t *er
     size_t len = equals ? (size_t)(equals - arg) - 2 : strlen(arg) - 2;
     char *name = mem_copy(arg + 2, len);
     const char *value = equals ? equals + 1 : is_flag(name) ? "true" : *at < argc ? argv[(*at)++] : NULL;
-    bool good = value && set(self, name, value, error);
-    if (!value) buf_printf(error, "--%s needs a value", name);
+    bool good = set(self, name, value ? value : "", error);
+    if (!value && strncmp(error->data ? error->data : "", "unknown", 7) != 0) {
+        buf_clear(error);
+        buf_printf(error, "--%s needs a value", name);
+        good = false;
+    }
     free(name);
     return good;
 }

@@ -48,6 +48,7 @@ struct server {
     struct MHD_Daemon *daemon;
     loop_watch_t *watch;
     bool ready;
+    bool ended; /* a request has, in this run */
     bool stopping;
     conn_t *conns;
     const server_handlers_t *handlers;
@@ -292,6 +293,7 @@ static void on_completed(void *ctx, struct MHD_Connection *mhd, void **request_c
     (void)mhd;
     server_t *self = ctx;
     request_t *request = *request_ctx;
+    self->ended = true;
     if (!request) return;
     if (request->started) {
         request->conn->request = NULL;
@@ -316,9 +318,14 @@ static bool server_pending(const server_t *self) {
 static void on_turn(void *ctx) {
     server_t *self = ctx;
     if (!self->ready && !server_pending(self)) return;
-    self->ready = false;
+    self->ready = self->ended = false;
     MHD_run(self->daemon);
-    if (server_pending(self)) loop_kick(self->loop);
+    if (self->ended) { /* libmicrohttpd closes connections at the start of its next run only */
+        self->ended = false;
+        MHD_run(self->daemon);
+    }
+    if (self->ended) self->ready = true;
+    if (self->ready || server_pending(self)) loop_kick(self->loop);
 }
 
 static struct MHD_Daemon *start_daemon(server_t *self, const server_options_t *options) {

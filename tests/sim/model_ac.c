@@ -1,5 +1,5 @@
-/* AC as a model: hands out tasks, takes results, fails as it likes, and counts. A request is in flight from its
- * start until our side closes the connection. */
+/* AC as a model: hands out tasks, takes results, fails as it likes, and counts. A request is in flight from
+ * its start until our side closes the connection. */
 #include "tests/sim/sim.h"
 
 static const char *const methods[] = {"GET", "PUT", "DELETE", "POST", "PATCH"};
@@ -48,9 +48,9 @@ static bool fails(world_t *world, request_t *request) {
     static const struct {
         uint8_t outcome;
         uint16_t status;
-    } kinds[] = {{OUTCOME_SERVER, 503},   {OUTCOME_SERVER, 500},    {OUTCOME_BUSY, 429}, {OUTCOME_LIMITED, 429},
-                 {OUTCOME_NETWORK, 0},    {OUTCOME_MALFORMED, 200}, {OUTCOME_DENIED, 401},
-                 {OUTCOME_REDIRECT, 302}, {OUTCOME_NETWORK, 0}};
+    } kinds[] = {{OUTCOME_SERVER, 503},  {OUTCOME_SERVER, 500},   {OUTCOME_BUSY, 429},
+                 {OUTCOME_LIMITED, 429}, {OUTCOME_NETWORK, 0},    {OUTCOME_MALFORMED, 200},
+                 {OUTCOME_DENIED, 401},  {OUTCOME_REDIRECT, 302}, {OUTCOME_NETWORK, 0}};
     uint64_t kind = rnd(world, sizeof kinds / sizeof kinds[0]);
     request->outcome = kinds[kind].outcome;
     request->status = kinds[kind].status;
@@ -59,14 +59,16 @@ static bool fails(world_t *world, request_t *request) {
 
 static ticket_t *next_ticket(world_t *world) {
     for (uint32_t i = 0; i < world->ticket_count; i++)
-        if (!world->tickets[i].handed && world->tickets[i].release_us <= world->now_us) return &world->tickets[i];
+        if (!world->tickets[i].handed && world->tickets[i].release_us <= world->now_us)
+            return &world->tickets[i];
     return NULL;
 }
 
 static int64_t next_release_us(const world_t *world) {
     int64_t next = NEVER;
     for (uint32_t i = 0; i < world->ticket_count; i++)
-        if (!world->tickets[i].handed && world->tickets[i].release_us < next) next = world->tickets[i].release_us;
+        if (!world->tickets[i].handed && world->tickets[i].release_us < next)
+            next = world->tickets[i].release_us;
     return next;
 }
 
@@ -161,8 +163,8 @@ int ac_start(world_t *world, int proc, int lease, uint8_t call, doc_t doc) {
     return free_place;
 }
 
-/* AC does not get to say what it had to say: a task in that answer is lost to this hand-out. Sometimes AC hands
- * it out anew. */
+/* AC does not get to say what it had to say: a task in that answer is lost to this hand-out. Sometimes AC
+ * hands it out anew. */
 static void answer_lost(world_t *world, const request_t *request) {
     if (!request->found) return;
     ticket_t *ticket = &world->tickets[request->doc.ticket];

@@ -1,4 +1,5 @@
-/* An executor: claims what it is handed, runs it against the tool, and repeats the result until it is stored. */
+/* An executor: claims what it is handed, runs it against the tool, and repeats the result until it is stored.
+ */
 #include "tests/sim/sim.h"
 
 static bool may_repeat(const item_t *item) {
@@ -55,7 +56,8 @@ void executor_task(world_t *world, int proc, const letter_t *letter) {
             return;
         }
         item = &peer->items[peer->item_count++];
-        *item = (item_t){.number = task->number, .phase = PHASE_UNSTARTED, .doc = letter->doc, .flags = task->flags};
+        *item = (item_t){
+            .number = task->number, .phase = PHASE_UNSTARTED, .doc = letter->doc, .flags = task->flags};
         item->deadline_ms = proc_ms(world, proc) + task->remaining_ms;
     }
     item->session = task->session; /* handed to it once more: what it has done of it counts on */

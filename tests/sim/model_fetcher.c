@@ -84,7 +84,8 @@ static void book_accepted(world_t *world, uint32_t index) {
 void fetcher_accepted(world_t *world, int proc, const msg_accepted_t *accepted) {
     peer_t *peer = &world->procs[proc].peer;
     for (uint32_t i = 0; i < peer->fetch_count; i++) {
-        if (peer->fetches[i].instance != accepted->instance || peer->fetches[i].seq != accepted->seq) continue;
+        if (peer->fetches[i].instance != accepted->instance || peer->fetches[i].seq != accepted->seq)
+            continue;
         book_accepted(world, peer->fetches[i].ticket);
         inbox_remove(world, accepted->instance, accepted->seq);
         peer->fetches[i] = peer->fetches[--peer->fetch_count];

@@ -214,7 +214,8 @@ void peer_receive(world_t *world, int proc, const letter_t *letter) {
     peer->heard_ms = proc_ms(world, proc);
     if (msg->type == MSG_WELCOME)
         welcomed(world, proc, &msg->welcome);
-    else if (msg->type == MSG_ERROR && (msg->error.code == MSG_ERR_SESSION || msg->error.code == MSG_ERR_FULL)) {
+    else if (msg->type == MSG_ERROR &&
+             (msg->error.code == MSG_ERR_SESSION || msg->error.code == MSG_ERR_FULL)) {
         if (peer->session) say_hello(world, proc);
     } else if (msg->type == MSG_ERROR) {
         world_fail(world, "%s was answered ERROR %u to %s: %.*s", world->procs[proc].name, msg->error.code,
@@ -233,9 +234,11 @@ static int64_t least(int64_t a, int64_t b) {
 static int64_t peer_due(const world_t *world, int proc) {
     const proc_t *p = &world->procs[proc];
     const peer_t *peer = &p->peer;
-    int64_t due = peer->session ? least(peer->beat_ms, peer->heard_ms + PROTOCOL_LOST_MS + 1) : peer->hello_ms;
+    int64_t due =
+        peer->session ? least(peer->beat_ms, peer->heard_ms + PROTOCOL_LOST_MS + 1) : peer->hello_ms;
     for (int i = 0; i < peer->lease_count; i++)
-        if (peer->session || peer->leases[i].state == LEASE_HELD) due = least(due, lease_next_ms(&peer->leases[i]));
+        if (peer->session || peer->leases[i].state == LEASE_HELD)
+            due = least(due, lease_next_ms(&peer->leases[i]));
     for (uint32_t i = 0; i < peer->item_count && peer->session; i++)
         if (peer->items[i].repeat_ms > 0) due = least(due, peer->items[i].repeat_ms);
     if (p->kind == PROC_FETCHER) due = least(due, fetcher_due(world, proc));

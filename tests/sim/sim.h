@@ -1,7 +1,7 @@
 /* The simulated world: a broker with the real core, models of the workers, AC and the tools, and a seeded
- * scheduler with virtual time that delays, loses and repeats messages and crashes and stops processes. One seed
- * is one schedule; the same seed gives the same trace. Times are in microseconds of virtual time ("us") or in
- * milliseconds of a process's own clock ("ms"). */
+ * scheduler with virtual time that delays, loses and repeats messages and crashes and stops processes. One
+ * seed is one schedule; the same seed gives the same trace. Times are in microseconds of virtual time ("us")
+ * or in milliseconds of a process's own clock ("ms"). */
 #ifndef SLUICE_TESTS_SIM_SIM_H
 #define SLUICE_TESTS_SIM_SIM_H
 

@@ -1,13 +1,13 @@
-/* The broker as a process: the real core in a loop that takes what has come, ticks, commits to the model journal
- * and then sends, with a crash possible at each of these steps. */
+/* The broker as a process: the real core in a loop that takes what has come, ticks, commits to the model
+ * journal and then sends, with a crash possible at each of these steps. */
 #include <inttypes.h>
 #include <stdlib.h>
 
 #include "common/err.h"
 #include "tests/sim/sim.h"
 
-#define INBOUND_MAX 4096
-#define BATCH_MAX   16
+#define INBOUND_MAX               4096
+#define BATCH_MAX                 16
 #define CRASH_POINT_BEFORE_COMMIT 1
 #define CRASH_POINT_AFTER_COMMIT  2
 #define CRASH_POINT_AMID_SENDING  3
@@ -66,9 +66,10 @@ void broker_crash(world_t *world) {
 
 static bool crash_point(world_t *world, int point) {
     if (world->broker->armed != point || world->calm) return false;
-    proc_kill(world, BROKER, point == CRASH_POINT_BEFORE_COMMIT  ? "before its commit"
-                             : point == CRASH_POINT_AFTER_COMMIT ? "after its commit"
-                                                                 : "amid sending");
+    proc_kill(world, BROKER,
+              point == CRASH_POINT_BEFORE_COMMIT  ? "before its commit"
+              : point == CRASH_POINT_AFTER_COMMIT ? "after its commit"
+                                                  : "amid sending");
     proc_restart(world, BROKER, (int64_t)(100000 + rnd(world, 3 * SECOND)));
     return true;
 }
@@ -106,7 +107,8 @@ static void send_one(world_t *world, out_t *out) {
     case OUT_CONTROL:
         break;
     }
-    if (to > 0) net_send(world, BROKER, to, out->type == OUT_PUSH ? SOCK_WORKER : SOCK_CONTROL, &out->msg, doc);
+    if (to > 0)
+        net_send(world, BROKER, to, out->type == OUT_PUSH ? SOCK_WORKER : SOCK_CONTROL, &out->msg, doc);
 }
 
 static void rest(world_t *world) {
@@ -133,15 +135,17 @@ static void send_all(world_t *world, sim_event_t *event) {
 }
 
 static void trace_records(world_t *world, const record_t *records, size_t count) {
-    static const char *const names[] = {"new",     "running", "ready",  "done",        "fail",    "try",
-                                        "buried",  "revived", "gone",   "worker",      "worker-gone",
-                                        "fetcher", "credit",  "credit-gone", "rate", "drain"};
+    static const char *const names[] = {"new",    "running",     "ready", "done",   "fail",        "try",
+                                        "buried", "revived",     "gone",  "worker", "worker-gone", "fetcher",
+                                        "credit", "credit-gone", "rate",  "drain"};
     char line[256];
     int at = 0;
     for (size_t i = 0; i < count && at < (int)sizeof line - 64; i++) {
         const record_t *r = &records[i];
         at += snprintf(line + at, sizeof line - (size_t)at, " %s(", names[r->type]);
-        uint64_t what = r->type == REC_RATE ? (uint64_t)r->at : r->type <= REC_TASK_GONE ? r->task.number : r->number;
+        uint64_t what = r->type == REC_RATE        ? (uint64_t)r->at
+                        : r->type <= REC_TASK_GONE ? r->task.number
+                                                   : r->number;
         at += snprintf(line + at, sizeof line - (size_t)at, "%" PRIx64 " %u)", what, r->units);
     }
     world_trace(world, "commit%.*s", at, line);

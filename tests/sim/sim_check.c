@@ -57,13 +57,15 @@ void check_committed(world_t *world, const record_t *record) {
         if (!ticket) break;
         ticket->gone = true;
         if (ticket->delivered == 0)
-            world_fail(world, "lost: the journal forgets ticket %u, whose result AC has not", row->doc.ticket);
+            world_fail(world, "lost: the journal forgets ticket %u, whose result AC has not",
+                       row->doc.ticket);
         break;
     case REC_TASK_BURIED:
         if (!ticket) break;
         ticket->buried = true;
         world->books.buried++;
-        if (!ticket->refused) world_fail(world, "lost: ticket %u is buried, but AC did not refuse it", row->doc.ticket);
+        if (!ticket->refused)
+            world_fail(world, "lost: ticket %u is buried, but AC did not refuse it", row->doc.ticket);
         break;
     case REC_TASK_DONE:
         if (row && row->image.state == TASK_DONE)
@@ -84,7 +86,8 @@ static void check_claimed(world_t *world, const out_t *out) {
     if (!row || row->image.state == TASK_DONE) return; /* an upload, or its result is there already */
     if (method_idempotent(world->tickets[row->doc.ticket].method)) return;
     if (row->claimed_by != out->peer && (row->image.state != TASK_RUNNING || row->image.holder != out->peer))
-        world_fail(world, "commit: CLAIMED for ticket %u, whose claim is not in the journal", row->doc.ticket);
+        world_fail(world, "commit: CLAIMED for ticket %u, whose claim is not in the journal",
+                   row->doc.ticket);
 }
 
 void check_out(world_t *world, const out_t *out) {
@@ -102,7 +105,8 @@ void check_out(world_t *world, const out_t *out) {
     case MSG_STORED:
         row = journal_find(world, out->msg.ref.number);
         if (row && row->image.state != TASK_DONE && row->image.state != TASK_BURIED)
-            world_fail(world, "commit: STORED for ticket %u, whose result is not in the journal", row->doc.ticket);
+            world_fail(world, "commit: STORED for ticket %u, whose result is not in the journal",
+                       row->doc.ticket);
         break;
     case MSG_GRANT:
         if (!journal_has_credit(world, out->msg.grant.credit))
@@ -142,8 +146,8 @@ static void check_owner(world_t *world, const task_t *task) {
         ok = false;
     }
     if (!ok)
-        world_fail(world, "owner: task %" PRIu64 " is %s, queued %d, timed %d, with a worker %d, waits %d", task->number,
-                   task_state_name(task->state), queued, timed, with, task->waits_rejoin);
+        world_fail(world, "owner: task %" PRIu64 " is %s, queued %d, timed %d, with a worker %d, waits %d",
+                   task->number, task_state_name(task->state), queued, timed, with, task->waits_rejoin);
 }
 
 static void check_workers(world_t *world, const worker_t *workers) {
@@ -155,8 +159,8 @@ static void check_workers(world_t *world, const worker_t *workers) {
             if (task->worker != worker) world_fail(world, "owner: a worker lists another's task");
         }
         if (out != worker->out || claimed != worker->claimed)
-            world_fail(world, "slots: %s has %u out and %u claimed, counted %u and %u", worker->name, out, claimed,
-                       worker->out, worker->claimed);
+            world_fail(world, "slots: %s has %u out and %u claimed, counted %u and %u", worker->name, out,
+                       claimed, worker->out, worker->claimed);
     }
 }
 
@@ -170,8 +174,8 @@ static void check_tasks(world_t *world, const core_view_t *view) {
     }
     for (int i = 0; i < TASK_STATES; i++)
         if (counts[i] != view->tasks->counts[i])
-            world_fail(world, "counts: %u tasks are %s, counted %u", counts[i], task_state_name((task_state_t)i),
-                       view->tasks->counts[i]);
+            world_fail(world, "counts: %u tasks are %s, counted %u", counts[i],
+                       task_state_name((task_state_t)i), view->tasks->counts[i]);
     if (retrying != view->tasks->retrying)
         world_fail(world, "counts: %u results are given up, counted %u", retrying, view->tasks->retrying);
 }
@@ -186,8 +190,8 @@ static void check_fetch_grant(world_t *world, const core_view_t *view, const rec
     uint32_t outstanding = gate_fetch_outstanding(view->gate);
     if (view->executor_slots == 0) world_fail(world, "room: a fetch credit with no executor there");
     if (ready + outstanding > ready_limit(world, view))
-        world_fail(world, "room: a fetch credit of %u with %u ready, %u outstanding, limit %u", record->units, ready,
-                   outstanding, ready_limit(world, view));
+        world_fail(world, "room: a fetch credit of %u with %u ready, %u outstanding, limit %u", record->units,
+                   ready, outstanding, ready_limit(world, view));
 }
 
 /* READY tasks stay within the lookahead, but for those that come back from workers or came late. */
@@ -235,7 +239,8 @@ bool all_settled(world_t *world) {
     for (int i = 0; i < TASK_STATES; i++)
         if (i != TASK_BURIED && view.tasks->counts[i] > 0) return false;
     for (int i = 1; i < world->proc_count; i++)
-        if (!world->procs[i].alive || world->procs[i].peer.item_count > 0 || world->procs[i].peer.fetch_count > 0)
+        if (!world->procs[i].alive || world->procs[i].peer.item_count > 0 ||
+            world->procs[i].peer.fetch_count > 0)
             return false;
     return world->inbox_count == 0;
 }
@@ -252,8 +257,10 @@ void check_end(world_t *world) {
         const ticket_t *t = &world->tickets[i];
         if (ticket_settled(t) || !t->read || t->at_risk) continue;
         const row_t *row = journal_find_ticket(world, i);
-        world_fail(world, "lost: ticket %u (%s) was read, taken %u times, and is neither delivered nor buried; %s", i,
-                   method_name(t->method), t->taken, row ? task_state_name(row->image.state) : "not in the journal");
+        world_fail(world,
+                   "lost: ticket %u (%s) was read, taken %u times, and is neither delivered nor buried; %s",
+                   i, method_name(t->method), t->taken,
+                   row ? task_state_name(row->image.state) : "not in the journal");
     }
     if (!broker_core(world)) return;
     core_view_t view;

@@ -1,5 +1,5 @@
-/* A journal in memory: the tables to which committed records are applied, and from which a new core is restored
- * under a new epoch, as from the real one. */
+/* A journal in memory: the tables to which committed records are applied, and from which a new core is
+ * restored under a new epoch, as from the real one. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -83,7 +83,7 @@ bool journal_has_fetch(const world_t *world, uint64_t instance, uint64_t seq) {
     for (int i = 0; i < FETCHERS_MAX; i++) {
         if (self->fetchers[i].instance != instance || seq > self->fetchers[i].seq) continue;
         uint64_t back = self->fetchers[i].seq - seq;
-        return back == 0 || (back <= 64 && (self->fetchers[i].mask >> (back - 1) & 1));
+        return back == 0 || back > 64 || (self->fetchers[i].mask >> (back - 1) & 1); /* older: all answered */
     }
     return false;
 }
@@ -188,7 +188,8 @@ static void apply_credit(world_t *world, const record_t *record) {
         self->credits[i].budget = record->units;
         return;
     }
-    world_fail(world, "no place for, or no such, credit %llu in the journal", (unsigned long long)record->number);
+    world_fail(world, "no place for, or no such, credit %llu in the journal",
+               (unsigned long long)record->number);
 }
 
 static void apply_rate(journal_t *self, const record_t *record) {
@@ -263,8 +264,8 @@ static int restore_tables(const journal_t *self, core_t *core, moment_t now) {
                                        self->fetchers[i].mask);
     for (int i = 0; i < CREDITS_MAX; i++)
         if (self->credits[i].credit)
-            core_restore_credit(core, self->credits[i].credit, self->credits[i].holder, self->credits[i].stage,
-                                (uint16_t)self->credits[i].budget, now.ms);
+            core_restore_credit(core, self->credits[i].credit, self->credits[i].holder,
+                                self->credits[i].stage, (uint16_t)self->credits[i].budget, now.ms);
     for (int i = 0; i < RATES_MAX; i++)
         if (self->rates[i].units) core_restore_rate(core, self->rates[i].second, self->rates[i].units);
     core_restore_drain(core, self->drained);

@@ -19,8 +19,8 @@ static volatile sig_atomic_t current_seed;
 
 static void last_words(int sig) {
     char line[96];
-    int n = snprintf(line, sizeof line, "\nsluice-sim: signal %d; replay: sluice-sim --seed %d --trace\n", sig,
-                     (int)current_seed);
+    int n = snprintf(line, sizeof line, "\nsluice-sim: signal %d; replay: sluice-sim --seed %d --trace\n",
+                     sig, (int)current_seed);
     if (n > 0 && write(STDERR_FILENO, line, (size_t)n) < 0) _exit(2);
     signal(sig, SIG_DFL);
     raise(sig);
@@ -104,8 +104,8 @@ static void print_totals(const totals_t *t) {
            t->crashes, t->stops, t->switches, t->cuts, t->reboots);
     printf("results delivered %" PRIu64 ", delivered again %" PRIu64 ", buried %" PRIu64 "\n", t->delivered,
            t->again, t->buried);
-    printf("tasks handed to a dead connection %" PRIu64 ", lost with a crashed fetcher before its inbox %" PRIu64
-           "\n",
+    printf("tasks handed to a dead connection %" PRIu64
+           ", lost with a crashed fetcher before its inbox %" PRIu64 "\n",
            t->dead_connections, t->lost_with_fetcher);
     printf("%" PRIu64 " schedules, %" PRIu64 " failures\n", t->schedules, t->failures);
 }

@@ -53,14 +53,17 @@ void plan_choose(world_t *world) {
     plan_settings(world, &world->plan);
     plan_weather(world, &world->plan);
     const plan_t *p = &world->plan;
-    TRACE(world, "plan ac_max=%d rate=%u executors=%d slots=%u uploaders=%d leases=%d tasks=%u redeliver=%d", p->ac_max,
-          p->rate, p->executors, p->slots, p->uploaders, p->upload_leases, p->tasks, (int)p->redeliver);
-    TRACE(world, "plan lookahead=%u task_queue=%u response_queue=%u delay_us=%lld loss=%u repeat=%u late=%u fifo=%d",
+    TRACE(world, "plan ac_max=%d rate=%u executors=%d slots=%u uploaders=%d leases=%d tasks=%u redeliver=%d",
+          p->ac_max, p->rate, p->executors, p->slots, p->uploaders, p->upload_leases, p->tasks,
+          (int)p->redeliver);
+    TRACE(world,
+          "plan lookahead=%u task_queue=%u response_queue=%u delay_us=%lld loss=%u repeat=%u late=%u fifo=%d",
           p->lookahead, p->task_queue, p->response_queue, (long long)p->delay_us, p->loss_ppm, p->repeat_ppm,
           p->late_ppm, p->fifo);
-    TRACE(world, "plan chaos_s=%lld gap_us=%lld ac_fail=%u poll_us=%lld tool_us=%lld upload_us=%lld commit_us=%lld",
-          (long long)(p->chaos_us / SECOND), (long long)p->fault_gap_us, p->ac_fail_percent, (long long)p->poll_us,
-          (long long)p->tool_us, (long long)p->upload_us, (long long)p->commit_us);
+    TRACE(world,
+          "plan chaos_s=%lld gap_us=%lld ac_fail=%u poll_us=%lld tool_us=%lld upload_us=%lld commit_us=%lld",
+          (long long)(p->chaos_us / SECOND), (long long)p->fault_gap_us, p->ac_fail_percent,
+          (long long)p->poll_us, (long long)p->tool_us, (long long)p->upload_us, (long long)p->commit_us);
 }
 
 void plan_tasks(world_t *world) {
@@ -74,6 +77,7 @@ void plan_tasks(world_t *world) {
                              .lifetime_ms = chance(world, 100000) ? (int32_t)rnd(world, 12000) : 300000,
                              .release_us = at_us};
         if (!burst || chance(world, 100000)) at_us += (int64_t)rnd(world, 2 * (uint64_t)SECOND);
-        if (i > 0 && chance(world, 20000)) ticket->id = world->tickets[rnd(world, i)].id; /* AC repeats itself */
+        if (i > 0 && chance(world, 20000))
+            ticket->id = world->tickets[rnd(world, i)].id; /* AC repeats itself */
     }
 }

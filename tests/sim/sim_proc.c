@@ -196,7 +196,8 @@ static void fault(world_t *world, sim_event_t *event) {
 }
 
 static void first_start(world_t *world, sim_event_t *event) {
-    if (!world->procs[event->proc].alive && world->procs[event->proc].life == 0) proc_start(world, event->proc);
+    if (!world->procs[event->proc].alive && world->procs[event->proc].life == 0)
+        proc_start(world, event->proc);
 }
 
 void faults_begin(world_t *world) {

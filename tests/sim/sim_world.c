@@ -116,8 +116,9 @@ static void look_for_end(world_t *world, sim_event_t *event) {
     }
     const plan_t *plan = &world->plan;
     /* a retry waits 602 s at most, a get-task 600 s; then each task needs a poll and a result */
-    int64_t bound = 1400 * SECOND + (int64_t)world->ticket_count * 3 * 62 * SECOND / plan->rate +
-                    (int64_t)world->ticket_count * (plan->tool_us + plan->upload_us + plan->poll_us / 4 + SECOND);
+    int64_t bound =
+        1400 * SECOND + (int64_t)world->ticket_count * 3 * 62 * SECOND / plan->rate +
+        (int64_t)world->ticket_count * (plan->tool_us + plan->upload_us + plan->poll_us / 4 + SECOND);
     if (world->calm && world->now_us - world->calm_us > bound) {
         check_end(world);
         world_fail(world, "progress: not all delivered or buried %" PRId64 " s after the faults ceased",

@@ -130,7 +130,8 @@ uint64_t bench_fetch(bench_t *b, const char *id, const char *method, uint16_t fl
     return record ? record->task.number : 0;
 }
 
-void bench_ref(bench_t *b, uint64_t peer, msg_type_t type, uint64_t session, uint64_t number, uint32_t attempt) {
+void bench_ref(bench_t *b, uint64_t peer, msg_type_t type, uint64_t session, uint64_t number,
+               uint32_t attempt) {
     msg_t msg = {.type = type, .ref = {session, number, attempt}};
     bench_say(b, peer, &msg);
 }

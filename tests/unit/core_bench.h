@@ -37,7 +37,8 @@ uint64_t bench_join(bench_t *b, role_t role, uint64_t instance, uint64_t place, 
 void bench_beat(bench_t *b, uint64_t peer, uint64_t session, const uint64_t *held, uint32_t count);
 /* FETCHED of a new task; returns its number, 0 when it is none. */
 uint64_t bench_fetch(bench_t *b, const char *id, const char *method, uint16_t flags);
-void bench_ref(bench_t *b, uint64_t peer, msg_type_t type, uint64_t session, uint64_t number, uint32_t attempt);
+void bench_ref(bench_t *b, uint64_t peer, msg_type_t type, uint64_t session, uint64_t number,
+               uint32_t attempt);
 void bench_result(bench_t *b, uint64_t session, uint64_t number, uint32_t attempt);
 void bench_uploaded(bench_t *b, uint64_t session, uint64_t number, uint32_t attempt, outcome_t outcome);
 /* The state, or TASK_STATES when the core does not have the task. */

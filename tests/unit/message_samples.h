@@ -4,16 +4,18 @@
 
 #include "common/messages.h"
 
-#define S       0x100000002u
-#define N       0x200000003u
-#define T(text) {(text), sizeof(text) - 1}
+#define S 0x100000002u
+#define N 0x200000003u
+#define T(text)                                                                                              \
+    { (text), sizeof(text) - 1 }
 
 static const msg_held_t sample_held[] = {{S, N, 3, PHASE_STARTED}, {S, N + 1, 1, PHASE_UNSTARTED}};
 static const uint64_t sample_nums[] = {N, 7};
 
 static const msg_t samples[] = {
     {.type = MSG_HELLO,
-     .hello = {ROLE_EXECUTOR, 0x0102030405060708, 300, T("exec-1"), T("2.0.0"), 4242, 10, 1, 0, {2, sample_held}}},
+     .hello =
+         {ROLE_EXECUTOR, 0x0102030405060708, 300, T("exec-1"), T("2.0.0"), 4242, 10, 1, 0, {2, sample_held}}},
     {.type = MSG_WELCOME,
      .welcome = {1, S, 1000, 5000, T("ipc:///run/sluice/worker-1"), T("a1"), 9, {2, sample_nums}}},
     {.type = MSG_HEARTBEAT, .heartbeat = {S, 128, {1, sample_nums}}},
@@ -39,9 +41,10 @@ static const msg_t samples[] = {
     {.type = MSG_STATUS_REPLY, .status = {2}},
     {.type = MSG_ERROR, .error = {MSG_ERR_SESSION, MSG_CLAIM, T("no such session")}},
     {.type = MSG_FETCHED,
-     .fetched = {77, 8, 9, T("t-1"), TASK_IDEMPOTENT, T("GET"), T("tool.example"), 1700000300000, 1700000000000,
-                 T(""), T("")}},
-    {.type = MSG_TASK, .task = {S, N, 4, STAGE_EXECUTE, TASK_IDEMPOTENT, -5, 2, 6, T("t-1"), CALL_PUT_RESULT}},
+     .fetched = {77, 8, 9, T("t-1"), TASK_IDEMPOTENT, T("GET"), T("tool.example"), 1700000300000,
+                 1700000000000, T(""), T("")}},
+    {.type = MSG_TASK,
+     .task = {S, N, 4, STAGE_EXECUTE, TASK_IDEMPOTENT, -5, 2, 6, T("t-1"), CALL_PUT_RESULT}},
     {.type = MSG_RESULT, .result = {S, N, 4, RESULT_AGENT, 200, 1234, 512000}},
     {.type = MSG_CHUNK, .chunk = {S, N, 4, 11, 262144, 1}},
     {.type = MSG_EVENT, .event = {3, 1700000000001, 200, N, T("task=t-1")}},

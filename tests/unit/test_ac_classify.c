@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -77,8 +78,8 @@ static void every_answer(void **state) {
         const case_t *it = &cases[i];
         ac_headers_t headers = {"", ""};
         int64_t retry_ms = 12345;
-        strcpy(headers.rate_retry, it->rate);
-        strcpy(headers.retry_after, it->after);
+        snprintf(headers.rate_retry, sizeof headers.rate_retry, "%s", it->rate);
+        snprintf(headers.retry_after, sizeof headers.retry_after, "%s", it->after);
         outcome_t outcome =
             ac_answer_classify(it->call, it->status, &headers, it->body, strlen(it->body), NOW_S, &retry_ms);
         if (outcome != it->outcome || retry_ms != it->retry_ms)

@@ -104,7 +104,9 @@ static void test_claim(void **state) {
     assert_int_equal(bench_heard(&b, EXECUTOR, MSG_DENIED)->denied.reason, DENIED_OTHER);
     bench_ref(&b, EXECUTOR, MSG_CLAIM, session, number + 50, 1);
     assert_int_equal(bench_heard(&b, EXECUTOR, MSG_DENIED)->denied.reason, DENIED_UNKNOWN);
-    uint64_t other = bench_join(&b, ROLE_EXECUTOR, EXECUTOR2, 6, NULL, 0);
+    msg_held_t held = {session, number, 1, PHASE_STARTED};
+    uint64_t other = bench_join(&b, ROLE_EXECUTOR, EXECUTOR2, 6, &held, 1); /* another has it */
+    assert_int_equal(bench_heard(&b, EXECUTOR2, MSG_WELCOME)->welcome.drop.count, 1);
     bench_ref(&b, EXECUTOR2, MSG_CLAIM, other, number, 1);
     assert_int_equal(bench_heard(&b, EXECUTOR2, MSG_DENIED)->denied.reason, DENIED_OTHER);
     bench_close(&b);
@@ -125,8 +127,6 @@ static void test_result(void **state) {
     assert_null(bench_record(&b, REC_TASK_DONE));
     bench_ref(&b, EXECUTOR, MSG_CLAIM, session, number, 1); /* a CLAIM that comes after its own result */
     assert_non_null(bench_heard(&b, EXECUTOR, MSG_STORED));
-    bench_ref(&b, EXECUTOR, MSG_CLAIM, session, number, 2);
-    assert_non_null(bench_heard(&b, EXECUTOR, MSG_DENIED));
     bench_close(&b);
 }
 
@@ -138,7 +138,6 @@ static uint64_t uploading(bench_t *b, uint64_t *session) {
     *session = bench_join(b, ROLE_UPLOADER, UPLOADER, 0, NULL, 0);
     bench_beat(b, UPLOADER, *session, NULL, 0);
     bench_tick(b);
-    assert_int_equal(bench_out(b, OUT_PUSH, UPLOADER)->msg.task.stage, STAGE_UPLOAD);
     bench_ref(b, UPLOADER, MSG_CLAIM, *session, number, 1);
     assert_int_equal(bench_state(b, number), TASK_UPLOADING);
     return number;
@@ -151,10 +150,10 @@ static void test_uploaded(void **state) {
         task_state_t state;
         record_type_t record;
     } table[] = {
-        {OUTCOME_DONE, TASK_STATES, REC_TASK_GONE},      {OUTCOME_REFUSED, TASK_BURIED, REC_TASK_BURIED},
-        {OUTCOME_SERVER, TASK_DONE, REC_TASK_TRY},       {OUTCOME_NETWORK, TASK_DONE, REC_TASK_TRY},
-        {OUTCOME_BUSY, TASK_DONE, REC_TASK_TRY},         {OUTCOME_LIMITED, TASK_DONE, REC_TASK_TRY},
-        {OUTCOME_DENIED, TASK_DONE, REC_TASK_TRY},       {OUTCOME_MALFORMED, TASK_DONE, REC_TASK_TRY},
+        {OUTCOME_DONE, TASK_STATES, REC_TASK_GONE},  {OUTCOME_REFUSED, TASK_BURIED, REC_TASK_BURIED},
+        {OUTCOME_SERVER, TASK_DONE, REC_TASK_TRY},   {OUTCOME_NETWORK, TASK_DONE, REC_TASK_TRY},
+        {OUTCOME_BUSY, TASK_DONE, REC_TASK_TRY},     {OUTCOME_LIMITED, TASK_DONE, REC_TASK_TRY},
+        {OUTCOME_DENIED, TASK_DONE, REC_TASK_TRY},   {OUTCOME_MALFORMED, TASK_DONE, REC_TASK_TRY},
         {OUTCOME_REDIRECT, TASK_DONE, REC_TASK_TRY},
     };
     for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
@@ -181,14 +180,10 @@ static void test_retry(void **state) {
     bench_start(&b);
     uint64_t number = uploading(&b, &session);
     bench_uploaded(&b, session, number, 1, OUTCOME_SERVER);
-    for (int i = 0; i < 5; i++) {
+    for (int i = 0; i < 8 && !bench_out(&b, OUT_PUSH, UPLOADER); i++) {
         bench_beat(&b, UPLOADER, session, NULL, 0);
         bench_later(&b, 1000);
-        if (i < 4) assert_null(bench_out(&b, OUT_PUSH, UPLOADER));
-    }
-    for (int i = 0; i < 3 && !bench_out(&b, OUT_PUSH, UPLOADER); i++) {
-        bench_beat(&b, UPLOADER, session, NULL, 0);
-        bench_later(&b, 1000);
+        if (i < 4) assert_null(bench_out(&b, OUT_PUSH, UPLOADER)); /* 5 to 7 s */
     }
     assert_int_equal(bench_out(&b, OUT_PUSH, UPLOADER)->msg.task.attempt, 2);
     assert_int_equal(bench_out(&b, OUT_PUSH, UPLOADER)->msg.task.tries, 1);
@@ -202,8 +197,10 @@ static void test_lost_worker(void **state) {
         const char *method;
         uint16_t flags;
         task_state_t state;
-    } table[] = {{REDELIVER_IDEMPOTENT, "GET", TASK_IDEMPOTENT, TASK_READY}, {REDELIVER_IDEMPOTENT, "POST", 0, TASK_DONE},
-                 {REDELIVER_NEVER, "GET", TASK_IDEMPOTENT, TASK_DONE},       {REDELIVER_ALWAYS, "POST", 0, TASK_READY}};
+    } table[] = {{REDELIVER_IDEMPOTENT, "GET", TASK_IDEMPOTENT, TASK_READY},
+                 {REDELIVER_IDEMPOTENT, "POST", 0, TASK_DONE},
+                 {REDELIVER_NEVER, "GET", TASK_IDEMPOTENT, TASK_DONE},
+                 {REDELIVER_ALWAYS, "POST", 0, TASK_READY}};
     for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
         bench_t b;
         uint64_t session;
@@ -381,14 +378,22 @@ static void test_restart_fetches(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_hello),           cmocka_unit_test(test_wrong_credit),
-        cmocka_unit_test(test_fetch_and_dedup), cmocka_unit_test(test_claim),
-        cmocka_unit_test(test_result),          cmocka_unit_test(test_uploaded),
-        cmocka_unit_test(test_retry),           cmocka_unit_test(test_lost_worker),
-        cmocka_unit_test(test_forgotten_claim), cmocka_unit_test(test_unclaimed),
-        cmocka_unit_test(test_expired),         cmocka_unit_test(test_place_replaced),
-        cmocka_unit_test(test_restart_adopts),  cmocka_unit_test(test_restart_adopted_too_long),
-        cmocka_unit_test(test_restart_without_it), cmocka_unit_test(test_restart_fetches),
+        cmocka_unit_test(test_hello),
+        cmocka_unit_test(test_wrong_credit),
+        cmocka_unit_test(test_fetch_and_dedup),
+        cmocka_unit_test(test_claim),
+        cmocka_unit_test(test_result),
+        cmocka_unit_test(test_uploaded),
+        cmocka_unit_test(test_retry),
+        cmocka_unit_test(test_lost_worker),
+        cmocka_unit_test(test_forgotten_claim),
+        cmocka_unit_test(test_unclaimed),
+        cmocka_unit_test(test_expired),
+        cmocka_unit_test(test_place_replaced),
+        cmocka_unit_test(test_restart_adopts),
+        cmocka_unit_test(test_restart_adopted_too_long),
+        cmocka_unit_test(test_restart_without_it),
+        cmocka_unit_test(test_restart_fetches),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

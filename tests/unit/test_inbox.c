@@ -46,7 +46,7 @@ static void on_bad(void *ctx, const char *name, const char *why) {
 static int setup(void **state) {
     fixture_t *it = calloc(1, sizeof *it);
     assert_non_null(it);
-    strcpy(it->dir, "/tmp/test_inbox-XXXXXX");
+    snprintf(it->dir, sizeof it->dir, "/tmp/test_inbox-XXXXXX");
     assert_non_null(mkdtemp(it->dir));
     assert_int_equal(inbox_open(it->dir, &it->inbox), 0);
     *state = it;

@@ -28,6 +28,7 @@ typedef struct {
     uint64_t unopened[UNOPENED_MAX]; /* workers whose socket could not be opened */
     unsigned unopened_count;
     bool journal_ok, tasks_capped; /* tasks_capped: a turn ended at its cap, more waits */
+    bool debug;                    /* the log level follows the core */
     bool quit;                     /* a commit that fails is not waited for */
     char journal_why[JOURNAL_WHY_MAX];
 } broker_t;

@@ -120,6 +120,7 @@ static int open_all(program_t *self) {
                      self->why) != 0)
         return EXIT_CONFIG;
     self->broker.journal_ok = true;
+    self->broker.debug = config->debug_mode;
     self->broker.started_wall_ms = clock_wall_ms();
     return 0;
 }

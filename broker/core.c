@@ -22,6 +22,7 @@ core_t *core_new(const core_settings_t *settings) {
     self->next_session = first + 1;
     self->next_number = first + 1;
     self->generation = 1;
+    self->given = GLOBAL_CONFIG_NONE;
     return self;
 }
 
@@ -280,6 +281,10 @@ int64_t core_due_ms(const core_t *self, int64_t now_ms) {
     return due;
 }
 
+bool core_debug(const core_t *self) {
+    return self->settings.debug;
+}
+
 void core_stop(core_t *self) {
     self->stopped = true;
 }
@@ -305,6 +310,8 @@ void core_look(core_t *self, int64_t now_ms, core_view_t *view) {
     view->awaited = awaited_count(self);
     view->drained = self->drained;
     view->settings = &self->settings;
+    view->generation = self->generation;
+    view->pool_size = self->given.pool_size;
     gate_view_t gate_view = gate_view_of(self);
     view->waits_for = gate_waits_for(&self->gate, &gate_view, now_ms);
 }

@@ -63,6 +63,7 @@ void core_restore_credit(core_t *self, uint64_t credit, uint64_t holder, uint8_t
                          int64_t now_ms);
 void core_restore_rate(core_t *self, int64_t second, uint32_t units);
 void core_restore_drain(core_t *self, bool drained);
+void core_restore_config(core_t *self, uint64_t generation, const global_config_t *given);
 int core_start(core_t *self, moment_t now);
 
 /* One step. ERR_NOMEM: the state may be inconsistent, the program has to end (and recovers from the journal).
@@ -70,6 +71,9 @@ int core_start(core_t *self, moment_t now);
 int core_step(core_t *self, const event_t *event, moment_t now, effects_t *effects);
 /* When an EV_TICK is due without any message, in boot time. */
 int64_t core_due_ms(const core_t *self, int64_t now_ms);
+
+/* Whether debug lines are wanted: by the settings, or by AC. */
+bool core_debug(const core_t *self);
 
 /* Takes no new work and hands out none: the broker itself is about to end. */
 void core_stop(core_t *self);
@@ -87,7 +91,9 @@ typedef struct {
         uint64_t fetched, repeated, held_already, delivered, refused, retried, expired, outcome_unknown,
             redelivered, unclaimed, denied, bad_sessions, results, returned, sessions_lost, credits_lost;
     } counters;
-    const core_settings_t *settings;
+    const core_settings_t *settings; /* with what AC has set */
+    uint64_t generation;
+    uint16_t pool_size; /* slots of each executor as AC has set them; 0 when it has not */
 } core_view_t;
 
 void core_look(core_t *self, int64_t now_ms, core_view_t *view);

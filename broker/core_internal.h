@@ -41,7 +41,8 @@ struct core_t {
     fetcher_window_t windows[FETCHERS_MAX];
     int64_t window_use;
     uint64_t next_session, next_number;
-    uint64_t generation;
+    uint64_t generation;   /* of the configuration; 1 until AC sets something */
+    global_config_t given; /* what AC has set so far */
     bool drained, stopped, results_full;
     int64_t tick_ms, judge_ms; /* the last tick; nobody is judged late before judge_ms */
     const char *paused;        /* why fetching is paused */
@@ -76,6 +77,11 @@ void tasks_dispatch(core_t *core);
 void task_enqueue(core_t *core, task_t *task);
 void task_deny(core_t *core, uint64_t peer, uint64_t session, uint64_t number, uint32_t attempt,
                denied_t reason);
+
+/* core_config.c */
+/* The globalConfig of a task: what it changes becomes a new generation. */
+void config_take(core_t *core, str_t json);
+void config_send(core_t *core, const worker_t *worker);
 
 /* core_gate.c */
 void credit_want(core_t *core, worker_t *worker, const msg_want_t *want);

@@ -139,17 +139,6 @@ static msg_nums_t adopt(core_t *core, worker_t *worker, const msg_hello_t *hello
     return list;
 }
 
-static void send_config(core_t *core, const worker_t *worker) {
-    const core_settings_t *s = &core->settings;
-    msg_t *msg = effects_msg(core->fx, worker->instance, MSG_CONFIG);
-    msg->config = (msg_config_t){.session = worker->session,
-                                 .generation = core->generation,
-                                 .debug = s->debug,
-                                 .verify = s->verify,
-                                 .upload_to_ac = s->upload_to_ac,
-                                 .rate_per_min = s->rate_per_min};
-}
-
 static void welcome(core_t *core, worker_t *worker, const msg_hello_t *hello, msg_nums_t drop) {
     bool kept = hello->credit != 0 &&
                 gate_rejoin(&core->gate, hello->credit, worker->instance, worker->session, core->now.ms);
@@ -165,7 +154,7 @@ static void welcome(core_t *core, worker_t *worker, const msg_hello_t *hello, ms
                                        .agent_id = str_of(core->settings.agent_id),
                                        .credit = kept ? hello->credit : 0,
                                        .drop = drop};
-    send_config(core, worker);
+    config_send(core, worker);
 }
 
 void session_hello(core_t *core, uint64_t peer, const msg_hello_t *hello) {

@@ -239,6 +239,8 @@ void task_fetched(core_t *core, const msg_fetched_t *fetched, void **doc, uint64
         answer_accepted(core, fetched, VERDICT_HELD, held->number);
         return;
     }
+    if (fetched->flags & TASK_CONFIG)
+        config_take(core, fetched->config); /* before the task: it gets the new generation */
     task_t *task = new_task(core, fetched, doc, doc_bytes);
     if (!task) return;
     core->view.counters.fetched++;

@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "broker/task_state.h"
+#include "common/global_config.h"
 #include "common/messages.h"
 
 /* A task as the journal keeps it. Times in ms; `deadline_ms` and `next_try_ms` are boot time. */
@@ -40,6 +41,7 @@ typedef enum {
     REC_CREDIT,       /* number (credit id), instance, role (stage), units (budget) */
     REC_CREDIT_GONE,  /* number */
     REC_RATE,         /* at (second), units: a bucket of the rate window */
+    REC_CONFIG,       /* seq (generation), config: all that AC has set */
     REC_DRAIN         /* units: 1 fetching is stopped by hand, 0 not */
 } record_type_t;
 
@@ -51,6 +53,7 @@ typedef struct {
     int64_t at;
     uint32_t units;
     uint8_t role;
+    global_config_t config;
 } record_t;
 
 typedef enum {

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <sqlite3.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -251,6 +252,18 @@ static int write_meta(journal_t *self, const char *key, int64_t value) {
     return run(s);
 }
 
+/* In one row, so that it is all of one generation. */
+static int write_config(journal_t *self, const record_t *r) {
+    sqlite3_stmt *s = self->statements[ST_META];
+    const global_config_t *c = &r->config;
+    char text[128];
+    (void)snprintf(text, sizeof text, "%" PRIu64 " %d %d %d %u %u", r->seq, c->debug, c->upload_to_ac,
+                   c->verify, c->pool_size, c->rate_per_min);
+    put_text(s, 1, str_of("config"));
+    put_text(s, 2, str_of(text));
+    return run(s);
+}
+
 static int write_record(journal_t *self, const record_t *r) {
     switch (r->type) {
     case REC_TASK_NEW:
@@ -281,6 +294,8 @@ static int write_record(journal_t *self, const record_t *r) {
         return write_numbers(self, ST_CREDIT, r->number, r->instance, r->role, r->units);
     case REC_CREDIT_GONE:
         return write_numbers(self, ST_CREDIT_GONE, r->number, 0, 0, 0);
+    case REC_CONFIG:
+        return write_config(self, r);
     case REC_RATE:
         return write_numbers(self, ST_RATE, (uint64_t)(r->at % RATE_BUCKETS), (uint64_t)r->at, r->units, 0);
     default:
@@ -410,6 +425,26 @@ static int restore_drain(restore_t *r, sqlite3_stmt *s) {
     return 0;
 }
 
+static int restore_config(restore_t *r, sqlite3_stmt *s) {
+    uint64_t generation;
+    int debug, upload_to_ac, verify;
+    unsigned pool_size, rate;
+    const char *text = column_text(s, 0).ptr;
+    // NOLINTNEXTLINE(cert-err34-c): what is out of range is refused below
+    if (sscanf(text, "%" SCNu64 " %d %d %d %u %u", &generation, &debug, &upload_to_ac, &verify, &pool_size,
+               &rate) != 6 ||
+        generation == 0 || debug < -1 || debug > 1 || upload_to_ac < -1 || upload_to_ac > 1 ||
+        pool_size > GLOBAL_CONFIG_POOL_MAX || rate > GLOBAL_CONFIG_RATE_MAX)
+        return ERR_CORRUPT;
+    const global_config_t given = {.debug = (int8_t)debug,
+                                   .upload_to_ac = (int8_t)upload_to_ac,
+                                   .verify = verify != 0,
+                                   .pool_size = (uint16_t)pool_size,
+                                   .rate_per_min = rate};
+    core_restore_config(r->core, generation, &given);
+    return 0;
+}
+
 static int each_row(journal_t *self, restore_t *r, const char *sql, int (*row)(restore_t *, sqlite3_stmt *),
                     char *why) {
     sqlite3_stmt *s = NULL;
@@ -469,6 +504,7 @@ int journal_restore(journal_t *self, core_t *core, const char *boot_id, moment_t
                        why);
     if (!err) err = each_row(self, &r, "SELECT second, units FROM rate", restore_rate, why);
     if (!err) err = each_row(self, &r, "SELECT value FROM meta WHERE key='drained'", restore_drain, why);
+    if (!err) err = each_row(self, &r, "SELECT value FROM meta WHERE key='config'", restore_config, why);
     if (!err && !r.same_boot) err = adopt_boot(self, boot_id, now, why);
     self->used = r.used;
     *tasks = r.tasks;

@@ -206,9 +206,10 @@ static void put_all(yajl_gen g, broker_t *self, const core_view_t *view, moment_
     put_text(g, "error", self->journal_ok ? "" : self->journal_why);
     (void)yajl_gen_map_close(g);
     open_map(g, "config");
-    put_number(g, "generation", 1);
+    put_number(g, "generation", (int64_t)view->generation);
     put_bool(g, "debug", view->settings->debug);
     put_bool(g, "verify", view->settings->verify);
+    if (view->pool_size) put_number(g, "pool_size", view->pool_size);
     put_bool(g, "upload_to_ac", view->settings->upload_to_ac);
     put_number(g, "rate_per_min", view->settings->rate_per_min);
     (void)yajl_gen_map_close(g);

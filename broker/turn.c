@@ -102,6 +102,10 @@ int broker_turn(broker_t *self, int stop_fd) {
     if (!err) err = core_step(self->core, &(event_t){.kind = EV_TICK}, now, self->effects);
     if (!err) err = commit(self, stop_fd);
     if (!err) err = broker_send(self, clock_boot_ms() - now.ms);
+    if (core_debug(self->core) != self->debug) {
+        self->debug = !self->debug;
+        log_set_level(self->debug ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO);
+    }
     effects_clear(self->effects, doc_free);
     return err;
 }

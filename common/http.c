@@ -84,6 +84,10 @@ http_t *http_new(long max_idle) {
     return self;
 }
 
+void http_keep(http_t *self, long max_idle) {
+    (void)curl_multi_setopt(self->multi, CURLMOPT_MAXCONNECTS, max_idle);
+}
+
 void http_destroy(http_t **self) {
     if (!self || !*self) return;
     if ((*self)->multi) (void)curl_multi_cleanup((*self)->multi);

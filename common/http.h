@@ -16,6 +16,8 @@ typedef void (*http_done_fn)(void *ctx, CURL *easy, CURLcode code, const char *e
 /* `max_idle` is the size of the connection cache. curl_global_init() is the program's. NULL when out of
  * memory or descriptors. */
 http_t *http_new(long max_idle);
+/* Changes the size of the connection cache. */
+void http_keep(http_t *self, long max_idle);
 /* All transfers must have ended or been cancelled. */
 void http_destroy(http_t **self);
 

@@ -237,9 +237,14 @@ static int read_url(const found_t *found, task_t_json *task, char *why) {
 
 // NOLINTNEXTLINE(readability-non-const-parameter): one of the readers
 static int read_config(const found_t *found, task_t_json *task, char *why) {
+    json_kind_t kind = found->member[IN_CONFIG].kind;
+
     (void)why;
-    if (found->member[IN_CONFIG].raw.ptr && found->member[IN_CONFIG].kind == JSON_OBJECT)
+    if (!found->member[IN_CONFIG].raw.ptr || kind == JSON_NULL) return 0;
+    if (kind == JSON_OBJECT)
         task->global_config = found->member[IN_CONFIG].raw;
+    else
+        task->bad_config = true;
     return 0;
 }
 

@@ -39,6 +39,7 @@ typedef struct {
     bool has_expiry;
     int64_t expiry_ms;    /* Unix ms */
     span_t global_config; /* raw JSON object, absent otherwise */
+    bool bad_config;      /* globalConfig is there and no object */
 } task_t_json;
 
 /* Reads a task object. ERR_MALFORMED: no JSON object, or a member of the wrong type; `why` says which and

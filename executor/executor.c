@@ -28,7 +28,6 @@ int executor_new(const config_t *config, uint64_t instance, uint64_t place, exec
     if (!result) return ERR_NOMEM;
     result->pool_size = options.slots;
     result->drain_timeout_ms = config->drain_timeout_s * 1000;
-    result->debug = config->debug_mode;
     result->now_ms = clock_boot_ms();
     config_broker_endpoint(config, broker, sizeof broker);
     result->slots = slots_new();

@@ -23,7 +23,7 @@ typedef struct {
     bool draining;
     int64_t drain_deadline_ms; /* when what still runs is ended */
     int drain_timeout_ms;
-    bool debug;
+    bool debug_told; /* by the latest CONFIG */
 } executor_t;
 
 /* `config` is borrowed for the call, `link` options too. ERR_NOMEM, or ERR_INVALID with *why. */

@@ -30,7 +30,7 @@ struct fetcher_t {
     int drain_timeout_ms;
     bool draining;      /* SIGTERM: the process is to end */
     bool broker_drains; /* no polls until the broker says otherwise */
-    bool debug;
+    bool debug_told;    /* by the latest CONFIG */
 };
 
 /* What the broker says. */
@@ -71,7 +71,9 @@ static void on_message(void *ctx, const msg_t *msg) {
         self->broker_drains = msg->drain.mode != 0;
         break;
     case MSG_CONFIG:
-        log_set_level(self->debug || msg->config.debug ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO);
+        if (msg->config.debug != self->debug_told)
+            log_set_level(msg->config.debug ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO);
+        self->debug_told = msg->config.debug;
         if (msg->config.verify) ac_door_verify(self->door);
         break;
     default:
@@ -128,7 +130,6 @@ fetcher_t *fetcher_new(const config_t *config, uint64_t instance, uint64_t place
     const char *fault = "out of memory";
     if (self) {
         self->drain_timeout_ms = config->drain_timeout_s * 1000;
-        self->debug = config->debug_mode;
         if (inbox_open(config->state_dir, &self->inbox) == 0)
             fault = make_parts(self, config, instance, place);
         else

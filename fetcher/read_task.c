@@ -74,6 +74,7 @@ static void describe(const task_t_json *json, const char *fault, int64_t wall_ms
         snprintf(task->note, sizeof task->note, "globalConfig of %zu octets ignored; at most 1024 are taken",
                  json->global_config.len);
     }
+    if (json->bad_config) snprintf(task->note, sizeof task->note, "globalConfig ignored; it is no object");
     if (!fault) return;
     fetched->flags |= TASK_INVALID;
     snprintf(task->error, sizeof task->error, AGENT_ERROR "%s", fault);

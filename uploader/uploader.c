@@ -23,7 +23,7 @@ struct uploader_t {
     int64_t now_ms, drain_end_ms;
     int drain_timeout_ms;
     bool draining, drain_over;
-    bool debug;
+    bool debug_told; /* by the latest CONFIG */
 };
 
 /* What the broker says. */
@@ -49,7 +49,9 @@ static void on_welcome(void *ctx, const msg_welcome_t *welcome) {
 static void on_message(void *ctx, const msg_t *msg) {
     uploader_t *self = ctx;
     if (msg->type == MSG_CONFIG) {
-        log_set_level(self->debug || msg->config.debug ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO);
+        if (msg->config.debug != self->debug_told)
+            log_set_level(msg->config.debug ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO);
+        self->debug_told = msg->config.debug;
         if (msg->config.verify) ac_door_verify(self->door);
     } else if (!post_result_message(self->posts, msg, self->now_ms)) {
         from_broker_message(self->results, msg, self->now_ms);
@@ -115,7 +117,6 @@ uploader_t *uploader_new(const config_t *config, uint64_t instance, uint64_t pla
     const char *fault = "out of memory";
     if (self) {
         self->drain_timeout_ms = config->drain_timeout_s * 1000;
-        self->debug = config->debug_mode;
         fault = make_parts(self, config, instance, place);
     }
     if (!fault) return self;

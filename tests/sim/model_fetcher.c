@@ -63,6 +63,11 @@ static void send_fetched(world_t *world, int proc, fetch_t *fetch) {
                                   .fetched_ms = fetch->fetched_wall_ms,
                                   .config = str_of(""),
                                   .error = str_of("")};
+    if (ticket->lifetime_ms % 20 == 3) { /* AC sets something, now this way, now that */
+        msg.fetched.flags |= TASK_CONFIG;
+        msg.fetched.config =
+            str_of(ticket->id % 2 ? "{\"debugMode\":true}" : "{\"debugMode\":false,\"poolSize\":0}");
+    }
     if (ticket->lifetime_ms % 50 == 7) { /* AC sent something that is no task */
         msg.fetched.flags |= TASK_INVALID;
         msg.fetched.error = str_of("Agent Side Error: invalid");

@@ -137,7 +137,7 @@ static void send_all(world_t *world, sim_event_t *event) {
 static void trace_records(world_t *world, const record_t *records, size_t count) {
     static const char *const names[] = {"new",    "running",     "ready", "done",   "fail",        "try",
                                         "buried", "revived",     "gone",  "worker", "worker-gone", "fetcher",
-                                        "credit", "credit-gone", "rate",  "drain"};
+                                        "credit", "credit-gone", "rate",  "config", "drain"};
     char line[256];
     int at = 0;
     for (size_t i = 0; i < count && at < (int)sizeof line - 64; i++) {

@@ -36,6 +36,8 @@ struct journal_t {
     uint64_t ended[CREDITS_MAX]; /* credits that the latest commit took out */
     uint32_t next_fetcher, ended_count;
     bool drained;
+    uint64_t generation; /* 0: no configuration */
+    global_config_t config;
 };
 
 int journal_open(world_t *world) {
@@ -219,6 +221,10 @@ void journal_apply(world_t *world, record_t *record) {
     case REC_RATE:
         apply_rate(self, record);
         break;
+    case REC_CONFIG:
+        self->generation = record->seq;
+        self->config = record->config;
+        break;
     case REC_DRAIN:
         self->drained = record->units != 0;
         break;
@@ -269,6 +275,7 @@ static int restore_tables(const journal_t *self, core_t *core, moment_t now) {
     for (int i = 0; i < RATES_MAX; i++)
         if (self->rates[i].units) core_restore_rate(core, self->rates[i].second, self->rates[i].units);
     core_restore_drain(core, self->drained);
+    if (self->generation) core_restore_config(core, self->generation, &self->config);
     return err;
 }
 

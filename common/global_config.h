@@ -1,0 +1,32 @@
+/* A task's globalConfig (AC contract section 6): read by the broker, which applies it and tells the workers.
+ * Pure. */
+#ifndef SLUICE_COMMON_GLOBAL_CONFIG_H
+#define SLUICE_COMMON_GLOBAL_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define GLOBAL_CONFIG_POOL_MAX 1000
+#define GLOBAL_CONFIG_RATE_MAX 100000000
+
+/* What is not set changes nothing. */
+typedef struct {
+    int8_t debug, upload_to_ac; /* -1: not set */
+    bool verify;                /* true: turn it on; nothing turns it off */
+    uint16_t pool_size;         /* 0: not set */
+    uint32_t rate_per_min;      /* 0: not set */
+} global_config_t;
+
+#define GLOBAL_CONFIG_NONE ((global_config_t){.debug = -1, .upload_to_ac = -1})
+
+/* Reads the JSON object. Members of a wrong type or out of range are left out and named in `ignored` (names
+ * only,
+ * "" for none), with what would be right; unknown ones are left out. ERR_MALFORMED: no JSON object, `ignored`
+ * says why; ERR_NOMEM. */
+int global_config_read(const char *json, size_t size, global_config_t *config, char ignored[256]);
+
+/* Puts what `more` sets over `config`; true when that changed it. */
+bool global_config_merge(global_config_t *config, const global_config_t *more);
+
+#endif

@@ -6,10 +6,11 @@
 
 #include "common/config.h"
 
-#define EXIT_CLEAN  0 /* a clean end */
-#define EXIT_FAILED 1 /* a failure; starting again may help */
-#define EXIT_CONFIG 2 /* options, files or places have to be put right first; starting again does not help   \
-                       */
+/* Exit statuses: a clean end; a failure after which starting again may help; something in the options, files
+ * or places that has to be put right before starting again helps. */
+#define EXIT_CLEAN  0
+#define EXIT_FAILED 1
+#define EXIT_CONFIG 2
 
 /* Sets up logging from the configuration, the umask (077), and signals: SIGPIPE is ignored, ZeroMQ's and
  * CZMQ's own handling is off, SIGTERM, SIGINT and SIGHUP come through the returned descriptor only. -1 with

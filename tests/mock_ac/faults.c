@@ -128,7 +128,7 @@ static bool rule_tail(char **parts, int count, rule_t *rule) {
 }
 
 static const char *rule_parse(char *text, rule_t *rule) {
-    char *parts[MAX_PARTS];
+    char *parts[MAX_PARTS] = {0};
     int count = 0;
     for (char *rest = text, *part; (part = strsep(&rest, ":"));) {
         if (count == MAX_PARTS) return "has too many parts";

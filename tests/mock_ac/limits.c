@@ -74,8 +74,10 @@ static void flight_free(flight_t *flight) {
 
 void limits_destroy(limits_t **self) {
     if (!*self) return;
-    while ((*self)->flights)
-        flight_free((*self)->flights);
+    for (flight_t *flight = (*self)->flights, *next; flight; flight = next) {
+        next = flight->next;
+        flight_free(flight);
+    }
     free((*self)->all.times_us);
     free((*self)->admitted.times_us);
     free(*self);

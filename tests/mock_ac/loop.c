@@ -163,11 +163,10 @@ static int sleep_ms(const loop_t *self) {
 static void run_timers(loop_t *self) {
     int64_t now_us = self->heap_count ? loop_now_us() : 0;
     while (self->heap_count && self->heap[0]->due_us <= now_us) {
-        loop_timer_t timer = *self->heap[0];
-        loop_timer_t *first = self->heap[0];
-        heap_remove(self, first);
-        free(first);
-        timer.due(timer.ctx);
+        loop_timer_t *timer = self->heap[0];
+        heap_remove(self, timer);
+        timer->due(timer->ctx);
+        free(timer);
     }
 }
 

@@ -219,11 +219,10 @@ int main(int argc, char **argv) {
     mock_t mock = {0};
     buf_t error = {0};
     int status = 0;
-    if (!options_parse(&mock.options, argc, argv, &error))
-        status = 2;
-    else if (mock.options.help)
+    bool good = options_parse(&mock.options, argc, argv, &error);
+    if (good && mock.options.help)
         fputs(options_help, stdout);
-    else if (!mock_start(&mock, &error))
+    else if (!good || !mock_start(&mock, &error))
         status = 2;
     else if (!mock_run(&mock, &error))
         status = 1;

@@ -23,7 +23,7 @@ typedef struct {
     span_t json;
     const upload_t *upload;
     result_class_t class;
-    const buf_t *reason;
+    buf_t reason; /* empty for a right result */
 } verdict_t;
 
 static void record(const ledger_t *ledger, task_t *task, const received_t *received,
@@ -34,8 +34,8 @@ static void record(const ledger_t *ledger, task_t *task, const received_t *recei
     json_out_text(out, "via", span_of(VIA_NAMES[received->via]));
     json_out_int(out, "at_us", loop_now_us());
     json_out_text(out, "class", span_of(CLASS_NAMES[verdict->class]));
-    json_out_bool(out, "wrong", verdict->reason->len > 0);
-    json_out_text(out, "reason", span_buf(verdict->reason));
+    json_out_bool(out, "wrong", verdict->reason.len > 0);
+    json_out_text(out, "reason", span_buf(&verdict->reason));
     json_out_text(out, "raw", verdict->json);
     if (verdict->upload) json_out_int(out, "fileBytes", (int64_t)received->file.len);
     if (received->via == VIA_UPLOAD_LOGS)
@@ -56,17 +56,14 @@ static apart_t stored_body(const ledger_t *ledger, const members_t *members) {
 
 static void take(const ledger_t *ledger, task_t *task, via_t via, const members_t *members,
                  verdict_t *verdict) {
-    buf_t reason = {0};
     received_t received = {.via = via, .members = members, .now_ms = wall_ms()};
     received.stored = stored_body(ledger, members);
     if (verdict->upload) received.file = upload_file(verdict->upload);
-    verdict->class = check_result(ledger->tasks, task, &received, &reason);
-    verdict->reason = &reason;
-    if (reason.len) book_wrong(ledger->books, task_id(task), reason.data);
+    verdict->class = check_result(ledger->tasks, task, &received, &verdict->reason);
+    if (verdict->reason.len) book_wrong(ledger->books, task_id(task), verdict->reason.data);
     book_class(ledger->books, verdict->class);
     if (task_recorded(ledger->tasks, task)) record(ledger, task, &received, verdict);
     task_accepted(ledger->tasks, task);
-    buf_free(&reason);
 }
 
 bool result_accept(const ledger_t *ledger, via_t via, span_t json, const upload_t *upload, buf_t *error) {
@@ -83,6 +80,7 @@ bool result_accept(const ledger_t *ledger, via_t via, span_t json, const upload_
         book_wrong(ledger->books, span_buf(&id), "a result of a task that was never handed out");
     else
         take(ledger, task, via, &members, &verdict);
+    buf_free(&verdict.reason);
     buf_free(&id);
     members_free(&members);
     return true;

@@ -117,7 +117,8 @@ static wait_t **find(waits_t *self, const request_t *request) {
 static void timed_out(void *ctx, request_t *request) {
     (void)ctx;
     waits_t *self = *request_tag(request);
-    answer(*find(self, request), 408);
+    const wait_t *wait = *find(self, request);
+    if (wait) answer(wait, 408);
     waits_remove(self, request);
 }
 

@@ -1,5 +1,5 @@
 sluice_unit_test(test_lease test_lease.c)
-sluice_unit_test(test_dead_man test_dead_man.c)
+sluice_unit_test(test_dead_man NO_VALGRIND test_dead_man.c)
 sluice_unit_test(test_ac_classify test_ac_classify.c LIBS sluice_ac)
 sluice_unit_test(test_inbox test_inbox.c LIBS fetcher_core)
 sluice_unit_test(test_read_task test_read_task.c LIBS fetcher_core)

@@ -39,7 +39,7 @@ static const case_t cases[] = {
     {CALL_PUT_RESULT, 400, "", "", "", OUTCOME_REFUSED, -1},
     {CALL_PUT_RESULT, 404, "", "", "", OUTCOME_REFUSED, -1},
     {CALL_PUT_RESULT, 413, "", "", "", OUTCOME_REFUSED, -1},
-    {CALL_PUT_RESULT, 407, "", "", "", OUTCOME_REFUSED, -1},
+    {CALL_PUT_RESULT, 407, "", "", "", OUTCOME_DENIED, -1},
     {CALL_GET_TASK, 401, "", "", "", OUTCOME_DENIED, -1},
     {CALL_PUT_RESULT, 403, "", "", "", OUTCOME_DENIED, -1},
     {CALL_PUT_RESULT, 408, "", "", "", OUTCOME_SERVER, -1},

@@ -38,6 +38,7 @@ static int run(const config_t *config, int signal_fd, char why[512]) {
     fetcher_t *fetcher = fetcher_new(config, random_u64(), lock.place, fault);
     status = EXIT_FAILED;
     if (fetcher) {
+        program_started(config, config->name[0] ? config->name : "fetcher");
         program_ready();
         status = fetcher_run(fetcher, signal_fd);
     } else {

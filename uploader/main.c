@@ -31,6 +31,7 @@ static int run(const config_t *config, int signal_fd, char why[512]) {
     uploader_t *uploader = uploader_new(config, random_u64(), lock.place, fault);
     status = EXIT_FAILED;
     if (uploader) {
+        program_started(config, config->name[0] ? config->name : "uploader");
         program_ready();
         status = uploader_run(uploader, signal_fd);
     } else {

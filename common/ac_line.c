@@ -69,6 +69,19 @@ static size_t take_body(char *bytes, size_t size, size_t count, void *ctx) {
     return all;
 }
 
+/* A bundle that is given is all that is trusted. The same holds for a proxy that is spoken to by TLS. */
+static void set_trust(ac_line_t *self) {
+    const char *bundle = self->door->ca_bundle;
+    struct stat ca;
+    if (!bundle[0]) return;
+    bool directory = stat(bundle, &ca) == 0 && S_ISDIR(ca.st_mode);
+    const char *file = directory ? NULL : bundle, *dir = directory ? bundle : NULL;
+    curl_easy_setopt(self->easy, CURLOPT_CAINFO, file);
+    curl_easy_setopt(self->easy, CURLOPT_CAPATH, dir);
+    curl_easy_setopt(self->easy, CURLOPT_PROXY_CAINFO, file);
+    curl_easy_setopt(self->easy, CURLOPT_PROXY_CAPATH, dir);
+}
+
 static void set_fixed_options(ac_line_t *self) {
     const ac_door_t *door = self->door;
     curl_easy_setopt(self->easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
@@ -93,10 +106,7 @@ static void set_fixed_options(ac_line_t *self) {
     curl_easy_setopt(self->easy, CURLOPT_HEADERDATA, self);
     curl_easy_setopt(self->easy, CURLOPT_WRITEFUNCTION, take_body);
     curl_easy_setopt(self->easy, CURLOPT_WRITEDATA, self);
-    struct stat ca;
-    bool directory = stat(door->ca_bundle, &ca) == 0 && S_ISDIR(ca.st_mode);
-    if (door->ca_bundle[0])
-        curl_easy_setopt(self->easy, directory ? CURLOPT_CAPATH : CURLOPT_CAINFO, door->ca_bundle);
+    set_trust(self);
     if (door->proxy[0]) curl_easy_setopt(self->easy, CURLOPT_PROXY, door->proxy);
     if (door->proxy_given) curl_easy_setopt(self->easy, CURLOPT_NOPROXY, "");
 }
@@ -206,6 +216,8 @@ static int set_request(ac_line_t *self, const ac_request_t *request) {
     curl_easy_setopt(self->easy, CURLOPT_FRESH_CONNECT, request->fresh ? 1L : 0L);
     curl_easy_setopt(self->easy, CURLOPT_SSL_VERIFYPEER, self->door->verify ? 1L : 0L);
     curl_easy_setopt(self->easy, CURLOPT_SSL_VERIFYHOST, self->door->verify ? 2L : 0L);
+    curl_easy_setopt(self->easy, CURLOPT_PROXY_SSL_VERIFYPEER, self->door->verify ? 1L : 0L);
+    curl_easy_setopt(self->easy, CURLOPT_PROXY_SSL_VERIFYHOST, self->door->verify ? 2L : 0L);
     return 0;
 }
 

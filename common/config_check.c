@@ -163,9 +163,29 @@ static int check_proxies(const config_t *config, char *why) {
     return 0;
 }
 
+/* What is named has to be there: a path that is wrong would otherwise fail each request. */
+static int check_files(const config_t *config, char *why) {
+    const struct {
+        const char *name, *path;
+    } files[] = {{"caBundle", config->ca_bundle},
+                 {"toolCaBundle", config->tool_ca_bundle},
+                 {"clientCert", config->client_cert},
+                 {"clientKey", config->client_key}};
+    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
+        if (!files[i].path[0] || access(files[i].path, R_OK) == 0) continue;
+        (void)snprintf(why, CONFIG_WHY_MAX, "%s is \"%.200s\", which cannot be read: %s", files[i].name,
+                       files[i].path, strerror(errno));
+        return ERR_INVALID;
+    }
+    if (config->client_key[0] && !config->client_cert[0])
+        return fail(why, "clientKey is given without clientCert; both are needed");
+    return 0;
+}
+
 int config_settle(config_t *config, unsigned program, char why[CONFIG_WHY_MAX]) {
     int err = check_url(config, program, why);
     if (!err) err = check_proxies(config, why);
+    if (!err) err = check_files(config, why);
     if (!err) err = settle_places(config, why);
     if (!err) err = check_endpoint("bind", config->bind, config->worker_ports, why);
     if (!err) err = check_endpoint("broker", config->broker, 0, why);

@@ -64,7 +64,8 @@ void error_text_transfer(const url_t *url, CURL *easy, CURLcode code, const char
     char why[384];
     long os_error = 0;
 
-    if (!reason[0]) reason = curl_easy_strerror(code);
+    /* curl keeps its first complaint, which may be one on the way and not the cause. */
+    if (!reason[0] || strncmp(reason, "getpeername()", 13) == 0) reason = curl_easy_strerror(code);
     if (code == CURLE_COULDNT_CONNECT) (void)curl_easy_getinfo(easy, CURLINFO_OS_ERRNO, &os_error);
     (void)snprintf(why, sizeof why, "%s: %.250s%s%s", phase_of(easy, code, reason), reason,
                    os_error ? ": " : "", os_error ? strerror((int)os_error) : "");

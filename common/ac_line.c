@@ -2,7 +2,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "common/ac_door_private.h"
 #include "common/clock.h"
@@ -69,19 +68,6 @@ static size_t take_body(char *bytes, size_t size, size_t count, void *ctx) {
     return all;
 }
 
-/* A bundle that is given is all that is trusted. The same holds for a proxy that is spoken to by TLS. */
-static void set_trust(ac_line_t *self) {
-    const char *bundle = self->door->ca_bundle;
-    struct stat ca;
-    if (!bundle[0]) return;
-    bool directory = stat(bundle, &ca) == 0 && S_ISDIR(ca.st_mode);
-    const char *file = directory ? NULL : bundle, *dir = directory ? bundle : NULL;
-    curl_easy_setopt(self->easy, CURLOPT_CAINFO, file);
-    curl_easy_setopt(self->easy, CURLOPT_CAPATH, dir);
-    curl_easy_setopt(self->easy, CURLOPT_PROXY_CAINFO, file);
-    curl_easy_setopt(self->easy, CURLOPT_PROXY_CAPATH, dir);
-}
-
 static void set_fixed_options(ac_line_t *self) {
     const ac_door_t *door = self->door;
     curl_easy_setopt(self->easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
@@ -106,9 +92,7 @@ static void set_fixed_options(ac_line_t *self) {
     curl_easy_setopt(self->easy, CURLOPT_HEADERDATA, self);
     curl_easy_setopt(self->easy, CURLOPT_WRITEFUNCTION, take_body);
     curl_easy_setopt(self->easy, CURLOPT_WRITEDATA, self);
-    set_trust(self);
-    if (door->proxy[0]) curl_easy_setopt(self->easy, CURLOPT_PROXY, door->proxy);
-    if (door->proxy_given) curl_easy_setopt(self->easy, CURLOPT_NOPROXY, "");
+    proxy_apply(&door->proxy, self->easy, door->host, door->port);
 }
 
 ac_line_t *ac_line_new(ac_door_t *door) {
@@ -138,10 +122,13 @@ bool ac_line_busy(const ac_line_t *self) {
     return self->busy;
 }
 
-/* Puts "CALL at HOST:PORT: WHAT: DETAIL" into the reason. */
+/* Puts "CALL at HOST:PORT: WHAT: DETAIL" into the reason; a failure on the way there names the proxy too. */
 static void give_reason(ac_line_t *self, const char *what, const char *detail) {
-    snprintf(self->reason, sizeof self->reason, "%s at %s: %s%s%.100s", ac_call_name(self->call),
-             self->door->where, what, detail[0] ? ": " : "", detail);
+    const ac_door_t *door = self->door;
+    bool by_proxy = self->sends == 0 && proxy_used(&door->proxy, door->host, door->port);
+    snprintf(self->reason, sizeof self->reason, "%s at %.60s:%u%s%.60s: %s%s%.100s", ac_call_name(self->call),
+             door->host, door->port, by_proxy ? " through the proxy " : "", by_proxy ? door->proxy.where : "",
+             what, detail[0] ? ": " : "", detail);
     self->reason[REASON_MAX] = '\0';
 }
 
@@ -214,10 +201,7 @@ static int set_request(ac_line_t *self, const ac_request_t *request) {
         curl_easy_setopt(self->easy, CURLOPT_HTTPGET, 1L);
     }
     curl_easy_setopt(self->easy, CURLOPT_FRESH_CONNECT, request->fresh ? 1L : 0L);
-    curl_easy_setopt(self->easy, CURLOPT_SSL_VERIFYPEER, self->door->verify ? 1L : 0L);
-    curl_easy_setopt(self->easy, CURLOPT_SSL_VERIFYHOST, self->door->verify ? 2L : 0L);
-    curl_easy_setopt(self->easy, CURLOPT_PROXY_SSL_VERIFYPEER, self->door->verify ? 1L : 0L);
-    curl_easy_setopt(self->easy, CURLOPT_PROXY_SSL_VERIFYHOST, self->door->verify ? 2L : 0L);
+    trust_apply(&self->door->trust, self->easy, self->door->verify);
     return 0;
 }
 

@@ -206,33 +206,22 @@ static void apply_body(const request_t *self, CURL *easy) {
     (void)curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, self->method);
 }
 
-/* A bundle that is given is all that is trusted. The same holds for a proxy that is spoken to by TLS. */
-static void apply_tls(const settings_t *settings, CURL *easy) {
-    long peer = settings->verify ? 1 : 0, host = settings->verify ? 2 : 0;
-
-    (void)curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, peer);
-    (void)curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, host);
-    (void)curl_easy_setopt(easy, CURLOPT_PROXY_SSL_VERIFYPEER, peer);
-    (void)curl_easy_setopt(easy, CURLOPT_PROXY_SSL_VERIFYHOST, host);
-    if (settings->ca_file[0] || settings->ca_dir[0]) {
-        const char *file = settings->ca_file[0] ? settings->ca_file : NULL;
-        const char *dir = settings->ca_dir[0] ? settings->ca_dir : NULL;
-        (void)curl_easy_setopt(easy, CURLOPT_CAINFO, file);
-        (void)curl_easy_setopt(easy, CURLOPT_CAPATH, dir);
-        (void)curl_easy_setopt(easy, CURLOPT_PROXY_CAINFO, file);
-        (void)curl_easy_setopt(easy, CURLOPT_PROXY_CAPATH, dir);
-    }
-    if (settings->client_cert[0]) (void)curl_easy_setopt(easy, CURLOPT_SSLCERT, settings->client_cert);
-    if (settings->client_key[0]) (void)curl_easy_setopt(easy, CURLOPT_SSLKEY, settings->client_key);
+static const proxy_t *proxy_of(const request_t *self, const settings_t *settings) {
+    return self->url.https ? &settings->https : &settings->http;
 }
 
 static void apply_settings(const request_t *self, const settings_t *settings, CURL *easy) {
-    const proxy_t *proxy = self->url.https ? &settings->https : &settings->http;
-
-    (void)curl_easy_setopt(easy, CURLOPT_PROXY, proxy->url);
-    (void)curl_easy_setopt(easy, CURLOPT_NOPROXY, proxy->no_proxy);
+    proxy_apply(proxy_of(self, settings), easy, self->url.host, url_port(&self->url));
+    trust_apply(&settings->trust, easy, settings->verify);
+    if (settings->client_cert[0]) (void)curl_easy_setopt(easy, CURLOPT_SSLCERT, settings->client_cert);
+    if (settings->client_key[0]) (void)curl_easy_setopt(easy, CURLOPT_SSLKEY, settings->client_key);
     (void)curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)settings->connect_timeout_ms);
-    apply_tls(settings, easy);
+}
+
+const char *request_by_proxy(const request_t *self, const settings_t *settings) {
+    const proxy_t *proxy = proxy_of(self, settings);
+
+    return proxy_used(proxy, self->url.host, url_port(&self->url)) ? proxy->where : "";
 }
 
 int request_apply(const request_t *self, const settings_t *settings, CURL *easy,

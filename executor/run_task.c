@@ -128,7 +128,8 @@ static void fail_transfer(executor_t *self, run_t *run, CURLcode code, const cha
         error_text_at(url, "out of memory", text);
         break;
     default:
-        error_text_transfer(url, run->easy, code, reason, text);
+        error_text_transfer(url, request_by_proxy(&run->request, &self->settings), run->easy, code, reason,
+                            text);
         break;
     }
     run_fail(self, run, text);

@@ -178,7 +178,7 @@ int broker_main(int argc, char **argv) {
         close_all(&self);
         return code;
     }
-    log_info("started", "version=%s agent_bind=%s state=%s", SLUICE_VERSION,
+    log_info("started", "version=%s bind=%s state=%s", SLUICE_VERSION,
              self.config->bind[0] ? self.config->bind : "ipc", self.config->state_dir);
     program_ready();
     code = loop(&self);

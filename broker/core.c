@@ -239,6 +239,8 @@ static void control_message(core_t *core, uint64_t peer, const msg_t *msg) {
 static void tick(core_t *core) {
     if (core->now.ms - core->tick_ms > LATE_WAKE_MS) core->judge_ms = core->now.ms + LATE_GRACE_MS;
     core->tick_ms = core->now.ms;
+    if (core->stopped && !core->stop_told) session_tell_stop(core);
+    core->stop_told = core->stopped;
     session_judge(core);
     tasks_judge(core);
     credits_turn(core);
@@ -274,6 +276,7 @@ int64_t core_due_ms(const core_t *self, int64_t now_ms) {
     int64_t due = heap_first_key(&self->tasks.timers);
     int64_t gate = gate_next_ms(&self->gate, now_ms);
     if (gate < due) due = gate;
+    if (self->stopped && !self->stop_told) return now_ms;
     bool peers = self->execute.workers || self->upload.workers || self->fetchers || self->awaited;
     int64_t look = now_ms + 500; /* silent workers, the log of a pause */
     if ((peers || self->paused) && look < due) due = look;
@@ -314,4 +317,7 @@ void core_look(core_t *self, int64_t now_ms, core_view_t *view) {
     view->pool_size = self->given.pool_size;
     gate_view_t gate_view = gate_view_of(self);
     view->waits_for = gate_waits_for(&self->gate, &gate_view, now_ms);
+    if (!view->fetch_paused && self->gate.state == GATE_CLOSED)
+        view->fetch_paused = "AC does not answer as it should";
+    if (!view->fetch_paused && now_ms < self->gate.pause_ms) view->fetch_paused = "AC asked for a pause";
 }

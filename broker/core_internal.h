@@ -43,7 +43,7 @@ struct core_t {
     uint64_t next_session, next_number;
     uint64_t generation;   /* of the configuration; 1 until AC sets something */
     global_config_t given; /* what AC has set so far */
-    bool drained, stopped, results_full;
+    bool drained, stopped, stop_told, results_full;
     int64_t tick_ms, judge_ms; /* the last tick; nobody is judged late before judge_ms */
     const char *paused;        /* why fetching is paused */
     int64_t paused_ms;
@@ -56,6 +56,8 @@ void session_hello(core_t *core, uint64_t peer, const msg_hello_t *hello);
 void session_heartbeat(core_t *core, worker_t *worker, const msg_heartbeat_t *beat);
 void session_end(core_t *core, worker_t *worker, const char *why);
 void session_judge(core_t *core);
+/* Tells all workers that the broker is about to end, so that no poll is begun that nobody would take. */
+void session_tell_stop(core_t *core);
 worker_t *session_find(core_t *core, uint64_t instance);
 void session_rejoined(core_t *core, uint64_t instance, uint64_t place);
 /* Whether a worker of the role that the journal knows has not come back yet. */

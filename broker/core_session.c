@@ -50,8 +50,9 @@ static void remove_worker(core_t *core, worker_t *worker, const char *why) {
 }
 
 void session_end(core_t *core, worker_t *worker, const char *why) {
+    char name[LOG_QUOTED_MAX];
     effects_log(core->fx, LOG_LEVEL_INFO, "worker_gone", "name=%s session=%" PRIu64 " tasks=%u why=\"%s\"",
-                worker->name, worker->session, worker->out, why);
+                log_quote(worker->name, name), worker->session, worker->out, why);
     core->view.counters.sessions_lost++;
     if (worker->role != ROLE_FETCHER) effects_out(core->fx, OUT_CLOSE, worker->instance);
     effects_record(core->fx, REC_WORKER_GONE)->instance = worker->instance;
@@ -183,9 +184,11 @@ void session_hello(core_t *core, uint64_t peer, const msg_hello_t *hello) {
         record->role = hello->role;
     }
     welcome(core, worker, hello, drop);
+    char name[LOG_QUOTED_MAX];
     effects_log(core->fx, news ? LOG_LEVEL_INFO : LOG_LEVEL_DEBUG, "worker_joined",
-                "name=%s session=%" PRIu64 " slots=%u kept=%u dropped=%u pid=%u", worker->name,
-                worker->session, worker->slots, worker->out, drop.count, worker->pid);
+                "name=%s session=%" PRIu64 " slots=%u kept=%u dropped=%u pid=%u",
+                log_quote(worker->name, name), worker->session, worker->slots, worker->out, drop.count,
+                worker->pid);
 }
 
 void session_heartbeat(core_t *core, worker_t *worker, const msg_heartbeat_t *beat) {
@@ -209,6 +212,15 @@ void session_heartbeat(core_t *core, worker_t *worker, const msg_heartbeat_t *be
     msg_t *answer = effects_msg(core->fx, worker->instance, MSG_HEARTBEAT);
     answer->heartbeat.session = beat->session;
     answer->heartbeat.seq = beat->seq;
+}
+
+void session_tell_stop(core_t *core) {
+    for (int i = 0; i < 3; i++) {
+        for (worker_t *worker = *list_of(core, roles[i]); worker; worker = worker->next) {
+            msg_t *msg = effects_msg(core->fx, worker->instance, MSG_DRAIN);
+            msg->drain = (msg_drain_t){.session = worker->session, .mode = 1};
+        }
+    }
 }
 
 static void judge_list(core_t *core, role_t role) {

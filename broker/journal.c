@@ -310,8 +310,9 @@ static void roll_back(journal_t *self) {
 int journal_commit(journal_t *self, const record_t *records, size_t count, char why[JOURNAL_WHY_MAX]) {
     if (run(self->statements[ST_BEGIN]) != 0) return failed(self, why);
     for (size_t i = 0; i < count; i++) {
-        if (write_record(self, &records[i]) == 0) continue;
-        int err = failed(self, why);
+        int err = write_record(self, &records[i]);
+        if (err == 0) continue;
+        err = err == ERR_IO ? failed(self, why) : fail(why, err, "cannot write a result: %s", err_str(err));
         roll_back(self);
         return err;
     }

@@ -192,13 +192,15 @@ static int send_to(sockets_t *self, const void *identity, size_t size, const msg
         return ERR_NOMEM;
     }
     memcpy(zmq_msg_data(&to), identity, size);
-    err = send_frame(raw, &to, ZMQ_SNDMORE);
-    if (err) {
+    if (payload)
+        err = doc_share(payload, &body); /* before anything is sent: a message goes whole or not at all */
+    if (!err) err = send_frame(raw, &to, ZMQ_SNDMORE);
+    if (err)
         (void)zmq_msg_close(&header);
-        return err;
-    }
-    err = send_frame(raw, &header, payload ? ZMQ_SNDMORE : 0);
-    if (!err && payload && doc_share(payload, &body) == 0) err = send_frame(raw, &body, 0);
+    else
+        err = send_frame(raw, &header, payload ? ZMQ_SNDMORE : 0);
+    if (!err && payload) return send_frame(raw, &body, 0);
+    if (payload) (void)zmq_msg_close(&body);
     return err;
 }
 

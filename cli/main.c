@@ -10,7 +10,7 @@ static const struct {
 } commands[] = {
     {"run", "run the whole agent: broker, fetcher, executors, uploader", command_run},
     {"status", "show what the running agent is doing (--watch, --json)", command_status},
-    {"drain", "stop fetching; work at hand goes on", command_drain},
+    {"drain", "stop fetching until `sluice resume`, also over restarts", command_drain},
     {"resume", "fetch again", command_resume},
 };
 

@@ -22,6 +22,7 @@ typedef struct {
     config_t *config;
     char broker[PATH_MAX], fetcher[PATH_MAX], executor[PATH_MAX], uploader[PATH_MAX];
     int config_fd, key_fd;
+    lock_t locks[2]; /* of the state and the runtime directory, held as long as the agent runs */
     char why[512];
 } run_t;
 
@@ -69,31 +70,34 @@ static int make_files(run_t *run) {
     return ERR_IO;
 }
 
-static int check_places(run_t *run) {
-    const config_t *config = run->config;
-    const char *dirs[] = {config->state_dir, config->runtime_dir},
-               *options[] = {"--stateDir", "--runtimeDir"};
-    const char *what[] = {"state", "runtime"};
-    for (int i = 0; i < 2; i++) {
-        char path[PATH_MAX];
-        lock_t lock;
-        pid_t holder = 0;
-        if (dirs_make(dirs[i], options[i], run->why) != 0) return EXIT_CONFIG;
-        (void)snprintf(path, sizeof path, "%s/broker.lock", dirs[i]);
-        int err = lock_take(path, &lock, &holder, run->why);
-        if (err == ERR_BUSY)
-            (void)snprintf(
-                run->why, sizeof run->why,
-                "another agent (pid %ld) uses the %s directory %.250s; stop it, or name another with %s",
-                (long)holder, what[i], dirs[i], options[i]);
-        if (err) return EXIT_CONFIG;
-        lock_release(&lock);
+/* One agent a directory: its own lock names this process, which is the one to stop; the broker's lock tells
+ * of a broker that was started alone. */
+static int take_place(run_t *run, int i, const char *dir, const char *option, const char *what) {
+    char path[PATH_MAX];
+    pid_t holder = 0;
+    if (dirs_make(dir, option, run->why) != 0) return EXIT_CONFIG;
+    (void)snprintf(path, sizeof path, "%s/agent.lock", dir);
+    int err = lock_take(path, &run->locks[i], &holder, run->why);
+    if (err == 0) {
+        (void)snprintf(path, sizeof path, "%s/broker.lock", dir);
+        err = lock_probe(path, &holder);
+        if (err == ERR_IO) (void)snprintf(run->why, sizeof run->why, "%.400s: %s", path, strerror(errno));
     }
-    return 0;
+    if (err == ERR_BUSY)
+        (void)snprintf(
+            run->why, sizeof run->why,
+            "another agent (pid %ld) uses the %s directory %.250s; stop it, or name another with %s",
+            (long)holder, what, dir, option);
+    return err ? EXIT_CONFIG : 0;
+}
+
+static int take_places(run_t *run) {
+    int code = take_place(run, 0, run->config->state_dir, "--stateDir", "state");
+    return code ? code : take_place(run, 1, run->config->runtime_dir, "--runtimeDir", "runtime");
 }
 
 static int prepare(run_t *run) {
-    int code = check_places(run);
+    int code = take_places(run);
     if (code) return code;
     if (find_program(run, "sluice-broker", run->broker) != 0 ||
         find_program(run, "sluice-fetcher", run->fetcher) != 0 ||
@@ -129,7 +133,7 @@ static int supervise(run_t *run) {
 }
 
 int command_run(int argc, char **argv) {
-    run_t run = {.config_fd = -1, .key_fd = -1};
+    run_t run = {.config_fd = -1, .key_fd = -1, .locks = {{.fd = -1}, {.fd = -1}}};
     bool done = false;
     if (config_load(PROGRAM_RUN, argc, argv, &run.config, &done, NULL, run.why) != 0) {
         program_complain("sluice", run.why);
@@ -141,14 +145,13 @@ int command_run(int argc, char **argv) {
     if (code) {
         program_complain("sluice", run.why);
     } else {
-        if (!run.config->verify)
-            log_warn("certificates_unverified",
-                     "remark=\"--verify false: anybody on the way may read and change all\"");
         program_hide();
         code = supervise(&run);
     }
     if (run.config_fd >= 0) (void)close(run.config_fd);
     if (run.key_fd >= 0) (void)close(run.key_fd);
+    lock_release(&run.locks[0]);
+    lock_release(&run.locks[1]);
     config_destroy(&run.config);
     return code;
 }

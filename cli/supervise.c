@@ -37,6 +37,8 @@ typedef struct {
 struct supervisor_t {
     child_t children[CHILDREN_MAX];
     int count, config_fd, key_fd, drain_ms;
+    int ready[2]; /* a pipe: the broker writes when it can work, and only then the others are started */
+    bool broker_ready;
     int signals;
     bool draining;
     group_t group;   /* draining: the group that has been told to end */
@@ -52,12 +54,15 @@ supervisor_t *supervisor_new(int config_fd, int key_fd, int drain_ms) {
     self->key_fd = key_fd;
     self->drain_ms = drain_ms;
     self->signals = -1;
+    self->ready[0] = self->ready[1] = -1;
     return self;
 }
 
 void supervisor_destroy(supervisor_t **self) {
     if (!*self) return;
     if ((*self)->signals >= 0) (void)close((*self)->signals);
+    for (int i = 0; i < 2; i++)
+        if ((*self)->ready[i] >= 0) (void)close((*self)->ready[i]);
     free(*self);
     *self = NULL;
 }
@@ -70,13 +75,17 @@ int supervisor_add(supervisor_t *self, const program_spec_t *spec) {
 
 /* --- starting --- */
 
-/* In the child: descriptors 3 and 4 become the configuration and the key, and nothing else is handed on. */
+/* In the child: descriptor 3 becomes the configuration, 4 the key or, in the broker, the pipe of its
+ * readiness, and nothing else is handed on. */
 static bool hand_over(const supervisor_t *self, const child_t *child) {
+    bool tells = child->spec.group == GROUP_BROKER && !self->broker_ready;
+    int from = child->spec.secret ? self->key_fd : tells ? self->ready[1] : -1;
     int config = fcntl(self->config_fd, F_DUPFD, KEY_FD + 1);
-    int key = child->spec.secret ? fcntl(self->key_fd, F_DUPFD, KEY_FD + 1) : -1;
+    int fourth = from >= 0 ? fcntl(from, F_DUPFD, KEY_FD + 1) : -1;
     if (config < 0 || dup2(config, CONFIG_FD) < 0 || close(config) != 0) return false;
-    if (!child->spec.secret) return close(KEY_FD) == 0 || errno == EBADF;
-    return key >= 0 && dup2(key, KEY_FD) >= 0 && close(key) == 0;
+    if (from < 0) return close(KEY_FD) == 0 || errno == EBADF;
+    if (tells && setenv(PROGRAM_READY_FD, "4", 1) != 0) return false;
+    return fourth >= 0 && dup2(fourth, KEY_FD) >= 0 && close(fourth) == 0;
 }
 
 /* In the child: what is the supervisor's alone. */
@@ -126,8 +135,10 @@ static void start(supervisor_t *self, child_t *child, int64_t now_ms) {
     log_info("program_started", "program=%s pid=%ld", child->spec.name, (long)pid);
 }
 
-/* Whether it is to run: a drain needs the later groups until their turn comes. */
+/* Whether it is to run: the broker before all others, and a drain needs the later groups until their turn
+ * comes. */
 static bool needed(const supervisor_t *self, const child_t *child) {
+    if (!self->broker_ready && child->spec.group != GROUP_BROKER) return false;
     return !self->draining ||
            (child->spec.group > self->group && !self->killed && self->status != EXIT_CONFIG);
 }
@@ -227,6 +238,14 @@ static void reap(supervisor_t *self, int64_t now_ms) {
 
 /* --- the loop --- */
 
+/* The broker listens: now the others cannot meet somebody else's. */
+static void take_readiness(supervisor_t *self) {
+    char octet;
+    if (self->broker_ready || read(self->ready[0], &octet, 1) != 1) return;
+    self->broker_ready = true;
+    program_ready();
+}
+
 static void take_signals(supervisor_t *self, int64_t now_ms) {
     struct signalfd_siginfo info;
     while (read(self->signals, &info, sizeof info) == (ssize_t)sizeof info) {
@@ -251,27 +270,36 @@ static int timeout_of(const supervisor_t *self, int64_t now_ms) {
     return due <= now_ms ? 0 : due - now_ms > 60000 ? 60000 : (int)(due - now_ms);
 }
 
+static void watch_signals(sigset_t *set) {
+    struct sigaction hangup;
+    (void)sigemptyset(set);
+    const int watched[] = {SIGTERM, SIGINT, SIGCHLD};
+    for (size_t i = 0; i < sizeof watched / sizeof watched[0]; i++)
+        (void)sigaddset(set, watched[i]);
+    /* nohup(1) asks for SIGHUP to be ignored */
+    if (sigaction(SIGHUP, NULL, &hangup) == 0 && hangup.sa_handler != SIG_IGN) (void)sigaddset(set, SIGHUP);
+}
+
 int supervisor_run(supervisor_t *self) {
     sigset_t set;
-    (void)sigemptyset(&set);
-    const int watched[] = {SIGTERM, SIGINT, SIGHUP, SIGCHLD};
-    for (size_t i = 0; i < sizeof watched / sizeof watched[0]; i++)
-        (void)sigaddset(&set, watched[i]);
+    watch_signals(&set);
     (void)signal(SIGPIPE, SIG_IGN); /* whoever reads the log may go away */
     if (sigprocmask(SIG_BLOCK, &set, NULL) != 0 ||
-        (self->signals = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC)) < 0) {
+        (self->signals = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC)) < 0 ||
+        pipe2(self->ready, O_CLOEXEC | O_NONBLOCK) != 0) {
         (void)fprintf(stderr, "sluice: cannot set up signals: %s\n", strerror(errno));
         return EXIT_FAILED;
     }
     int64_t now_ms = clock_boot_ms();
     start_due(self, now_ms);
-    program_ready();
     while (!self->draining || running(self, GROUP_COUNT) > 0) {
-        struct pollfd fd = {.fd = self->signals, .events = POLLIN};
-        (void)poll(&fd, 1, timeout_of(self, now_ms));
+        struct pollfd fds[] = {{.fd = self->signals, .events = POLLIN},
+                               {.fd = self->broker_ready ? -1 : self->ready[0], .events = POLLIN}};
+        (void)poll(fds, 2, timeout_of(self, now_ms));
         now_ms = clock_boot_ms();
         reap(self, now_ms); /* first: a death at the moment of a signal is no failure to drain */
         take_signals(self, now_ms);
+        take_readiness(self);
         start_due(self, now_ms);
         go_on_draining(self, now_ms);
     }

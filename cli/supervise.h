@@ -22,7 +22,7 @@ typedef struct {
  * --apiKeyFile). The drain ends with SIGKILL `drain_ms` after its beginning. NULL when out of memory. */
 supervisor_t *supervisor_new(int config_fd, int key_fd, int drain_ms);
 void supervisor_destroy(supervisor_t **self);
-/* ERR_NOMEM. The spec's texts are borrowed. */
+/* ERR_FULL. The spec's texts are borrowed. */
 int supervisor_add(supervisor_t *self, const program_spec_t *spec);
 /* Runs until a drain is complete or a child cannot run. Returns the exit status. */
 int supervisor_run(supervisor_t *self);

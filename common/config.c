@@ -15,7 +15,7 @@ typedef struct {
     char **argv;
     char *secret; /* a copy of the value of --apiKey */
     unsigned program;
-    bool done;
+    bool done, words; /* words: such as are no options may follow */
     int rest;
 } arguments_t;
 
@@ -89,11 +89,12 @@ static int unknown_option(const char *word, char *why) {
 /* The value of the option at argv[*at], and where reading goes on. NULL: it lacks one. */
 static const char *value_of(const arguments_t *args, const option_t *option, int *at) {
     const char *equals = strchr(args->argv[*at], '=');
-    bool ignored;
     if (equals) return equals + 1;
     bool more = *at + 1 < args->argc && !is_option(args->argv[*at + 1]);
+    bool ignored; /* where words may follow the options, only a boolean is this flag's own */
     if (option->kind == OPTION_BOOL)
-        return more && config_bool(args->argv[*at + 1], &ignored) ? args->argv[++*at] : "true";
+        return more && (!args->words || config_bool(args->argv[*at + 1], &ignored)) ? args->argv[++*at]
+                                                                                    : "true";
     return more ? args->argv[++*at] : NULL;
 }
 
@@ -124,7 +125,7 @@ static int apply_option(config_t *config, arguments_t *args, int *at, bool only_
 }
 
 /* Goes through the command line; with `only_file` for --config (and --help) alone. */
-static int read_arguments(config_t *config, arguments_t *args, bool only_file, bool words, char *why) {
+static int read_arguments(config_t *config, arguments_t *args, bool only_file, char *why) {
     int i = 1, err = 0;
     for (; !err && !args->done && i < args->argc; i++) {
         if (strcmp(args->argv[i], "--") == 0 || args->argv[i][0] != '-' || args->argv[i][1] == '\0') break;
@@ -138,7 +139,7 @@ static int read_arguments(config_t *config, arguments_t *args, bool only_file, b
         }
     }
     args->rest = i;
-    if (!err && !args->done && !words && i < args->argc) {
+    if (!err && !args->done && !args->words && i < args->argc) {
         (void)snprintf(why, CONFIG_WHY_MAX, "\"%.100s\" is no option; options begin with --", args->argv[i]);
         err = ERR_INVALID;
     }
@@ -147,17 +148,17 @@ static int read_arguments(config_t *config, arguments_t *args, bool only_file, b
 
 int config_load(unsigned program, int argc, char **argv, config_t **out, bool *done, int *rest,
                 char why[512]) {
-    arguments_t args = {.argc = argc, .argv = argv, .program = program};
+    arguments_t args = {.argc = argc, .argv = argv, .program = program, .words = rest != NULL};
     config_t *config = NULL;
     int err = wipe_key(&args);
     if (!err && !(config = calloc(1, sizeof *config))) err = ERR_NOMEM;
     if (!err) err = set_defaults(config, why);
-    if (!err) err = read_arguments(config, &args, true, rest != NULL, why);
+    if (!err) err = read_arguments(config, &args, true, why);
     if (err || args.done) goto cleanup;
     if (config->config_file && config->config_file[0])
         err = config_read_file(config, config->config_file, why);
     if (!err) err = read_environment(config, why);
-    if (!err) err = read_arguments(config, &args, false, rest != NULL, why);
+    if (!err) err = read_arguments(config, &args, false, why);
     if (!err) err = config_settle(config, program, why);
     if (!err) err = config_read_key(config, program, why);
     if (!err && config->check_only) {

@@ -1,5 +1,6 @@
-/* The configuration of all programs: one typed table (config.c) of names, old names, environment, defaults,
- * bounds and help. Read from a file, then the environment, then the command line, the last one winning. */
+/* The configuration of all programs: one typed table (config_table.c) of names, old names, environment,
+ * defaults, bounds and help. Read from a file, then the environment, then the command line, the last one
+ * winning. */
 #ifndef SLUICE_COMMON_CONFIG_H
 #define SLUICE_COMMON_CONFIG_H
 
@@ -69,7 +70,7 @@ int config_load(unsigned program, int argc, char **argv, config_t **config, bool
 /* Accepts NULL; nulls the pointer; wipes secrets. */
 void config_destroy(config_t **self);
 
-/* All values but the key, its file, --config and the number of executors, as the text of a configuration
+/* All values but the key, its file, --config, --check-config and --name, as the text of a configuration
  * file; for children, which have to have the option variables taken out of their environment first (this does
  * it). NULL when out of memory; freed by the caller. */
 char *config_write(const config_t *self);

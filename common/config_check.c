@@ -163,7 +163,7 @@ static int check_proxies(const config_t *config, char *why) {
     return 0;
 }
 
-/* What is named has to be there: a path that is wrong would otherwise fail each request. */
+/* A file that is named has to be there when the program starts, not when the first request needs it. */
 static int check_files(const config_t *config, char *why) {
     const struct {
         const char *name, *path;
@@ -172,9 +172,9 @@ static int check_files(const config_t *config, char *why) {
                  {"clientCert", config->client_cert},
                  {"clientKey", config->client_key}};
     for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
-        if (!files[i].path[0] || access(files[i].path, R_OK) == 0) continue;
-        (void)snprintf(why, CONFIG_WHY_MAX, "%s is \"%.200s\", which cannot be read: %s", files[i].name,
-                       files[i].path, strerror(errno));
+        if (files[i].path[0] == '\0' || access(files[i].path, R_OK) == 0) continue;
+        (void)snprintf(why, CONFIG_WHY_MAX, "%s: cannot read %.300s: %s", files[i].name, files[i].path,
+                       strerror(errno));
         return ERR_INVALID;
     }
     if (config->client_key[0] && !config->client_cert[0])
@@ -212,8 +212,12 @@ static int key_from_file(config_t *config, const char *path, char *why) {
     ssize_t n = fd < 0 ? -1 : read(fd, key, sizeof key);
     int error = errno, err = ERR_INVALID;
     if (fd >= 0) (void)close(fd);
-    while (n > 0 && (key[n - 1] == '\n' || key[n - 1] == '\r'))
+    size_t blanks = 0;
+    while (n > 0 && strchr(" \t\r\n", key[n - 1]))
         n--;
+    while ((ssize_t)blanks < n && strchr(" \t", key[blanks]))
+        blanks++;
+    if (blanks > 0) memmove(key, key + blanks, (size_t)(n -= (ssize_t)blanks));
     if (n < 0)
         (void)snprintf(why, CONFIG_WHY_MAX, "cannot read the API key file %.200s: %s", path, strerror(error));
     else if (n == 0)

@@ -38,8 +38,9 @@ static int read_line(config_t *config, const char *path, unsigned number, char *
     char *value = trim(equals + 1);
     name = trim(name);
     const option_t *option = config_option(name, strlen(name));
-    if (!option || option->kind == OPTION_HELP || option->kind == OPTION_VERSION)
-        return unknown(why, path, number, name);
+    if (!option) return unknown(why, path, number, name);
+    if (option->kind == OPTION_HELP || option->kind == OPTION_VERSION)
+        return complain(why, path, number, "help and version belong on the command line");
     if (option->offset == offsetof(config_t, config_file))
         return complain(why, path, number, "a configuration file cannot name another");
     char text[CONFIG_WHY_MAX];

@@ -164,7 +164,10 @@ int lock_take_numbered(const char *dir, const char *prefix, unsigned max, lock_t
             return ERR_IO;
         }
         int error = lock_take(path, lock, NULL, why);
-        if (error == 0) *number = i;
+        if (error == 0) {
+            *number = i;
+            why[0] = '\0';
+        }
         if (error != ERR_BUSY) return error;
     }
     (void)snprintf(why, 512, "all of %.300s/%.60s-1.lock to %u are held by other processes", dir, prefix,

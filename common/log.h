@@ -13,7 +13,7 @@ void log_set_level(log_level_t level);
 
 /* Writes a line: time, level, program, `event=EVENT`, then the pairs of `fmt`, which is a printf format of
  * space-separated key=value pairs, or NULL. A value that may hold spaces, quotes or control characters is
- * written by log_quote(). Example: log_info("task_claimed", "task=%s attempt=%u", log_quote(id, buf, n), 1).
+ * written by log_quote(). Example: log_info("task_claimed", "task=%s attempt=%u", log_quote(id, buf), 1).
  */
 void log_line(log_level_t level, const char *event, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));

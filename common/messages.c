@@ -240,9 +240,12 @@ static int decode_fields(const layout_t *layout, const msgpack_object_array *arr
     for (unsigned i = 0; i < layout->field_count; i++) {
         const field_t *field = &layout->fields[i];
         if (!get_field(field, &array->ptr[i + 2], msg, scratch))
-            return fail(scratch, MSG_ERR_FIELD, "%s: field %s must be %s, %llu to %llu", layout->name + 4,
-                        field->name, kinds[field->kind], (unsigned long long)field->min,
-                        (unsigned long long)field->max);
+            return field->kind == KIND_I64
+                       ? fail(scratch, MSG_ERR_FIELD, "%s: field %s must be i64", layout->name + 4,
+                              field->name)
+                       : fail(scratch, MSG_ERR_FIELD, "%s: field %s must be %s, %llu to %llu",
+                              layout->name + 4, field->name, kinds[field->kind],
+                              (unsigned long long)field->min, (unsigned long long)field->max);
     }
     return 0;
 }

@@ -3,6 +3,7 @@
 #include <czmq.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
@@ -32,10 +33,30 @@ void program_hide(void) {
 
 int program_signal(int fd) {
     struct signalfd_siginfo info;
-    return read(fd, &info, sizeof info) == (ssize_t)sizeof info ? (int)info.ssi_signo : 0;
+    while (read(fd, &info, sizeof info) == (ssize_t)sizeof info)
+        if (info.ssi_signo != SIGHUP) return (int)info.ssi_signo;
+    return 0;
+}
+
+void program_started(const config_t *config, const char *name) {
+    char endpoint[512], quoted[2][LOG_QUOTED_MAX];
+    config_broker_endpoint(config, endpoint, sizeof endpoint);
+    log_info("started", "name=%s version=%s broker=%s", log_quote(name, quoted[0]), SLUICE_VERSION,
+             log_quote(endpoint, quoted[1]));
+    if (!config->verify)
+        log_warn("certificates_unverified",
+                 "remark=\"--verify false: anybody on the way may read and change all\"");
 }
 
 void program_ready(void) {
+    const char *fd = getenv(PROGRAM_READY_FD);
+    if (fd) {
+        int pipe = (int)strtol(fd, NULL, 10);
+        ssize_t written = write(pipe, "1", 1);
+        (void)written; /* a parent that is gone has no use for it */
+        (void)close(pipe);
+        (void)unsetenv(PROGRAM_READY_FD);
+    }
     (void)sd_notify(0, "READY=1");
 }
 

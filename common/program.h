@@ -16,12 +16,17 @@
  * CZMQ's own handling is off, SIGTERM, SIGINT and SIGHUP come through the returned descriptor only. -1 with
  * errno on failure. Call before any thread or socket is made. */
 int program_start(const char *name, const config_t *config);
+/* Logs that the program started, with the broker it will look for and a warning when it will not verify TLS
+ * certificates. `name` is the program's own in status. */
+void program_started(const config_t *config, const char *name);
 /* The process holds a secret: no core dump, no look from other processes of the user. */
 void program_hide(void);
-/* Reads a signal from the descriptor: its number, 0 when there is none. */
+/* Reads a signal from the descriptor: its number, 0 when there is none. SIGHUP is taken and passed over. */
 int program_signal(int fd);
 
-/* Tells the service manager, when there is one (sd_notify(3)). */
+/* Tells the service manager, when there is one (sd_notify(3)), and the parent that has named a descriptor in
+ * the variable PROGRAM_READY_FD. */
+#define PROGRAM_READY_FD "SLUICE_READY_FD"
 void program_ready(void);
 void program_stopping(void);
 /* Feeds the watchdog, at most as often as it asks for; call it once a loop turn. `now_ms` is boot time. */

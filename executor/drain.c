@@ -25,7 +25,7 @@ void drain_begin(executor_t *self) {
     }
     self->draining = true;
     self->drain_deadline_ms = self->now_ms + self->drain_timeout_ms;
-    log_info("drain_begins", "held=%u timeout_ms=%d", slots_count(self->slots), self->drain_timeout_ms);
+    log_info("draining", "held=%u timeout_ms=%d", slots_count(self->slots), self->drain_timeout_ms);
     for (uint32_t i = slots_count(self->slots); i-- > 0;)
         drain_one(self, slots_at(self->slots, i));
 }

@@ -37,7 +37,7 @@ static bool is_dropped(const msg_welcome_t *welcome, uint64_t number) {
 static void on_welcome(void *ctx, const msg_welcome_t *welcome) {
     executor_t *self = ctx;
 
-    log_info("session_begins", "session=%" PRIx64 " held=%u drop=%u", welcome->session,
+    log_info("session_begun", "session=%" PRIu64 " held=%u dropped=%u", welcome->session,
              slots_count(self->slots), welcome->drop.count);
     for (uint32_t i = slots_count(self->slots); i-- > 0;) {
         run_t *run = slots_at(self->slots, i);

@@ -48,9 +48,7 @@ static int run(const config_t *config, const lock_t *lock, int signal_fd) {
         curl_global_cleanup();
         return EXIT_FAILED;
     }
-    log_info("started", "name=%s slots=%d", config->name, config->executor_pool_size);
-    if (!config->verify)
-        log_warn("tls_unverified", "hint=\"certificates of tools are not verified (--verify false)\"");
+    program_started(config, config->name);
     program_ready();
     status = executor_run(executor, signal_fd);
     executor_destroy(&executor);

@@ -47,7 +47,7 @@ static uint64_t on_credit(void *ctx) {
 
 static void on_welcome(void *ctx, const msg_welcome_t *welcome) {
     fetcher_t *self = ctx;
-    log_info("session_begun", "session=%" PRIx64 " credit_kept=%d unaccepted=%u", welcome->session,
+    log_info("session_begun", "session=%" PRIu64 " credit_kept=%d unaccepted=%u", welcome->session,
              welcome->credit != 0, to_broker_count(self->to_broker));
     self->broker_drains = false;
     ac_seat_welcome(self->seat, welcome->credit, self->now_ms);

@@ -10,7 +10,6 @@
 #include "common/config.h"
 #include "common/dirs.h"
 #include "common/err.h"
-#include "common/log.h"
 #include "common/program.h"
 #include "fetcher/fetcher.h"
 
@@ -39,8 +38,7 @@ static int run(const config_t *config, int signal_fd, char why[512]) {
     fetcher_t *fetcher = fetcher_new(config, random_u64(), lock.place, fault);
     status = EXIT_FAILED;
     if (fetcher) {
-        if (!config->verify)
-            log_warn("tls_unverified", "hint=\"certificates of AC are not verified (--verify false)\"");
+        program_started(config, config->name[0] ? config->name : "fetcher");
         program_ready();
         status = fetcher_run(fetcher, signal_fd);
     } else {

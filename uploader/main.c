@@ -9,7 +9,6 @@
 #include "common/config.h"
 #include "common/dirs.h"
 #include "common/err.h"
-#include "common/log.h"
 #include "common/program.h"
 #include "uploader/uploader.h"
 
@@ -32,8 +31,7 @@ static int run(const config_t *config, int signal_fd, char why[512]) {
     uploader_t *uploader = uploader_new(config, random_u64(), lock.place, fault);
     status = EXIT_FAILED;
     if (uploader) {
-        if (!config->verify)
-            log_warn("tls_unverified", "hint=\"certificates of AC are not verified (--verify false)\"");
+        program_started(config, config->name[0] ? config->name : "uploader");
         program_ready();
         status = uploader_run(uploader, signal_fd);
     } else {

@@ -40,7 +40,7 @@ static uint64_t on_credit(void *ctx) {
 
 static void on_welcome(void *ctx, const msg_welcome_t *welcome) {
     uploader_t *self = ctx;
-    log_info("session_begun", "session=%" PRIx64 " credit_kept=%d held=%u dropped=%u", welcome->session,
+    log_info("session_begun", "session=%" PRIu64 " credit_kept=%d held=%u dropped=%u", welcome->session,
              welcome->credit != 0, from_broker_count(self->results), welcome->drop.count);
     post_result_welcome(self->posts, welcome->credit, self->now_ms);
     from_broker_welcome(self->results, welcome, self->now_ms);

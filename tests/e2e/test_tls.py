@@ -65,7 +65,7 @@ def test_tools(ac, start, authority, bad, how):
         start_of_text = f"Agent Side Error: Network error: 127.0.0.1:{tool.port}: TLS handshake: SSL"
         assert results[name]["output"].startswith(start_of_text) and REASONS[name] in results[name]["output"]
         assert tool.requests == []
-    assert "event=tls_unverified" not in agent.log_text()
+    assert "event=certificates_unverified" not in agent.log_text()
 
 
 def test_tools_by_default_trust_the_system_only(ac, start, authority):
@@ -88,7 +88,7 @@ def test_unverified(ac, start, bad):
     results = run_tasks(ac, {name: tool.url("/x") for name, tool in tools.items()})
     assert [result["statusCode"] for result in results.values()] == [200] * 4
     log = agent.log_text()
-    assert log.count("event=tls_unverified") == 3  # fetcher, executor, uploader
+    assert log.count("event=certificates_unverified") == 3  # fetcher, executor, uploader
 
 
 def test_client_certificate(ac, start, authority):
@@ -146,4 +146,4 @@ def test_a_file_that_is_not_there_stops_the_start(tmp_path, program, option):
     done = subprocess.run([BUILD / "bin" / program, f"--{option}", missing, "--check-config", *to_ac],
                           capture_output=True, text=True, timeout=20, check=False)
     assert done.returncode == 2
-    assert f'{option} is "{missing}", which cannot be read: No such file or directory' in done.stderr
+    assert f'{option}: cannot read {missing}: No such file or directory' in done.stderr

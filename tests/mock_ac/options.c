@@ -98,7 +98,7 @@ static bool parse_one(options_t *self, char **argv, int argc, int *at, buf_t *er
 /* The seed comes first: generator and faults start from it. */
 static bool find_seed(options_t *self, int argc, char **argv, buf_t *error) {
     bool known = false;
-    for (int i = 1; i < argc; i++) {
+    for (int i = 1; i < argc && argv[i]; i++) {
         const char *value = NULL;
         if (strncmp(argv[i], "--seed=", 7) == 0)
             value = argv[i] + 7;

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include "mem.h"
@@ -21,6 +22,7 @@ typedef struct conn {
     request_t *request; /* the one under way, or NULL */
     void *tag;
     bool left; /* the client has closed its sending side, or reset the connection */
+    struct conn *next_left;
     bool reset;
     struct conn *prev;
     struct conn *next;
@@ -51,6 +53,7 @@ struct server {
     bool ended; /* a request has, in this run */
     bool stopping;
     conn_t *conns;
+    conn_t *left; /* whose clients have left since the last run */
     const server_handlers_t *handlers;
     void *ctx;
 };
@@ -186,7 +189,11 @@ static void request_gone(request_t *self) {
 
 static void on_conn_event(void *ctx, uint32_t events) {
     conn_t *conn = ctx;
-    conn->left = true;
+    if (!conn->left) {
+        conn->left = true;
+        conn->next_left = conn->server->left;
+        conn->server->left = conn;
+    }
     if (events & (EPOLLERR | EPOLLHUP)) conn->reset = true;
     if (conn->request && conn->request->held) request_gone(conn->request);
 }
@@ -215,6 +222,11 @@ static bool conn_was_reset(const conn_t *conn) {
 static void conn_close(conn_t *conn) {
     server_t *server = conn->server;
     loop_unwatch(server->loop, &conn->watch);
+    for (conn_t **at = &server->left; *at; at = &(*at)->next_left) {
+        if (*at != conn) continue;
+        *at = conn->next_left;
+        break;
+    }
     server->handlers->closed(server->ctx, conn->tag, conn_was_reset(conn));
     if (conn->prev)
         conn->prev->next = conn->next;
@@ -315,14 +327,35 @@ static bool server_pending(const server_t *self) {
     return MHD_get_timeout(self->daemon, &timeout_ms) == MHD_YES && timeout_ms == 0;
 }
 
+/*
+ * libmicrohttpd reads once per edge, and so misses an end that comes together with data: a client killed
+ * in the middle of its request would stay for ever. Once all data has been read, shutting down our receiving
+ * side makes a new edge.
+ */
+static void wake_left(server_t *self) {
+    for (conn_t **at = &self->left; *at;) {
+        conn_t *conn = *at;
+        int unread = 0;
+        if (ioctl(conn->fd, FIONREAD, &unread) == 0 && unread > 0) {
+            at = &conn->next_left;
+            continue;
+        }
+        *at = conn->next_left;
+        shutdown(conn->fd, SHUT_RD);
+        self->ended = true;
+    }
+}
+
 static void on_turn(void *ctx) {
     server_t *self = ctx;
-    if (!self->ready && !server_pending(self)) return;
+    if (!self->ready && !self->left && !server_pending(self)) return;
     self->ready = self->ended = false;
     MHD_run(self->daemon);
-    if (self->ended) { /* libmicrohttpd closes connections at the start of its next run only */
+    wake_left(self);
+    if (self->ended) { /* connections are closed at the start of the next run only */
         self->ended = false;
         MHD_run(self->daemon);
+        wake_left(self);
     }
     if (self->ended) self->ready = true;
     if (self->ready || server_pending(self)) loop_kick(self->loop);

@@ -117,6 +117,7 @@ task_t *tasks_take(tasks_t *self) {
     else
         self->tail = NULL;
     task->waiting = false;
+    if (!task->init.expiry_ts_ms) task->init.expiry_ts_ms = wall_ms() + task->init.lifetime_ms;
     books_add(self->books, BOOK_WAITING, -1);
     return task;
 }
@@ -187,7 +188,6 @@ void task_handed(tasks_t *self, task_t *task) {
         task->results_due++;
         task->tool_calls_due++;
     }
-    if (!task->init.expiry_ts_ms) task->init.expiry_ts_ms = wall_ms() + task->init.lifetime_ms;
     task->handings++;
     task->handed_us = loop_now_us();
     task->dead = task->closed = task->seen = false;

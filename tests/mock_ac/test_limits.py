@@ -1,9 +1,13 @@
 """In flight, per minute, long polls, and clients that leave: what AC sees of an agent's manners."""
 
 import json
+import os
+import signal
 import socket
 import subprocess
 import time
+
+import pytest
 
 from mock_client import DEADLINE, reset
 
@@ -61,6 +65,75 @@ def test_left_poll_counts_no_longer(start):
             bare.close()
         mock.wait("ac_in_flight==0")
     assert mock.books()["ac_clients_gone"] == 200
+
+
+@pytest.mark.parametrize("port", ["ac", "tool"])
+def test_client_dies_in_the_middle_of_its_request(start, port):
+    """Its last bytes and its end arrive together, or one after the other."""
+    mock = start()
+    for number in range(60):
+        bare = socket.create_connection(("127.0.0.1", getattr(mock, port).port), timeout=DEADLINE)
+        bare.sendall(b"POST /api/http-teleport/put-result HTTP/1.1\r\nHost: ac\r\nAuthorization: Bearer test-key\r\n"
+                     b"Content-Length: 1000\r\n\r\nnot all of it" + b"." * (number % 4 * 200))
+        if number % 3 == 0:
+            mock.wait(f"{port}_in_flight==1")
+        reset(bare) if number % 2 else bare.close()
+        mock.wait(f"{port}_in_flight==0")
+    books = mock.wait("ac_connections_open==0,ac_in_flight==0,tool_in_flight==0,tool_connections_open==1")
+    assert books["ac_max_in_flight"] <= 1
+
+
+def stopped(mock):
+    """Stops the mock, so that all that happens meanwhile reaches it at once."""
+    mock.process.send_signal(signal.SIGSTOP)
+    os.waitid(os.P_PID, mock.process.pid, os.WSTOPPED | os.WNOWAIT)
+
+
+def half_a_request(mock):
+    bare = mock.raw_ac()
+    bare.sendall(b"POST /api/http-teleport/put-result HTTP/1.1\r\nHost: ac\r\nContent-Length: 1000\r\n\r\nbegun")
+    return bare
+
+
+def test_ends_and_beginnings_at_once(start):
+    """Two requests end and two begin while the mock is not looking: in whatever order it finds them, two."""
+    mock = start("--longPollMs", 60000)
+    for number in range(20):
+        old = [half_a_request(mock), half_a_request(mock)]
+        mock.wait("ac_in_flight==2")
+        stopped(mock)
+        for bare in old:
+            bare.close()
+        new = [mock.send_poll(), mock.send_poll()]
+        mock.process.send_signal(signal.SIGCONT)
+        books = mock.wait(f"ac_polls_waiting==2,ac_clients_gone=={number * 4 + 2}")
+        assert books["ac_max_in_flight"] == 2 and books["ac_too_many"] == 0
+        for bare in new:
+            bare.close()
+        mock.wait("ac_in_flight==0")
+
+
+def test_dead_poll_is_handed_nothing(start):
+    mock = start("--tasks", 1)
+    warm = mock.raw_ac()
+    mock.wait("ac_connections_open==1")
+    stopped(mock)
+    mock.send_poll().close()
+    warm.close()
+    mock.process.send_signal(signal.SIGCONT)
+    books = mock.wait("ac_requests==1,ac_connections_open==0")
+    assert books["waiting"] == 1 and books["handed"] == 0
+
+
+def test_client_dies_with_much_unread(start):
+    mock = start()
+    for number in range(10):
+        bare = mock.raw_ac()
+        bare.sendall(b"POST /api/http-teleport/upload-result HTTP/1.1\r\nHost: ac\r\nAuthorization: Bearer test-key\r\n"
+                     b"Content-Type: multipart/form-data; boundary=b\r\nContent-Length: 50000000\r\n\r\n"
+                     + b"z" * (1000000 + number * 1000))
+        bare.close()
+    mock.wait("ac_requests==10,ac_connections_open==0,ac_in_flight==0")
 
 
 def test_ghosts_count_until_their_end(start):

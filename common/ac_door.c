@@ -67,6 +67,7 @@ ac_door_t *ac_door_new(const config_t *config, http_t *http, const char **why) {
     if (!self) return NULL;
     self->http = http;
     self->verify = config->verify;
+    self->ipv4_fallback = config->ipv4_fallback;
     self->read_timeout_s = config->read_timeout_s;
     if (!read_server(self, config->server_url)) {
         *why = "the server URL must be http://HOST or https://HOST";

@@ -13,7 +13,8 @@ struct ac_door_t {
     proxy_t proxy;
     trust_t trust;
     struct curl_slist *headers; /* of JSON calls; holds the key */
-    bool https, verify;
+    bool https, verify, ipv4_fallback;
+    int64_t ipv4_until_ms; /* names are looked up for IPv4 alone until then, in boot time */
     int read_timeout_s;
     char host[256];
     unsigned port;

@@ -8,7 +8,9 @@
 int settings_init(settings_t *self, const config_t *config, const char **why) {
     int err;
 
-    *self = (settings_t){.verify = config->verify, .connect_timeout_ms = config->connect_timeout_s * 1000};
+    *self = (settings_t){.verify = config->verify,
+                         .ipv4_fallback = config->ipv4_fallback,
+                         .connect_timeout_ms = config->connect_timeout_s * 1000};
     err = trust_choose(&self->trust, config->tool_ca_bundle);
     if (!err) err = proxy_choose(&self->http, config->inward_proxy_http, false, why);
     if (!err) err = proxy_choose(&self->https, config->inward_proxy_https, true, why);

@@ -11,6 +11,7 @@
 
 typedef struct {
     bool verify;
+    bool ipv4_fallback;
     trust_t trust;
     char *client_cert, *client_key;
     proxy_t http, https;

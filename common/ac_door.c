@@ -45,32 +45,14 @@ static bool read_server(ac_door_t *self, const char *server_url) {
     if (ok) {
         self->https = strcmp(scheme, "https") == 0;
         ok = self->https || strcmp(scheme, "http") == 0;
-        snprintf(self->where, sizeof self->where, "%.100s:%.5s", host, port);
+        snprintf(self->host, sizeof self->host, "%.255s", host);
+        self->port = (unsigned)strtoul(port, NULL, 10);
     }
     curl_free(scheme);
     curl_free(host);
     curl_free(port);
     curl_url_cleanup(url);
     return ok;
-}
-
-/* A proxy that is given ignores no_proxy; without one curl reads the environment, but for HTTP_PROXY. */
-static const char *choose_proxy(ac_door_t *self, const config_t *config) {
-    const char *given = self->https ? config->outgoing_proxy_https : config->outgoing_proxy_http;
-    if (given[0]) {
-        self->proxy_given = true;
-        return given;
-    }
-    if (self->https || getenv("http_proxy")) return "";
-    const char *upper = getenv("HTTP_PROXY");
-    return upper ? upper : "";
-}
-
-static const char *choose_ca(const config_t *config) {
-    if (config->ca_bundle[0]) return config->ca_bundle;
-    const char *bundle = getenv("REQUESTS_CA_BUNDLE");
-    if (!bundle || !bundle[0]) bundle = getenv("CURL_CA_BUNDLE");
-    return bundle ? bundle : "";
 }
 
 static bool has_control(const char *text) {
@@ -85,18 +67,18 @@ ac_door_t *ac_door_new(const config_t *config, http_t *http, const char **why) {
     if (!self) return NULL;
     self->http = http;
     self->verify = config->verify;
+    self->ipv4_fallback = config->ipv4_fallback;
     self->read_timeout_s = config->read_timeout_s;
     if (!read_server(self, config->server_url)) {
         *why = "the server URL must be http://HOST or https://HOST";
     } else if (has_control(config->api_key)) {
         *why = "the API key has a control character";
     } else {
+        const char *proxy = self->https ? config->outgoing_proxy_https : config->outgoing_proxy_http;
         self->base = join(config->server_url, AC_PATH, "");
         self->env_name = strdup(config->env_name);
-        self->proxy = strdup(choose_proxy(self, config));
-        self->ca_bundle = strdup(choose_ca(config));
-        if (self->base && self->env_name && self->proxy && self->ca_bundle &&
-            make_headers(self, config->api_key))
+        if (self->base && self->env_name && trust_choose(&self->trust, config->ca_bundle) == 0 &&
+            make_headers(self, config->api_key) && proxy_choose(&self->proxy, proxy, self->https, why) == 0)
             *why = NULL;
     }
     if (*why) ac_door_destroy(&self);
@@ -111,8 +93,8 @@ void ac_door_destroy(ac_door_t **self_p) {
     curl_slist_free_all(self->headers);
     free(self->base);
     free(self->env_name);
-    free(self->proxy);
-    free(self->ca_bundle);
+    proxy_clear(&self->proxy);
+    trust_clear(&self->trust);
     free(self);
     *self_p = NULL;
 }

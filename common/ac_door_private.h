@@ -4,14 +4,20 @@
 
 #include "common/ac_answer.h"
 #include "common/ac_door.h"
+#include "common/proxy.h"
+#include "common/trust.h"
 
 struct ac_door_t {
     http_t *http;
-    char *base, *env_name, *proxy, *ca_bundle;
+    char *base, *env_name;
+    proxy_t proxy;
+    trust_t trust;
     struct curl_slist *headers; /* of JSON calls; holds the key */
-    bool https, verify, proxy_given;
+    bool https, verify, ipv4_fallback;
+    int64_t ipv4_until_ms; /* names are looked up for IPv4 alone until then, in boot time */
     int read_timeout_s;
-    char where[112]; /* host:port, for reasons */
+    char host[256];
+    unsigned port;
 };
 
 /* The URL of a request, freed by the caller; NULL when out of memory. */

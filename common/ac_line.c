@@ -2,11 +2,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "common/ac_door_private.h"
 #include "common/clock.h"
 #include "common/err.h"
+#include "common/ipv4_hosts.h"
 
 #define CONNECT_TIMEOUT_MS 25000L
 #define REASON_MAX         200 /* as the protocol has it */
@@ -22,6 +22,7 @@ struct ac_line_t {
     int64_t started_ms;
     unsigned sends; /* how often curl was about to send the request */
     bool too_large;
+    bool ipv4; /* the lookup has failed: once more for IPv4 alone */
     ac_headers_t headers;
     char *body;
     size_t body_bytes, body_room;
@@ -93,12 +94,7 @@ static void set_fixed_options(ac_line_t *self) {
     curl_easy_setopt(self->easy, CURLOPT_HEADERDATA, self);
     curl_easy_setopt(self->easy, CURLOPT_WRITEFUNCTION, take_body);
     curl_easy_setopt(self->easy, CURLOPT_WRITEDATA, self);
-    struct stat ca;
-    bool directory = stat(door->ca_bundle, &ca) == 0 && S_ISDIR(ca.st_mode);
-    if (door->ca_bundle[0])
-        curl_easy_setopt(self->easy, directory ? CURLOPT_CAPATH : CURLOPT_CAINFO, door->ca_bundle);
-    if (door->proxy[0]) curl_easy_setopt(self->easy, CURLOPT_PROXY, door->proxy);
-    if (door->proxy_given) curl_easy_setopt(self->easy, CURLOPT_NOPROXY, "");
+    proxy_apply(&door->proxy, self->easy, door->host, door->port);
 }
 
 ac_line_t *ac_line_new(ac_door_t *door) {
@@ -128,10 +124,13 @@ bool ac_line_busy(const ac_line_t *self) {
     return self->busy;
 }
 
-/* Puts "CALL at HOST:PORT: WHAT: DETAIL" into the reason. */
+/* Puts "CALL at HOST:PORT: WHAT: DETAIL" into the reason; a failure on the way there names the proxy too. */
 static void give_reason(ac_line_t *self, const char *what, const char *detail) {
-    snprintf(self->reason, sizeof self->reason, "%s at %s: %s%s%.100s", ac_call_name(self->call),
-             self->door->where, what, detail[0] ? ": " : "", detail);
+    const ac_door_t *door = self->door;
+    bool by_proxy = self->sends == 0 && proxy_used(&door->proxy, door->host, door->port);
+    snprintf(self->reason, sizeof self->reason, "%s at %.60s:%u%s%.60s: %s%s%.100s", ac_call_name(self->call),
+             door->host, door->port, by_proxy ? " through the proxy " : "", by_proxy ? door->proxy.where : "",
+             what, detail[0] ? ": " : "", detail);
     self->reason[REASON_MAX] = '\0';
 }
 
@@ -172,8 +171,25 @@ static void judge_answer(ac_line_t *self, ac_answer_t *answer) {
                                                        : "");
 }
 
+static void on_done(void *ctx, CURL *easy, CURLcode code, const char *error);
+
+/* A lookup that failed has sent nothing, so that another is no further request. curl does not tell why it
+ * failed; a host without any address fails once more, and nothing is remembered. */
+static bool look_up_again(ac_line_t *self, CURLcode code) {
+    bool failed = code == CURLE_COULDNT_RESOLVE_HOST || code == CURLE_COULDNT_RESOLVE_PROXY;
+    if (!self->door->ipv4_fallback || (failed && self->ipv4)) return false;
+    if (!failed) {
+        if (self->ipv4) self->door->ipv4_until_ms = clock_boot_ms() + IPV4_HOST_MS;
+        return false;
+    }
+    self->ipv4 = true;
+    curl_easy_setopt(self->easy, CURLOPT_IPRESOLVE, (long)CURL_IPRESOLVE_V4);
+    return http_start(self->door->http, self->easy, on_done, self) == 0;
+}
+
 static void on_done(void *ctx, CURL *easy, CURLcode code, const char *error) {
     ac_line_t *self = ctx;
+    if (look_up_again(self, code)) return;
     ac_answer_t answer = {.outcome = OUTCOME_NETWORK, .retry_after_ms = -1};
     (void)easy;
     if (code == CURLE_OK) {
@@ -204,8 +220,10 @@ static int set_request(ac_line_t *self, const ac_request_t *request) {
         curl_easy_setopt(self->easy, CURLOPT_HTTPGET, 1L);
     }
     curl_easy_setopt(self->easy, CURLOPT_FRESH_CONNECT, request->fresh ? 1L : 0L);
-    curl_easy_setopt(self->easy, CURLOPT_SSL_VERIFYPEER, self->door->verify ? 1L : 0L);
-    curl_easy_setopt(self->easy, CURLOPT_SSL_VERIFYHOST, self->door->verify ? 2L : 0L);
+    bool ipv4 = clock_boot_ms() < self->door->ipv4_until_ms;
+    curl_easy_setopt(self->easy, CURLOPT_IPRESOLVE,
+                     (long)(ipv4 ? CURL_IPRESOLVE_V4 : CURL_IPRESOLVE_WHATEVER));
+    trust_apply(&self->door->trust, self->easy, self->door->verify);
     return 0;
 }
 
@@ -221,7 +239,7 @@ int ac_line_start(ac_line_t *self, lease_t *lease, const ac_request_t *request, 
     if (rc != 0) return rc;
     self->call = request->call;
     self->sends = 0;
-    self->too_large = false;
+    self->too_large = self->ipv4 = false;
     self->body_bytes = 0;
     self->reason[0] = '\0';
     memset(&self->headers, 0, sizeof self->headers);

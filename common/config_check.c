@@ -11,6 +11,7 @@
 
 #include "common/config_table.h"
 #include "common/err.h"
+#include "common/proxy.h"
 
 #define KEY_MAX 8192
 /* The longest name under runtimeDir: the PUSH of a worker. */
@@ -150,12 +151,11 @@ static int check_proxies(const config_t *config, char *why) {
                    {"outgoingProxyHttps", config->outgoing_proxy_https},
                    {"outgoingProxyHttp", config->outgoing_proxy_http}};
     for (size_t i = 0; i < sizeof proxies / sizeof proxies[0]; i++) {
-        CURLU *parts = proxies[i].value[0] ? curl_url() : NULL;
-        CURLUcode rc = parts ? curl_url_set(parts, CURLUPART_URL, proxies[i].value,
-                                            CURLU_NON_SUPPORT_SCHEME | CURLU_DEFAULT_SCHEME)
-                             : CURLUE_OK;
-        curl_url_cleanup(parts);
-        if (rc == CURLUE_OK) continue;
+        proxy_t proxy;
+        const char *complaint;
+        int err = proxies[i].value[0] ? proxy_choose(&proxy, proxies[i].value, false, &complaint) : 0;
+        if (proxies[i].value[0]) proxy_clear(&proxy);
+        if (!err) continue;
         (void)snprintf(why, CONFIG_WHY_MAX, "%s is no URL; it must be like http://proxy.example:3128",
                        proxies[i].name);
         return ERR_INVALID;
@@ -177,6 +177,8 @@ static int check_files(const config_t *config, char *why) {
                        strerror(errno));
         return ERR_INVALID;
     }
+    if (config->client_key[0] && !config->client_cert[0])
+        return fail(why, "clientKey is given without clientCert; both are needed");
     return 0;
 }
 

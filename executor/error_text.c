@@ -44,7 +44,7 @@ static bool is_tls(CURLcode code, const char *reason) {
 
 /* How far the transfer had come. */
 static const char *phase_of(CURL *easy, CURLcode code, const char *reason) {
-    if (code == CURLE_COULDNT_RESOLVE_PROXY) return "looking up the proxy's name";
+    if (code == CURLE_COULDNT_RESOLVE_PROXY) return "looking up the name";
     if (code == CURLE_GOT_NOTHING) return "waiting for the answer";
     if (reached(easy, CURLINFO_STARTTRANSFER_TIME_T)) return "reading the answer";
     if (reached(easy, CURLINFO_PRETRANSFER_TIME_T)) return "waiting for the answer";
@@ -59,14 +59,18 @@ static bool is_own(CURLcode code) {
            code == CURLE_SSL_CACERT_BADFILE;
 }
 
-void error_text_transfer(const url_t *url, CURL *easy, CURLcode code, const char *reason,
+void error_text_transfer(const url_t *url, const char *proxy, CURL *easy, CURLcode code, const char *reason,
                          char text[ERROR_TEXT_MAX]) {
-    char why[384];
+    const char *phase, *by = code == CURLE_COULDNT_RESOLVE_PROXY ? " of the proxy " : " through the proxy ";
+    char why[512];
     long os_error = 0;
 
-    if (!reason[0]) reason = curl_easy_strerror(code);
+    /* curl keeps its first complaint, which may be one on the way and not the cause. */
+    if (!reason[0] || strncmp(reason, "getpeername()", 13) == 0) reason = curl_easy_strerror(code);
     if (code == CURLE_COULDNT_CONNECT) (void)curl_easy_getinfo(easy, CURLINFO_OS_ERRNO, &os_error);
-    (void)snprintf(why, sizeof why, "%s: %.250s%s%s", phase_of(easy, code, reason), reason,
+    phase = phase_of(easy, code, reason);
+    if (reached(easy, CURLINFO_PRETRANSFER_TIME_T)) proxy = ""; /* it has done its part */
+    (void)snprintf(why, sizeof why, "%s%s%.120s: %.250s%s%s", phase, proxy[0] ? by : "", proxy, reason,
                    os_error ? ": " : "", os_error ? strerror((int)os_error) : "");
     if (is_own(code))
         error_text_at(url, why, text);

@@ -7,7 +7,7 @@
 
 #include "executor/url.h"
 
-#define ERROR_TEXT_MAX 768
+#define ERROR_TEXT_MAX 1024
 
 /* "Agent Side Error: Error: WHY". */
 void error_text_agent(const char *why, char text[ERROR_TEXT_MAX]);
@@ -15,9 +15,9 @@ void error_text_agent(const char *why, char text[ERROR_TEXT_MAX]);
 void error_text_at(const url_t *url, const char *why, char text[ERROR_TEXT_MAX]);
 /* "Agent Side Error: Network error: HOST:PORT: WHY". */
 void error_text_network(const url_t *url, const char *why, char text[ERROR_TEXT_MAX]);
-/* The same for a transfer that curl ended with `code`; `reason` is curl's own text or "". Times are asked of
- * `easy`. */
-void error_text_transfer(const url_t *url, CURL *easy, CURLcode code, const char *reason,
+/* The same for a transfer that curl ended with `code`; `reason` is curl's own text or "", `proxy` the
+ * "host:port" it went by or "". Times are asked of `easy`. */
+void error_text_transfer(const url_t *url, const char *proxy, CURL *easy, CURLcode code, const char *reason,
                          char text[ERROR_TEXT_MAX]);
 
 #endif

@@ -32,11 +32,11 @@ int executor_new(const config_t *config, uint64_t instance, uint64_t place, exec
     config_broker_endpoint(config, broker, sizeof broker);
     result->slots = slots_new();
     result->http = http_new(2L * options.slots);
-    if (settings_init(&result->settings, config) != 0 || !result->slots || !result->http) {
+    if (!result->slots || !result->http) {
         executor_destroy(&result);
         return ERR_NOMEM;
     }
-    result->link = link_new(&options, &handler, why);
+    if (settings_init(&result->settings, config, why) == 0) result->link = link_new(&options, &handler, why);
     if (!result->link) {
         executor_destroy(&result);
         return ERR_INVALID;

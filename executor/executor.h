@@ -8,6 +8,7 @@
 
 #include "common/config.h"
 #include "common/http.h"
+#include "common/ipv4_hosts.h"
 #include "common/link.h"
 #include "executor/settings.h"
 #include "executor/slots.h"
@@ -17,6 +18,7 @@ typedef struct {
     link_t *link;
     http_t *http;
     slots_t *slots;
+    ipv4_hosts_t ipv4_hosts;
     int64_t now_ms;      /* CLOCK_BOOTTIME, of this turn */
     uint16_t pool_size;  /* slots the broker knows of */
     uint64_t generation; /* of the CONFIG applied last */

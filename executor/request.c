@@ -206,18 +206,22 @@ static void apply_body(const request_t *self, CURL *easy) {
     (void)curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, self->method);
 }
 
-static void apply_settings(const request_t *self, const settings_t *settings, CURL *easy) {
-    const proxy_t *proxy = self->url.https ? &settings->https : &settings->http;
+static const proxy_t *proxy_of(const request_t *self, const settings_t *settings) {
+    return self->url.https ? &settings->https : &settings->http;
+}
 
-    (void)curl_easy_setopt(easy, CURLOPT_PROXY, proxy->url);
-    (void)curl_easy_setopt(easy, CURLOPT_NOPROXY, proxy->no_proxy);
-    (void)curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)settings->connect_timeout_ms);
-    (void)curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, settings->verify ? 1L : 0L);
-    (void)curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, settings->verify ? 2L : 0L);
-    if (settings->ca_file[0]) (void)curl_easy_setopt(easy, CURLOPT_CAINFO, settings->ca_file);
-    if (settings->ca_dir[0]) (void)curl_easy_setopt(easy, CURLOPT_CAPATH, settings->ca_dir);
+static void apply_settings(const request_t *self, const settings_t *settings, CURL *easy) {
+    proxy_apply(proxy_of(self, settings), easy, self->url.host, url_port(&self->url));
+    trust_apply(&settings->trust, easy, settings->verify);
     if (settings->client_cert[0]) (void)curl_easy_setopt(easy, CURLOPT_SSLCERT, settings->client_cert);
     if (settings->client_key[0]) (void)curl_easy_setopt(easy, CURLOPT_SSLKEY, settings->client_key);
+    (void)curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)settings->connect_timeout_ms);
+}
+
+const char *request_by_proxy(const request_t *self, const settings_t *settings) {
+    const proxy_t *proxy = proxy_of(self, settings);
+
+    return proxy_used(proxy, self->url.host, url_port(&self->url)) ? proxy->where : "";
 }
 
 int request_apply(const request_t *self, const settings_t *settings, CURL *easy,

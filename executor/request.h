@@ -41,6 +41,9 @@ bool request_is_head(const request_t *self);
 /* Whether the request may be repeated without harm (RFC 9110 section 9.2.2). */
 bool request_idempotent(const request_t *self);
 
+/* "host:port" of the proxy it goes by; "" for none. */
+const char *request_by_proxy(const request_t *self, const settings_t *settings);
+
 /* Sets every option the request has. `headers` gets the list that must live as long as the transfer, freed by
  * the caller with curl_slist_free_all(). ERR_NOMEM. */
 int request_apply(const request_t *self, const settings_t *settings, CURL *easy, struct curl_slist **headers);

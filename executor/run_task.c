@@ -15,6 +15,7 @@
 #define CONFIG_WAIT_MS 2000 /* a task does not wait longer for the CONFIG it was handed out with */
 
 static int send_request(executor_t *self, run_t *run);
+static const char *looked_up(const executor_t *self, const run_t *run);
 
 void run_abort(executor_t *self, run_t *run) {
     if (!run->easy) return;
@@ -82,12 +83,11 @@ static void succeed(executor_t *self, run_t *run) {
     finish(self, run, &parts);
 }
 
-/* The kept connection was dead: once more, on a new one. */
+/* The same request once more: the kept connection was dead, or the name is to be looked up otherwise. */
 static void repeat(executor_t *self, run_t *run) {
     char text[ERROR_TEXT_MAX];
     int err;
 
-    run->fresh = true;
     curl_slist_free_all(run->headers);
     run->headers = NULL;
     err = send_request(self, run);
@@ -102,6 +102,7 @@ static void fail_transfer(executor_t *self, run_t *run, CURLcode code, const cha
     const url_t *url = &run->request.url;
 
     if (code == CURLE_ABORTED_BY_CALLBACK && request_idempotent(&run->request) && !run->fresh) {
+        run->fresh = true;
         repeat(self, run);
         return;
     }
@@ -128,7 +129,8 @@ static void fail_transfer(executor_t *self, run_t *run, CURLcode code, const cha
         error_text_at(url, "out of memory", text);
         break;
     default:
-        error_text_transfer(url, run->easy, code, reason, text);
+        error_text_transfer(url, request_by_proxy(&run->request, &self->settings), run->easy, code, reason,
+                            text);
         break;
     }
     run_fail(self, run, text);
@@ -139,7 +141,7 @@ static void follow(executor_t *self, run_t *run) {
     int err = request_redirect(&run->request, response_status(run->response),
                                response_location(run->response), why);
 
-    run->fresh = false;
+    run->fresh = run->ipv4 = false;
     if (!err)
         err = send_request(self, run);
     else if (err == ERR_TOO_LARGE)
@@ -157,12 +159,36 @@ static bool is_complete(run_t *run, CURLcode code) {
     return code == CURLE_OK && response_status(run->response) != 0 && response_error(run->response) == 0;
 }
 
+/* The host whose name a request looks up: its proxy's, or its own. */
+static const char *looked_up(const executor_t *self, const run_t *run) {
+    const char *proxy = request_by_proxy(&run->request, &self->settings);
+
+    return proxy[0] ? proxy : run->request.url.host;
+}
+
+/* curl does not tell why a lookup failed. A host that has no address of either kind fails once more, and is
+ * not remembered. */
+static bool look_up_again(executor_t *self, run_t *run, CURLcode code) {
+    bool failed = code == CURLE_COULDNT_RESOLVE_HOST || code == CURLE_COULDNT_RESOLVE_PROXY;
+
+    if (!self->settings.ipv4_fallback || (failed && run->ipv4)) return false;
+    if (!failed) {
+        if (run->ipv4) ipv4_hosts_add(&self->ipv4_hosts, looked_up(self, run), self->now_ms);
+        return false;
+    }
+    log_debug("lookup_repeated", "number=%" PRIu64 " family=ipv4", run->number);
+    run->ipv4 = true;
+    repeat(self, run);
+    return true;
+}
+
 static void on_done(void *ctx, CURL *easy, CURLcode code, const char *error) {
     run_t *run = ctx;
     executor_t *self = run->owner;
     char text[ERROR_TEXT_MAX];
     bool redirects = response_redirects(run->response);
 
+    if (look_up_again(self, run, code)) return;
     if (!is_complete(run, code)) {
         fail_transfer(self, run, code, error);
         return;
@@ -203,6 +229,8 @@ static int send_request(executor_t *self, run_t *run) {
     curl_easy_reset(run->easy);
     err = request_apply(&run->request, &self->settings, run->easy, &run->headers);
     if (err) return err;
+    if (run->ipv4 || ipv4_hosts_has(&self->ipv4_hosts, looked_up(self, run), self->now_ms))
+        (void)curl_easy_setopt(run->easy, CURLOPT_IPRESOLVE, (long)CURL_IPRESOLVE_V4);
     if (run->fresh) (void)curl_easy_setopt(run->easy, CURLOPT_FRESH_CONNECT, 1L);
     run->sends = 0;
     response_bind(run->response, run->easy, request_is_head(&run->request) && run->request.body);

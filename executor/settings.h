@@ -6,23 +6,20 @@
 #include <stdbool.h>
 
 #include "common/config.h"
-
-/* The proxy for one scheme. */
-typedef struct {
-    char *url;      /* "" for none */
-    char *no_proxy; /* hosts that go without it, in curl's notation; "" for none */
-} proxy_t;
+#include "common/proxy.h"
+#include "common/trust.h"
 
 typedef struct {
     bool verify;
-    char *ca_file, *ca_dir; /* "" for the system's own; at most one is set */
+    bool ipv4_fallback;
+    trust_t trust;
     char *client_cert, *client_key;
     proxy_t http, https;
     int connect_timeout_ms;
 } settings_t;
 
-/* ERR_NOMEM. */
-int settings_init(settings_t *self, const config_t *config);
+/* ERR_INVALID: a proxy that is none; ERR_NOMEM; *why is then a constant text. */
+int settings_init(settings_t *self, const config_t *config, const char **why);
 void settings_clear(settings_t *self);
 
 #endif

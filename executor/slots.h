@@ -35,6 +35,7 @@ typedef struct {
     request_t request;
     response_t *response;
     int sends;  /* requests that curl has begun to send for this transfer */
+    bool ipv4;  /* its lookup has failed: once more for IPv4 alone */
     bool fresh; /* this one goes on a new connection, since a kept one was dead */
     int64_t started_ms;
     /* when it has ended */

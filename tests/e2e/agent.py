@@ -97,6 +97,7 @@ class Agent:
         self.options = ["--serverUrl", mock.ac, "--apiKeyFile", key, "--stateDir", self.state, "--runtimeDir",
                         self.runtime, *options]
         self.options = [str(option) for option in self.options]
+        self.environment = {}  # on top of this process's own
         self.run = None
         self.programs = []
 
@@ -105,7 +106,8 @@ class Agent:
         return self
 
     def popen(self, name, *words):
-        environment = {k: v for k, v in os.environ.items() if "proxy" not in k.lower()}
+        environment = {k: v for k, v in os.environ.items() if "proxy" not in k.lower() and not k.endswith("_BUNDLE")}
+        environment |= self.environment
         return subprocess.Popen([BUILD / "bin" / name, *words, *self.options], stdin=subprocess.DEVNULL,
                                 stdout=self.log, stderr=self.log, env=environment)
 

@@ -1,51 +1,19 @@
 """globalConfig (AC contract section 6): set by a task, it reaches every process, live, and outlives the broker."""
-import json
 import subprocess
 import threading
 
 import pytest
 
 from agent import Agent, until
-from fake_ac import FakeAC
 from tool_server import ToolServer, answer
-
-
-class AC:
-    """Hands out the tasks a test adds, and keeps the results by taskId."""
-
-    def __init__(self):
-        self.tasks, self.results = [], {}
-        self.ready = threading.Condition()
-        self.server = FakeAC(self.answer)
-        self.ac = self.server.url
-
-    def add(self, task_id, url, config=None, **members):
-        task = {"taskId": task_id, "url": url, "method": "GET", **members}
-        if config is not None:
-            task["globalConfig"] = config
-        with self.ready:
-            self.tasks.append(task)
-            self.ready.notify()
-
-    def answer(self, request):
-        if request.method == "POST":
-            result = json.loads(request.body)
-            self.results[result["taskId"]] = result
-            return 200, {}, b"{}"
-        with self.ready:
-            self.ready.wait_for(lambda: self.tasks or self.server.stopped, 1.2)  # then polled again at once
-            task = self.tasks.pop(0) if self.tasks else None
-        return 200, {}, json.dumps({"data": task}).encode()
-
-    def result(self, task_id):
-        return until(lambda: self.results.get(task_id), f"the result of {task_id}")
+from two_sides import AC
 
 
 @pytest.fixture
 def ac():
     made = AC()
     yield made
-    made.server.close()
+    made.close()
 
 
 @pytest.fixture
@@ -57,6 +25,7 @@ def start(ac, tmp_path):
         return agents[-1]
 
     yield run
+    ac.end()
     for agent in agents:
         agent.close()
 
@@ -75,7 +44,7 @@ def slots_of(agent, count):
 def test_everything_is_set_and_outlives_the_broker(ac, start):
     tool = ToolServer()
     agent = start("--executorPoolSize", 2)
-    ac.add("one", tool.url("/one"), {"poolSize": 7, "rateLimitPerMin": 333, "verifyCert": True, "uploadToAC": False,
+    ac.add("one", tool.url("/one"), globalConfig={"poolSize": 7, "rateLimitPerMin": 333, "verifyCert": True, "uploadToAC": False,
                                      "debugMode": True, "unknown": [1]})
     assert ac.result("one")["statusCode"] == 200
     wanted = {"generation": 2, "debug": True, "verify": True, "pool_size": 7, "upload_to_ac": False, "rate_per_min": 333}
@@ -87,7 +56,7 @@ def test_everything_is_set_and_outlives_the_broker(ac, start):
     agent.restarted("broker", former)
     assert config_of(agent, 2) == wanted
     slots_of(agent, 7)
-    ac.add("two", tool.url("/two"), {"threadPoolSize": 3, "verifyCert": False, "debugMode": False})
+    ac.add("two", tool.url("/two"), globalConfig={"threadPoolSize": 3, "verifyCert": False, "debugMode": False})
     ac.result("two")
     assert config_of(agent, 3) == {**wanted, "generation": 3, "pool_size": 3, "debug": False}
     slots_of(agent, 3)
@@ -100,9 +69,9 @@ def test_what_is_wrong_is_ignored_with_a_warning(ac, start):
     tool = ToolServer()
     agent = start("--executorPoolSize", 2)
     before = config_of(agent, 1)
-    ac.add("a", tool.url("/a"), {"poolSize": 0, "rateLimitPerMin": "10", "debugMode": "yes", "verifyCert": 1})
-    ac.add("b", tool.url("/b"), [1, 2])
-    ac.add("c", tool.url("/c"), {"poolSize": 5000, "uploadToAC": True})
+    ac.add("a", tool.url("/a"), globalConfig={"poolSize": 0, "rateLimitPerMin": "10", "debugMode": "yes", "verifyCert": 1})
+    ac.add("b", tool.url("/b"), globalConfig=[1, 2])
+    ac.add("c", tool.url("/c"), globalConfig={"poolSize": 5000, "uploadToAC": True})
     for task_id in "abc":
         assert ac.result(task_id)["statusCode"] == 200
     log = agent.log_text()
@@ -121,10 +90,10 @@ def test_tasks_in_flight_finish_undisturbed(ac, start):
     for number in range(4):
         ac.add(f"slow{number}", tool.url(f"/{number}"), method="POST", input="x")
     until(lambda: len(tool.requests) == 4, "four requests under way")
-    ac.add("more", quick.url("/more"), {"poolSize": 6})  # waits for a slot, and brings more of them
+    ac.add("more", quick.url("/more"), globalConfig={"poolSize": 6})  # waits for a slot, and brings more of them
     assert ac.result("more")["statusCode"] == 200
     slots_of(agent, 6)
-    ac.add("less", quick.url("/less"), {"poolSize": 2})
+    ac.add("less", quick.url("/less"), globalConfig={"poolSize": 2})
     status = slots_of(agent, 2)
     assert status["tasks"]["running"] >= 4
     gate.set()
@@ -146,9 +115,9 @@ def test_verification_is_turned_on_before_the_task_runs(ac, start, tmp_path):
     agent = start("--verify", "false")
     ac.add("open", tool.url("/open"))
     assert ac.result("open")["statusCode"] == 200
-    ac.add("strict", tool.url("/strict"), {"verifyCert": True})
+    ac.add("strict", tool.url("/strict"), globalConfig={"verifyCert": True})
     assert "certificate" in ac.result("strict")["output"]
-    ac.add("still", tool.url("/still"), {"verifyCert": False})
+    ac.add("still", tool.url("/still"), globalConfig={"verifyCert": False})
     assert "certificate" in ac.result("still")["output"]
     assert [request.target for request in tool.requests] == ["/open"]
     assert agent.status()["config"]["verify"] is True
@@ -160,9 +129,9 @@ def test_debug_lines_come_and_go(ac, start):
     ac.add("quiet", tool.url("/quiet"))
     ac.result("quiet")
     assert "level=debug" not in agent.log_text()
-    ac.add("loud", tool.url("/loud"), {"debugMode": True})
+    ac.add("loud", tool.url("/loud"), globalConfig={"debugMode": True})
     ac.result("loud")
     until(lambda: "event=task_done" in agent.log_text(), "a debug line of the executor")
-    ac.add("again", tool.url("/again"), {"debugMode": False})
+    ac.add("again", tool.url("/again"), globalConfig={"debugMode": False})
     ac.result("again")
     config_of(agent, 3)

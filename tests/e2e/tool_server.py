@@ -38,9 +38,12 @@ class ToolServer:
         self.default = default or answer(body=b"ok")
         self.requests, self.connections, self.closed = [], 0, 0
         self.tls = None
-        if certificate:  # (certificate file, key file)
+        if certificate:  # (certificate file, key file), and with a third the CA that clients need a certificate of
             self.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            self.tls.load_cert_chain(*certificate)
+            self.tls.load_cert_chain(*certificate[:2])
+            if certificate[2:]:
+                self.tls.verify_mode = ssl.CERT_REQUIRED
+                self.tls.load_verify_locations(certificate[2])
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self.listener = socket.create_server((host, 0), backlog=128, family=family)
         self.port = self.listener.getsockname()[1]

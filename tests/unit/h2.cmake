@@ -1,0 +1,1 @@
+sluice_unit_test(test_ipv4_hosts test_ipv4_hosts.c)

@@ -10,6 +10,9 @@
 #include "common/log.h"
 #include "fetcher/read_task.h"
 
+#define AT_RISK_MAX 2
+#define AT_RISK_MS  5
+
 #define QUICK_EMPTY_MS 1000 /* AC that is well holds an idle poll longer than this */
 
 struct poll_ac_t {
@@ -117,11 +120,21 @@ void poll_ac_stop(poll_ac_t *self, bool stopped) {
 }
 
 void poll_ac_turn(poll_ac_t *self, int64_t now_ms) {
-    bool may_poll = !self->stopped && to_broker_has_room(self->to_broker, now_ms);
+    bool may_poll = !self->stopped && to_broker_has_room(self->to_broker);
     if (ac_seat_busy(self->seat) || link_session(self->link) == 0) return;
     if (!may_poll) {
         ac_seat_unwant(self->seat);
         ac_seat_release(self->seat);
+        return;
+    }
+    /* At most so many tasks are in this process alone: the next poll waits for their ACCEPTED, a moment with
+     * the credit in hand, longer without it. */
+    int64_t age_ms;
+    if (to_broker_at_risk(self->to_broker, now_ms, &age_ms) >= AT_RISK_MAX) {
+        if (age_ms >= AT_RISK_MS) {
+            ac_seat_unwant(self->seat);
+            ac_seat_release(self->seat);
+        }
         return;
     }
     if (ac_seat_may_start(self->seat, now_ms)) {

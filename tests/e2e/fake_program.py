@@ -45,6 +45,8 @@ def main():
          env=dict(os.environ), blocked=[int(s) for s in blocked], group=os.getpgrp())
     if "exit" in mode:
         sys.exit(mode["exit"])
+    if "SLUICE_READY_FD" in os.environ:
+        os.write(int(os.environ["SLUICE_READY_FD"]), b"1")
     if mode.get("deaf"):
         while True:
             time.sleep(60)

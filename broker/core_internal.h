@@ -10,7 +10,9 @@
 #define LATE_GRACE_MS   2000  /* and then nobody is judged for this long */
 #define PAUSE_LOG_MS    1000  /* a pause is logged once it has lasted this long */
 #define RUNNING_OVER_MS 10000 /* a claim is ended this long after its task's expiry */
+#define WORKERS_MAX     256   /* sessions at a time; each costs some descriptors */
 #define FETCHERS_MAX    64
+#define WORKERS_MAX     256 /* sessions at a time; each costs descriptors */
 
 /* A worker of the journal that has not come back since the restart. */
 typedef struct awaited_t {

@@ -20,6 +20,14 @@ worker_t *session_find(core_t *core, uint64_t instance) {
     return NULL;
 }
 
+static unsigned session_count(core_t *core) {
+    unsigned count = 0;
+    for (int i = 0; i < 3; i++)
+        for (const worker_t *worker = *list_of(core, roles[i]); worker; worker = worker->next)
+            count++;
+    return count;
+}
+
 static worker_t *find_place(core_t *core, role_t role, uint64_t place) {
     for (worker_t *worker = place ? *list_of(core, role) : NULL; worker; worker = worker->next)
         if (worker->place == place) return worker;
@@ -168,6 +176,11 @@ void session_hello(core_t *core, uint64_t peer, const msg_hello_t *hello) {
     worker_t *former = session_find(core, peer);
     worker_t *replaced = former ? NULL : find_place(core, (role_t)hello->role, hello->place);
     if (replaced) session_end(core, replaced, "its place was taken by a new process");
+    if (!former && session_count(core) >= WORKERS_MAX) {
+        msg_t *msg = effects_msg(core->fx, peer, MSG_ERROR);
+        msg->error = (msg_error_t){MSG_ERR_FULL, MSG_HELLO, str_of("no room for another worker")};
+        return;
+    }
     worker_t *worker = new_worker(core, peer, hello);
     if (!worker) return;
     msg_nums_t drop = adopt(core, worker, hello, former ? former->session : 0);

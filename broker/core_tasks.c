@@ -208,6 +208,9 @@ static task_t *new_task(core_t *core, const msg_fetched_t *f, void **doc, uint64
                           .accepted_wall_ms = core->now.wall_ms,
                           .generation = core->generation,
                           .doc_bytes = doc_bytes};
+    if (core->settings.redeliver == REDELIVER_NEVER)
+        image.flags &=
+            (uint16_t)~TASK_IDEMPOTENT; /* treated like a POST: run only once its claim is on disk */
     task_t *task = tasks_add(&core->tasks, &image);
     if (!task) {
         core_check(core, ERR_NOMEM);

@@ -326,6 +326,10 @@ int journal_commit(journal_t *self, const record_t *records, size_t count, char 
     return 0;
 }
 
+void journal_make_room(journal_t *self) {
+    (void)sqlite3_wal_checkpoint_v2(self->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+}
+
 /* --- reading --- */
 
 int journal_doc(journal_t *self, uint64_t number, doc_t **doc) {
@@ -498,7 +502,10 @@ int journal_restore(journal_t *self, core_t *core, const char *boot_id, moment_t
                        restore_task, why);
     if (!err) err = each_row(self, &r, "SELECT instance, place, role FROM worker", restore_worker, why);
     if (!err)
-        err = each_row(self, &r, "SELECT instance, seq, mask, used FROM fetcher ORDER BY used DESC LIMIT 64",
+        err = each_row(self, &r,
+                       "SELECT instance, seq, mask, used FROM (SELECT instance, seq, mask, used FROM fetcher "
+                       "ORDER BY used"
+                       " DESC LIMIT 64) ORDER BY used",
                        restore_fetcher, why);
     if (!err)
         err = each_row(self, &r, "SELECT id, holder, stage, budget FROM credit ORDER BY id", restore_credit,

@@ -27,6 +27,10 @@ int journal_restore(journal_t *self, core_t *core, const char *boot_id, moment_t
  * `why` has the reason, and the same records may be committed later: ERR_IO, ERR_CORRUPT. */
 int journal_commit(journal_t *self, const record_t *records, size_t count, char why[JOURNAL_WHY_MAX]);
 
+/* After a failed commit: writes the log back into the database and cuts it, in case the disk is full of it.
+ */
+void journal_make_room(journal_t *self);
+
 /* The document of a task. ERR_NOT_FOUND, ERR_IO, ERR_NOMEM. */
 int journal_doc(journal_t *self, uint64_t number, doc_t **doc);
 

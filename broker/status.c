@@ -224,6 +224,10 @@ doc_t *broker_status(broker_t *self) {
     moment_t now = broker_now();
     core_view_t view;
     core_look(self->core, now.ms, &view);
+    if (!self->journal_ok) { /* nothing that waits for the commit has been said to anybody */
+        view.fetch_paused = "the journal cannot be written";
+        view.waits_for = "the journal to be writable";
+    }
     put_all(g, self, &view, now);
     const unsigned char *json;
     size_t size;

@@ -44,7 +44,11 @@ static int drain(broker_t *self) {
 /* While nothing can be written only `status` is answered; what else comes is repeated by its sender. */
 static void answer_status_only(broker_t *self) {
     received_t got;
-    while (sockets_receive(self->sockets, FROM_CONTROL, &got)) {
+    for (int i = 0; i < TURN_MESSAGES; i++) {
+        if (!sockets_receive(self->sockets, FROM_CONTROL, &got)) {
+            sockets_done(&got);
+            return;
+        }
         msg_t msg, answer = {.type = MSG_STATUS_REPLY};
         int64_t payload = got.has_payload ? (int64_t)zmq_msg_size(&got.payload) : -1;
         int err =
@@ -62,7 +66,6 @@ static void answer_status_only(broker_t *self) {
         }
         sockets_done(&got);
     }
-    sockets_done(&got);
 }
 
 static void journal_failed(broker_t *self) {
@@ -83,6 +86,7 @@ static int commit(broker_t *self, int stop_fd) {
         if (!err) break;
         if (err != ERR_IO) return err;
         journal_failed(self);
+        journal_make_room(self->journal);
         if (self->quit) return ERR_BUSY;
         int64_t until = clock_boot_ms() + RETRY_MS;
         for (int64_t now; (now = clock_boot_ms()) < until;) {

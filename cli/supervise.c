@@ -22,6 +22,7 @@
 #define BACKOFF_FIRST_MS 100
 #define BACKOFF_CAP_MS   5000
 #define LIVED_MS         10000 /* a child that has lived this long starts again without delay */
+#define RAN_MS           1000  /* a child that has lived this long can run */
 #define HURRY_MS         1000  /* after a second signal */
 #define CONFIG_FD        3
 #define KEY_FD           4
@@ -32,6 +33,7 @@ typedef struct {
     int64_t started_ms, restart_ms;
     int64_t backoff_ms; /* before the next restart */
     bool again;         /* it has been started before */
+    bool ran;           /* and has lived for RAN_MS */
 } child_t;
 
 struct supervisor_t {
@@ -212,7 +214,10 @@ static void child_ended(supervisor_t *self, child_t *child, int status, int64_t 
     pid_t pid = child->pid;
     child->pid = 0;
     log_death(child, pid, status, !needed(self, child));
-    if (WIFEXITED(status) && WEXITSTATUS(status) == EXIT_CONFIG) {
+    /* What ran once is not misconfigured: a full disk or a taken port may be over the next time. */
+    bool never_ran = child->spec.group == GROUP_BROKER ? !self->broker_ready : !child->ran;
+    if (now_ms - child->started_ms >= RAN_MS) child->ran = true;
+    if (WIFEXITED(status) && WEXITSTATUS(status) == EXIT_CONFIG && never_ran) {
         if (self->status == EXIT_CLEAN)
             (void)fprintf(stderr, "sluice: %s cannot run (see above); stopping\n", child->spec.name);
         self->status = EXIT_CONFIG;

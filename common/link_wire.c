@@ -10,8 +10,9 @@
 #define RECONNECT_MS        50
 #define RECONNECT_MAX_MS    100
 #define CONNECT_TIMEOUT_MS  2000
-#define ZMTP_BEAT_MS        2000 /* finds a tcp connection whose other end has vanished */
-#define ZMTP_BEAT_LIMIT_MS  5000
+#define KEEPALIVE_IDLE_S    5
+#define KEEPALIVE_EVERY_S   2
+#define KEEPALIVE_TRIES     3
 #define MONITOR_EVENT_BYTES 6
 
 static bool is_loopback(const char *host, size_t len) {
@@ -57,8 +58,13 @@ void *wire_socket(void *context, int type, int high_water, const void *identity)
               set_int(socket, ZMQ_RCVHWM, high_water) && set_int(socket, ZMQ_RECONNECT_IVL, RECONNECT_MS) &&
               set_int(socket, ZMQ_RECONNECT_IVL_MAX, RECONNECT_MAX_MS) &&
               set_int(socket, ZMQ_CONNECT_TIMEOUT, CONNECT_TIMEOUT_MS) &&
-              set_int(socket, ZMQ_HEARTBEAT_IVL, ZMTP_BEAT_MS) &&
-              set_int(socket, ZMQ_HEARTBEAT_TIMEOUT, ZMTP_BEAT_LIMIT_MS) &&
+              /* No ZMTP heartbeats: they would cut the connection of a broker that stands still for a while,
+               * and libzmq 4.3.4 aborts when it wakes with that cut and its own high-water mark before it.
+               * The application's heartbeat judges; the kernel's finds a tcp peer that has vanished. */
+              set_int(socket, ZMQ_TCP_KEEPALIVE, 1) &&
+              set_int(socket, ZMQ_TCP_KEEPALIVE_IDLE, KEEPALIVE_IDLE_S) &&
+              set_int(socket, ZMQ_TCP_KEEPALIVE_INTVL, KEEPALIVE_EVERY_S) &&
+              set_int(socket, ZMQ_TCP_KEEPALIVE_CNT, KEEPALIVE_TRIES) &&
               /* Nothing is queued for a broker that is away: what waits is said anew in the next session. */
               set_int(socket, ZMQ_IMMEDIATE, 1) &&
               zmq_setsockopt(socket, ZMQ_MAXMSGSIZE, &largest, sizeof largest) == 0 &&

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <systemd/sd-daemon.h>
@@ -12,9 +13,17 @@
 
 #include "common/log.h"
 
+#define FILES_WANTED 16384
+
 int program_start(const char *name, const config_t *config) {
     log_init(name, config->debug_mode ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO, config->log_json);
     (void)umask(077);
+    struct rlimit files; /* many slots need many descriptors; what the system allows is enough */
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < files.rlim_max &&
+        files.rlim_cur < FILES_WANTED) {
+        files.rlim_cur = files.rlim_max < FILES_WANTED ? files.rlim_max : FILES_WANTED;
+        (void)setrlimit(RLIMIT_NOFILE, &files);
+    }
     (void)signal(SIGPIPE, SIG_IGN);
     sigset_t set;
     (void)sigemptyset(&set);

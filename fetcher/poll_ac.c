@@ -117,7 +117,7 @@ void poll_ac_stop(poll_ac_t *self, bool stopped) {
 }
 
 void poll_ac_turn(poll_ac_t *self, int64_t now_ms) {
-    bool may_poll = !self->stopped && to_broker_has_room(self->to_broker);
+    bool may_poll = !self->stopped && to_broker_has_room(self->to_broker, now_ms);
     if (ac_seat_busy(self->seat) || link_session(self->link) == 0) return;
     if (!may_poll) {
         ac_seat_unwant(self->seat);

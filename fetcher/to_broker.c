@@ -157,8 +157,16 @@ unsigned to_broker_count(const to_broker_t *self) {
     return self->count;
 }
 
-bool to_broker_has_room(const to_broker_t *self) {
+/* Whether a fetch is neither with the broker nor on disk for longer than a healthy broker takes. */
+static bool at_risk(const to_broker_t *self, int64_t now_ms) {
+    for (const fetch_t *at = self->first; at; at = at->next)
+        if (!at->saved && now_ms - (at->save_ms - INBOX_AFTER_MS) >= AT_RISK_MS) return true;
+    return false;
+}
+
+bool to_broker_has_room(const to_broker_t *self, int64_t now_ms) {
     const fetch_t *oldest = self->first;
+    if (at_risk(self, now_ms)) return false;
     while (oldest && oldest->msg.fetched.instance != self->instance)
         oldest = oldest->next;
     uint64_t span = oldest ? self->seq - oldest->msg.fetched.seq + 1 : 0;

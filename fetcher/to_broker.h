@@ -9,6 +9,7 @@
 #include "common/link.h"
 #include "fetcher/inbox.h"
 
+#define AT_RISK_MS     5
 #define INBOX_AFTER_MS 50 /* without ACCEPTED */
 
 typedef struct to_broker_t to_broker_t;
@@ -29,9 +30,10 @@ void to_broker_welcome(to_broker_t *self, int64_t now_ms);
 
 /* Fetches not accepted yet. */
 unsigned to_broker_count(const to_broker_t *self);
-/* Whether one more may be added: the broker remembers the last PROTOCOL_FETCH_WINDOW sequence numbers of an
- * instance, so none may be that far ahead of the oldest unaccepted one. */
-bool to_broker_has_room(const to_broker_t *self);
+/* Whether one more may be added. Not while one is neither accepted nor on disk for over AT_RISK_MS: it would
+ * be lost with this process, and one such loss is enough. Nor 64 ahead of the oldest: the broker remembers
+ * only the last PROTOCOL_FETCH_WINDOW sequence numbers of an instance. */
+bool to_broker_has_room(const to_broker_t *self, int64_t now_ms);
 /* Whether every one of them is in the inbox: they outlive the process. */
 bool to_broker_saved(const to_broker_t *self);
 

@@ -89,7 +89,8 @@ typedef struct {
     bool drained;
     struct {
         uint64_t fetched, repeated, held_already, delivered, refused, retried, expired, outcome_unknown,
-            redelivered, unclaimed, denied, bad_sessions, results, returned, sessions_lost, credits_lost;
+            redelivered, unclaimed, denied, bad_sessions, results, returned, sessions_lost, credits_lost,
+            invalid, malformed;
     } counters;
     const core_settings_t *settings; /* with what AC has set */
     uint64_t generation;

@@ -108,6 +108,7 @@ void credit_report(core_t *core, worker_t *worker, const msg_report_t *report) {
     (void)worker;
     if (report->call == CALL_GET_TASK && report->outcome != OUTCOME_NOT_SENT)
         gate_fetch_ended(&core->gate, report->credit);
+    if (report->outcome == OUTCOME_MALFORMED) core->view.counters.malformed++;
     credit_outcome(core, (call_t)report->call, (outcome_t)report->outcome, 0, report->http_status,
                    report->retry_after_ms, report->elapsed_ms, report->reason);
 }

@@ -247,6 +247,7 @@ void task_fetched(core_t *core, const msg_fetched_t *fetched, void **doc, uint64
     task_t *task = new_task(core, fetched, doc, doc_bytes);
     if (!task) return;
     core->view.counters.fetched++;
+    if (fetched->flags & TASK_INVALID) core->view.counters.invalid++;
     answer_accepted(core, fetched, VERDICT_NEW, task->number);
     if (fetched->flags & TASK_INVALID) {
         char text[512];

@@ -169,6 +169,8 @@ static void put_counters(yajl_gen g, const broker_t *self, const core_view_t *vi
                     {"redelivered", view->counters.redelivered},
                     {"returned", view->counters.returned},
                     {"taken_back", view->counters.unclaimed},
+                    {"tasks_invalid", view->counters.invalid},
+                    {"answers_malformed", view->counters.malformed},
                     {"fetches_repeated", view->counters.repeated},
                     {"tasks_held_already", view->counters.held_already},
                     {"claims_denied", view->counters.denied},

@@ -207,6 +207,10 @@ int json_walk(const char *json, size_t size, json_kind_t root, json_visit_fn vis
         (void)snprintf(why, JSON_WHY_MAX, "empty, not a JSON %s", root == JSON_OBJECT ? "object" : "array");
         return ERR_MALFORMED;
     }
+    if (memchr(json, '\v', size) || memchr(json, '\f', size)) { /* the parser takes them for white space */
+        (void)snprintf(why, JSON_WHY_MAX, "a control character that no JSON may hold");
+        return ERR_MALFORMED;
+    }
     self.parser = yajl_alloc(&callbacks, NULL, &self);
     if (!self.parser) {
         (void)snprintf(why, JSON_WHY_MAX, "%s", err_str(ERR_NOMEM));

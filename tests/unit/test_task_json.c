@@ -265,6 +265,8 @@ static void reads_answers(void **state) {
                  {"{\"data\":\"\"}", ERR_MALFORMED, NULL},
                  {"{\"data\":null}x", ERR_MALFORMED, NULL},
                  {"{\"data\":{}", ERR_MALFORMED, NULL},
+                 {"{\"data\":\f{}}", ERR_MALFORMED, NULL},
+                 {"{\"data\"\v:{}}", ERR_MALFORMED, NULL},
                  {"<html>", ERR_MALFORMED, NULL},
                  {"", ERR_MALFORMED, NULL}};
 

@@ -1,0 +1,110 @@
+"""Answers of get-task (AC contract section 1): what follows of each, and when the next poll comes. Each case has an agent
+and an AC of its own; they all run at once, since most of the time they wait."""
+import json
+import time
+
+import pytest
+
+from agent import Agent, until
+from fake_ac import CLOSE, FakeAC
+from tool_server import ToolServer
+
+JSON = {"Content-Type": "application/json"}
+LATE = 1.5  # s that a poll may come after its time, on a busy machine
+
+# name: the answers to the first polls, then the shortest and the longest wait in s before each poll that follows one
+ANSWERS = {
+    "null-data": ([(200, JSON, b'{"data":null}')] * 2, [(1, 1), (1, 1)]),
+    "no-data": ([(200, JSON, b'{"success":true}')], [(1, 1)]),
+    "204": ([(204, {}, b"")], [(1, 1)]),
+    "no-json": ([(200, JSON, b"<html>")], [(5, 5)]),
+    "half-json": ([(200, JSON, b'{"data":{"taskId":"t","url":')], [(5, 5)]),
+    "list": ([(200, JSON, b"[]")], [(5, 5)]),
+    "data-list": ([(200, JSON, b'{"data":[]}')], [(5, 5)]),
+    "no-task-id": ([(200, JSON, b'{"data":{"url":"http://127.0.0.1:1/","method":"GET"}}')], [(5, 5)]),
+    "task-id-number": ([(200, JSON, b'{"data":{"taskId":5,"url":"http://127.0.0.1:1/","method":"GET"}}')], [(5, 5)]),
+    "404": ([(404, {}, b"none")], [(5, 5)]),
+    "206": ([(206, JSON, b'{"data":null}')], [(5, 5)]),
+    "500": ([(500, {}, b"")] * 2, [(5, 5), (10, 10)]),
+    "500-and-well-again": ([(503, {}, b""), (204, {}, b""), (502, {}, b"")], [(5, 5), (1, 1), (5, 5)]),
+    "closed": ([CLOSE], [(5, 5)]),
+    "429-concurrent": ([(429, {}, b"Too many concurrent requests")], [(0, 10)]),
+    "429": ([(429, {}, b"slow down")], [(2, 2)]),
+    "429-rate-header": ([(429, {"X-Rate-Limit-Retry-After-Seconds": "3", "Retry-After": "9"}, b"")], [(3, 3)]),
+    "429-retry-after": ([(429, {"Retry-After": "4"}, b"")], [(4, 4)]),
+    "redirect": ([(302, {"Location": "/elsewhere"}, b"")], [(5, 30)]),
+}
+COUNTED = ("no-json", "half-json", "list", "data-list", "no-task-id", "task-id-number", "206")
+
+
+class Run:
+    """One agent and its AC, which answers the case's polls, then one with a task, then holds."""
+
+    def __init__(self, folder, name, tool):
+        self.name, self.answers = name, list(ANSWERS[name][0])
+        task = {"taskId": "after", "url": tool.url("/after"), "method": "GET"}
+        self.answers.append((200, JSON, json.dumps({"data": task}).encode()))
+        self.server = FakeAC(self.answer)
+        self.ac, self.result = self.server.url, None
+        folder = folder / name
+        folder.mkdir()
+        self.agent = Agent(folder, self, "--executorPoolSize", 1).start()
+
+    def answer(self, request):
+        if request.method == "POST":
+            self.result = json.loads(request.body)
+            return 200, {}, b"{}"
+        if self.answers:
+            return self.answers.pop(0)
+        self.server.released.wait(1.2)
+        return 200, JSON, b'{"data":null}'
+
+    def waits(self):
+        polls = [request for request in self.server.requests if request.method == "GET"]
+        return [after.at - before.ended for before, after in zip(polls, polls[1:])]
+
+    def close(self):
+        self.server.release()
+        self.agent.close()
+        self.server.close()
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    folder, tool = tmp_path_factory.mktemp("get-task"), ToolServer()
+    all_runs = {name: Run(folder, name, tool) for name in ANSWERS}
+    end = time.monotonic() + 60
+    while time.monotonic() < end and not all(run.result for run in all_runs.values()):
+        time.sleep(0.05)
+    yield all_runs
+    for run in all_runs.values():
+        run.close()
+
+
+@pytest.mark.parametrize("name", ANSWERS)
+def test_the_next_poll_comes_in_time(runs, name):
+    run, bounds = runs[name], ANSWERS[name][1]
+    assert run.result and run.result["statusCode"] == 200
+    for wait, (least, most) in zip(run.waits(), bounds):
+        assert least - 0.05 <= wait <= most + LATE, run.waits()
+
+
+@pytest.mark.parametrize("name", COUNTED)
+def test_what_is_no_answer_is_logged_and_counted(runs, name):
+    run = runs[name]
+    assert run.agent.status()["counters"]["answers_malformed"] == 1
+    assert "event=ac_call_failed call=get-task" in run.agent.log_text()
+
+
+def test_the_environments_name_is_sent(tmp_path):
+    server = FakeAC()
+    server.ac = server.url
+    agent = Agent(tmp_path, server, "--envName", "my env&1").start()
+    request = until(lambda: server.requests, "a poll")[0]
+    server.release()
+    agent.close()
+    server.close()
+    path, _, query = request.target.partition("?")
+    assert path == "/api/http-teleport/get-task"
+    assert query.split("&")[1:] == ["agentVersion=2.0.0", "envName=my%20env%261"]
+    assert (request.headers["authorization"], request.headers["content-type"]) == ("Bearer test-key", "application/json")

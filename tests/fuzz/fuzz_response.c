@@ -1,0 +1,123 @@
+/* The answer of a tool, through curl, the decoding, redirects and the result. The first octet says how it is
+ * asked for; the rest is what comes over the connection. */
+#include <curl/curl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "common/json_walk.h"
+#include "executor/request.h"
+#include "executor/response.h"
+#include "fuzz.h"
+
+#define INPUT_MAX 65536 /* fits into the socket's buffer */
+
+static const char *const tasks[] = {
+    "{\"taskId\":\"t\",\"url\":\"http://tool.example/a?b\",\"method\":\"GET\"}",
+    "{\"taskId\":\"t\",\"url\":\"http://tool.example/\",\"method\":\"HEAD\"}",
+    "{\"taskId\":\"t\",\"url\":\"http://tool.example/\",\"method\":\"POST\",\"input\":\"x\"}",
+    "{\"taskId\":\"t\",\"url\":\"http://tool.example/\",\"method\":\"HEAD\",\"input\":\"x\"}",
+};
+
+static void must(bool holds) {
+    if (!holds) abort();
+}
+
+/* curl gets one end of a pair of sockets in which all of the answer lies already. */
+static curl_socket_t open_socket(void *ctx, curlsocktype purpose, struct curl_sockaddr *address) {
+    int *fd = ctx, given = *fd;
+
+    (void)purpose;
+    (void)address;
+    *fd = -1;
+    return given < 0 ? CURL_SOCKET_BAD : given;
+}
+
+static int is_connected(void *ctx, curl_socket_t fd, curlsocktype purpose) {
+    (void)ctx;
+    (void)fd;
+    (void)purpose;
+    return CURL_SOCKOPT_ALREADY_CONNECTED;
+}
+
+static CURLcode transfer(CURL *easy, const uint8_t *data, size_t size) {
+    struct curl_slist *hosts = curl_slist_append(NULL, "tool.example:80:127.0.0.1");
+    int pair[2];
+
+    must(hosts && socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0);
+    must(size == 0 || write(pair[1], data, size) == (ssize_t)size);
+    must(shutdown(pair[1], SHUT_WR) == 0);
+    (void)curl_easy_setopt(easy, CURLOPT_RESOLVE, hosts);
+    (void)curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, open_socket);
+    (void)curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, &pair[0]);
+    (void)curl_easy_setopt(easy, CURLOPT_SOCKOPTFUNCTION, is_connected);
+    (void)curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, 2000L);
+    (void)curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 1L);
+    (void)curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, 1L);
+    CURLcode code = curl_easy_perform(easy);
+    if (pair[0] >= 0) (void)close(pair[0]);
+    (void)close(pair[1]);
+    curl_slist_free_all(hosts);
+    return code;
+}
+
+/* Whatever came, the result is a JSON object. */
+static void write_result(const char *task, const response_t *response) {
+    result_parts_t parts = {.status_code = response_status(response)};
+    text_t result = {0};
+    char why[JSON_WHY_MAX];
+
+    parts.headers = response_headers(response, &parts.header_count);
+    parts.body = response_body(response, &parts.body_bytes);
+    must(parts.body_bytes <= SLUICE_INLINE_BODY_MAX);
+    must(result_json_write(task, strlen(task), &parts, &result) == 0);
+    must(json_walk(result.ptr, result.len, JSON_OBJECT, NULL, NULL, NULL, why) == 0);
+    text_clear(&result);
+}
+
+static void run(const char *json, const uint8_t *data, size_t size) {
+    settings_t settings = {.connect_timeout_ms = 1000};
+    struct curl_slist *headers = NULL;
+    char why[256];
+    task_t_json task;
+    request_t request;
+    const char *reason;
+    CURL *easy = curl_easy_init();
+    response_t *response = response_new();
+
+    must(easy && response && trust_choose(&settings.trust, "") == 0 &&
+         proxy_choose(&settings.http, "", false, &reason) == 0 &&
+         proxy_choose(&settings.https, "", true, &reason) == 0);
+    settings.client_cert = settings.client_key = (char *)(uintptr_t) "";
+    must(task_json_read(json, strlen(json), &task, why) == 0 && request_from_task(&request, &task, why) == 0);
+    must(request_apply(&request, &settings, easy, &headers) == 0);
+    response_bind(response, easy, request_is_head(&request) && request.body);
+    CURLcode code = transfer(easy, data, size);
+    if (response_redirects(response))
+        (void)request_redirect(&request, response_status(response), response_location(response), why);
+    if (code == CURLE_OK && response_error(response) == 0 && response_finish(response) == 0)
+        write_result(json, response);
+    curl_easy_cleanup(easy);
+    curl_slist_free_all(headers);
+    response_destroy(&response);
+    request_clear(&request);
+    task_json_clear(&task);
+    trust_clear(&settings.trust);
+    proxy_clear(&settings.http);
+    proxy_clear(&settings.https);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    static bool begun;
+
+    if (!begun) {
+        must(curl_global_init(CURL_GLOBAL_ALL) == CURLE_OK);
+        (void)signal(SIGPIPE, SIG_IGN);
+    }
+    begun = true;
+    if (size < 1 || size > INPUT_MAX) return 0;
+    run(tasks[data[0] % (sizeof tasks / sizeof *tasks)], data + 1, size - 1);
+    return 0;
+}

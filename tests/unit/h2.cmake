@@ -1,1 +1,0 @@
-sluice_unit_test(test_ipv4_hosts test_ipv4_hosts.c)

@@ -1,0 +1,1 @@
+sluice_unit_test(test_bodies test_bodies.c LIBS broker_core)

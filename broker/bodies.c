@@ -8,8 +8,8 @@
 #include "common/err.h"
 #include "common/log.h"
 
-#define STEP     (2u * MSG_CHUNK_MAX) /* credit is given by this much */
-#define RETRY_MS 1000                 /* after a write that failed */
+#define STEP     ((uint64_t)2 * MSG_CHUNK_MAX) /* credit is given by this much */
+#define RETRY_MS 1000                          /* after a write that failed */
 
 typedef enum { STREAM_WAITS, STREAM_OPEN, STREAM_WHOLE } stream_state_t;
 

@@ -11,9 +11,10 @@
 
 typedef struct bodies_t bodies_t;
 
-#define BODIES_WINDOW   (8u * MSG_CHUNK_MAX)  /* most octets a stream may be ahead */
-#define BODIES_POOL     (32u * MSG_CHUNK_MAX) /* and all streams together: what waits in sockets is memory */
-#define BODIES_STALL_MS 10000                 /* a stream that does not go on is ended */
+#define BODIES_WINDOW ((uint64_t)8 * MSG_CHUNK_MAX) /* most octets a stream may be ahead */
+#define BODIES_POOL                                                                                          \
+    ((uint64_t)32 * MSG_CHUNK_MAX) /* and all streams together: what waits in sockets is memory */
+#define BODIES_STALL_MS 10000      /* a stream that does not go on is ended */
 
 typedef struct {
     void *ctx;

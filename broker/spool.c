@@ -15,8 +15,8 @@
 #include "common/err.h"
 
 #define NAME_SIZE  64
-#define SPARE      (8u * 1024 * 1024) /* of the disk: the journal has to go on */
-#define FLUSH_STEP (1024u * 1024)
+#define SPARE      ((uint64_t)8 * 1024 * 1024) /* of the disk: the journal has to go on */
+#define FLUSH_STEP ((uint64_t)1024 * 1024)
 
 struct spool_t {
     int dir;

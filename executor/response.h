@@ -12,7 +12,7 @@
 
 #define RESPONSE_HEADER_BYTES_MAX (256L * 1024)
 #define RESPONSE_HEADERS_MAX      1000
-#define RESPONSE_TURN_BYTES       (128u * 1024)
+#define RESPONSE_TURN_BYTES       ((size_t)128 * 1024)
 
 typedef struct response_t response_t;
 

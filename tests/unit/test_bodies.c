@@ -14,7 +14,7 @@
 #include "broker/bodies.h"
 #include "common/err.h"
 
-#define CHUNK   MSG_CHUNK_MAX
+#define CHUNK   ((uint64_t)MSG_CHUNK_MAX)
 #define SENT    64
 #define SESSION 7
 

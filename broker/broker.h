@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "broker/bodies.h"
 #include "broker/core.h"
 #include "broker/journal.h"
 #include "broker/payloads.h"
@@ -19,6 +20,8 @@ typedef struct {
     journal_t *journal;
     sockets_t *sockets;
     payloads_t *payloads;
+    spool_t *spool;
+    bodies_t *bodies;
     effects_t *effects;
     msg_scratch_t *scratch;
     int64_t started_wall_ms;

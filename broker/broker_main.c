@@ -109,11 +109,41 @@ static int recover(program_t *self) {
     return 0;
 }
 
+static bool has_body(void *ctx, uint64_t number) {
+    return core_has_body(ctx, number);
+}
+
+static bool runs(void *ctx, uint64_t session, uint64_t number, uint32_t attempt) {
+    const broker_t *b = ctx;
+    return core_runs(b->core, session, number, attempt);
+}
+
+static void send_to(void *ctx, uint64_t peer, const msg_t *msg) {
+    broker_t *b = ctx;
+    (void)sockets_control(b->sockets, peer, msg);
+}
+
+/* The spool, as the journal's tasks need it. */
+static int open_spool(program_t *self) {
+    broker_t *b = &self->broker;
+    char link[PATH_MAX];
+    const bodies_handler_t handler = {b, send_to, runs};
+    (void)snprintf(link, sizeof link, "%s/spool", self->config->runtime_dir);
+    if (spool_open(self->config->state_dir, link, (uint64_t)self->config->spool_mb * 1000000, has_body,
+                   b->core, &b->spool, self->why) != 0)
+        return EXIT_CONFIG;
+    b->bodies = bodies_new(b->spool, &handler);
+    if (b->bodies) return 0;
+    (void)snprintf(self->why, sizeof self->why, "out of memory");
+    return EXIT_FAILED;
+}
+
 static int open_all(program_t *self) {
     const config_t *config = self->config;
     int code = take_place(self, config->state_dir, "--stateDir", "state", &self->state_lock);
     if (!code) code = take_place(self, config->runtime_dir, "--runtimeDir", "runtime", &self->runtime_lock);
     if (!code) code = recover(self);
+    if (!code) code = open_spool(self);
     if (code) return code;
     sweep(config->runtime_dir);
     if (sockets_open(config->bind, config->runtime_dir, config->worker_ports, &self->broker.sockets,
@@ -152,6 +182,8 @@ static int loop(program_t *self) {
 
 static void close_all(program_t *self) {
     broker_t *b = &self->broker;
+    bodies_destroy(&b->bodies);
+    spool_close(&b->spool);
     sockets_close(&b->sockets);
     effects_destroy(&b->effects, doc_free);
     core_destroy(&b->core);

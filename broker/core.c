@@ -148,6 +148,8 @@ static uint64_t session_of(const msg_t *msg) {
         return msg->give_back.session;
     case MSG_UPLOADED:
         return msg->uploaded.session;
+    case MSG_BODY:
+        return msg->body.session;
     default:
         return 0;
     }
@@ -167,6 +169,8 @@ static bool role_may(role_t role, const msg_t *msg) {
         return role == ROLE_EXECUTOR || role == ROLE_UPLOADER;
     case MSG_UPLOADED:
         return role == ROLE_UPLOADER;
+    case MSG_BODY:
+        return role == ROLE_EXECUTOR;
     default:
         return msg->type == MSG_HEARTBEAT || msg->type == MSG_BYE;
     }
@@ -198,6 +202,9 @@ static void worker_message(core_t *core, worker_t *worker, const msg_t *msg) {
         break;
     case MSG_RETURN:
         task_returned(core, worker, &msg->give_back);
+        break;
+    case MSG_BODY:
+        task_body(core, worker, &msg->body);
         break;
     default:
         task_uploaded(core, worker, &msg->uploaded);
@@ -290,6 +297,10 @@ bool core_debug(const core_t *self) {
 
 void core_stop(core_t *self) {
     self->stopped = true;
+}
+
+void core_hold_fetching(core_t *self, const char *why) {
+    self->held_back = why;
 }
 
 static uint32_t awaited_count(const core_t *core) {

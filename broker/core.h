@@ -78,6 +78,13 @@ bool core_debug(const core_t *self);
 /* Takes no new work and hands out none: the broker itself is about to end. */
 void core_stop(core_t *self);
 
+/* For those who keep bodies. Whether the executor of the session has the task in that attempt now; and
+ * whether the task's result has a body of its own, kept until the task is gone. */
+bool core_runs(const core_t *self, uint64_t session, uint64_t number, uint32_t attempt);
+bool core_has_body(const core_t *self, uint64_t number);
+/* Fetching pauses for this reason (a constant) until it is NULL. */
+void core_hold_fetching(core_t *self, const char *why);
+
 /* A look inside, for status and tests. */
 typedef struct {
     const ac_gate_t *gate;

@@ -36,6 +36,8 @@ uint32_t fetch_room(core_t *core, const char **why) {
         *why = "the broker is ending";
     else if (core->drained)
         *why = "stopped by hand";
+    else if (core->held_back)
+        *why = core->held_back;
     else if (slots == 0)
         *why = "no executor is connected";
     else if (full)

@@ -46,6 +46,7 @@ struct core_t {
     uint64_t generation;   /* of the configuration; 1 until AC sets something */
     global_config_t given; /* what AC has set so far */
     bool drained, stopped, stop_told, results_full;
+    const char *held_back;     /* why no more may be fetched, from outside the core */
     int64_t tick_ms, judge_ms; /* the last tick; nobody is judged late before judge_ms */
     const char *paused;        /* why fetching is paused */
     int64_t paused_ms;
@@ -61,6 +62,8 @@ void session_judge(core_t *core);
 /* Tells all workers that the broker is about to end, so that no poll is begun that nobody would take. */
 void session_tell_stop(core_t *core);
 worker_t *session_find(core_t *core, uint64_t instance);
+/* The executor of this session; NULL when it is over. */
+worker_t *session_executor(const core_t *core, uint64_t session);
 void session_rejoined(core_t *core, uint64_t instance, uint64_t place);
 /* Whether a worker of the role that the journal knows has not come back yet. */
 bool session_awaits(const core_t *core, role_t role);
@@ -82,6 +85,10 @@ void task_enqueue(core_t *core, task_t *task);
 void task_deny(core_t *core, uint64_t peer, uint64_t session, uint64_t number, uint32_t attempt,
                denied_t reason);
 
+/* The request has ended in time: a claim is not judged by its task's expiry any more. */
+void task_ended(core_t *core, task_t *task);
+/* core_body.c: BODY, the result of the task has a body that comes as a stream. */
+void task_body(core_t *core, worker_t *worker, const msg_body_t *body);
 /* core_config.c */
 /* The globalConfig of a task: what it changes becomes a new generation. */
 void config_take(core_t *core, str_t json);

@@ -20,6 +20,12 @@ worker_t *session_find(core_t *core, uint64_t instance) {
     return NULL;
 }
 
+worker_t *session_executor(const core_t *core, uint64_t session) {
+    for (worker_t *worker = core->execute.workers; worker; worker = worker->next)
+        if (worker->session == session) return worker;
+    return NULL;
+}
+
 static unsigned session_count(core_t *core) {
     unsigned count = 0;
     for (int i = 0; i < 3; i++)

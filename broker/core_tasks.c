@@ -16,6 +16,7 @@ static record_t *record_task(core_t *core, record_type_t type, const task_t *tas
     record->task.tries = task->tries;
     record->task.holder = task->holder;
     record->task.next_try_ms = task->next_try_ms;
+    record->task.call = task->call;
     return record;
 }
 
@@ -41,7 +42,14 @@ static stage_t *stage_of_task(core_t *core, const task_t *task) {
 static void take_back(task_t *task) {
     if (task->worker && (task->state == TASK_RUNNING || task->state == TASK_UPLOADING))
         task->worker->claimed--;
+    task->ended = false;
     worker_drop(task);
+}
+
+void task_ended(core_t *core, task_t *task) {
+    if (task->state != TASK_RUNNING) return;
+    task->ended = true;
+    core_check(core, tasks_set_due(&core->tasks, task, INT64_MAX));
 }
 
 void task_enqueue(core_t *core, task_t *task) {
@@ -287,14 +295,8 @@ void task_claimed(core_t *core, worker_t *worker, const msg_ref_t *ref) {
     answer_ref(core, worker->instance, MSG_CLAIMED, worker->session, task);
 }
 
-static worker_t *session_of_executor(core_t *core, uint64_t session) {
-    for (worker_t *worker = core->execute.workers; worker; worker = worker->next)
-        if (worker->session == session) return worker;
-    return NULL;
-}
-
 void task_result(core_t *core, const msg_result_t *result, void **doc, uint64_t doc_bytes) {
-    worker_t *worker = session_of_executor(core, result->session);
+    worker_t *worker = session_executor(core, result->session);
     if (!worker) {
         core->view.counters.bad_sessions++;
         return; /* its worker will say HELLO and learn what to keep */
@@ -319,6 +321,8 @@ void task_result(core_t *core, const msg_result_t *result, void **doc, uint64_t 
     core->tasks.doc_bytes += doc_bytes - task->doc_bytes;
     task->doc_bytes = doc_bytes;
     core->view.counters.results++;
+    if (result->flags & RESULT_STREAM)
+        task->call = task->body == BODY_RAW ? CALL_UPLOAD_URL : CALL_UPLOAD_RESULT;
     record_t *record = record_task(core, REC_TASK_DONE, task);
     record->doc = *doc;
     *doc = NULL;
@@ -385,9 +389,11 @@ void task_uploaded(core_t *core, worker_t *worker, const msg_uploaded_t *uploade
         return;
     }
     if (task->state == TASK_DONE_PUSHED)
-        claim(core, task); /* the claim was lost; it must have been claimed to be posted */
-    credit_outcome(core, (call_t)uploaded->call, (outcome_t)uploaded->outcome, task->number,
-                   uploaded->http_status, uploaded->retry_after_ms, uploaded->elapsed_ms, uploaded->reason);
+        claim(core, task);            /* the claim was lost; it must have been claimed to be posted */
+    if (uploaded->call != CALL_STORE) /* the store is not AC */
+        credit_outcome(core, (call_t)uploaded->call, (outcome_t)uploaded->outcome, task->number,
+                       uploaded->http_status, uploaded->retry_after_ms, uploaded->elapsed_ms,
+                       uploaded->reason);
     answer_ref(core, worker->instance, MSG_GONE, worker->session, task);
     take_back(task);
     task->last_session = worker->session;
@@ -427,6 +433,7 @@ bool task_adopt(core_t *core, worker_t *worker, const msg_held_t *held, uint64_t
     } else {
         core_check(core, tasks_set_due(&core->tasks, task, core->now.ms + PROTOCOL_CLAIM_MS));
     }
+    if (held->phase == PHASE_FINISHED) task_ended(core, task);
     return true;
 }
 

@@ -29,12 +29,13 @@ typedef enum {
     REC_TASK_NEW,     /* the image, with the task JSON as document */
     REC_TASK_RUNNING, /* number, attempt, holder */
     REC_TASK_READY,   /* number, attempt: a journaled claim is undone */
-    REC_TASK_DONE,    /* number: the result as document replaces the task's */
-    REC_TASK_FAIL,    /* number, reason: the broker itself writes an error result in place of the document */
-    REC_TASK_TRY,     /* number, tries, next_try_ms, reason */
+    REC_TASK_DONE,    /* number, call: the result as document replaces the task's */
+    REC_TASK_FAIL, /* number, call, reason: the broker itself writes an error result in place of the document
+                    */
+    REC_TASK_TRY,  /* number, tries, next_try_ms, reason */
     REC_TASK_BURIED,  /* number, tries, reason */
     REC_TASK_REVIVED, /* number: buried to done */
-    REC_TASK_GONE,    /* number */
+    REC_TASK_GONE,    /* number, call */
     REC_WORKER,       /* instance, place, role: may hold tasks */
     REC_WORKER_GONE,  /* instance */
     REC_FETCHER,      /* instance, seq (highest), mask (of the 64 below it) */

@@ -34,7 +34,7 @@ static void refuse(broker_t *self, source_t source, received_t *got, msg_err_t c
 
 static bool belongs(source_t source, msg_type_t type) {
     if (source == FROM_TASKS) return type == MSG_FETCHED;
-    if (source == FROM_RESULTS) return type == MSG_RESULT;
+    if (source == FROM_RESULTS) return type == MSG_RESULT || type == MSG_CHUNK;
     return type != MSG_FETCHED && type != MSG_RESULT && type != MSG_CHUNK;
 }
 
@@ -87,5 +87,16 @@ int broker_take(broker_t *self, source_t source, received_t *got) {
                "the routing id must be 8 octets, not all 0");
         return 0;
     }
-    return into_core(self, got, &msg);
+    if (msg.type == MSG_CHUNK) {
+        bodies_chunk(self->bodies, &msg.chunk, zmq_msg_data(&got->payload), zmq_msg_size(&got->payload),
+                     clock_boot_ms());
+        return 0;
+    }
+    if (msg.type == MSG_RESULT && (msg.result.flags & RESULT_STREAM) &&
+        !bodies_result(self->bodies, &msg.result))
+        return 0; /* its writer sends the body anew */
+    err = into_core(self, got, &msg);
+    if (!err && msg.type == MSG_BODY)
+        err = bodies_announced(self->bodies, got->peer, &msg.body, clock_boot_ms());
+    return err;
 }

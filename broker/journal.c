@@ -190,11 +190,12 @@ static int write_task_state(journal_t *self, const record_t *r, task_state_t sta
     return run(s);
 }
 
-static int write_done(journal_t *self, uint64_t number, const void *bytes, size_t size) {
+static int write_done(journal_t *self, const task_image_t *task, const void *bytes, size_t size) {
     sqlite3_stmt *s = self->statements[ST_TASK_DONE];
-    put_number(s, 1, number);
+    put_number(s, 1, task->number);
     put_number(s, 2, TASK_DONE);
     put_doc(s, 3, bytes, size);
+    put_number(s, 4, task->call);
     return run(s);
 }
 
@@ -208,7 +209,7 @@ static int write_task_fail(journal_t *self, const record_t *r) {
         err = error_result_write(sqlite3_column_blob(s, 0), (size_t)sqlite3_column_bytes(s, 0),
                                  (const char *)sqlite3_column_text(s, 1), r->task.reason, &result);
     (void)sqlite3_reset(s);
-    if (!err) err = write_done(self, r->task.number, result.ptr, result.len);
+    if (!err) err = write_done(self, &r->task, result.ptr, result.len);
     text_clear(&result);
     return err;
 }
@@ -273,7 +274,7 @@ static int write_record(journal_t *self, const record_t *r) {
     case REC_TASK_READY:
         return write_task_state(self, r, TASK_READY);
     case REC_TASK_DONE:
-        return write_done(self, r->task.number, doc_data(r->doc), doc_size(r->doc));
+        return write_done(self, &r->task, doc_data(r->doc), doc_size(r->doc));
     case REC_TASK_FAIL:
         return write_task_fail(self, r);
     case REC_TASK_TRY:

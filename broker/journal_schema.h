@@ -53,7 +53,8 @@ static const char *const journal_statements[ST_COUNT] = {
         " accepted_wall, next_try_ms, attempt, tries, holder, generation, reason, doc)"
         " VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17)",
     [ST_TASK_STATE] = "UPDATE task SET state=?2, attempt=?3, holder=?4 WHERE number=?1",
-    [ST_TASK_DONE] = "UPDATE task SET state=?2, attempt=0, holder=0, next_try_ms=0, doc=?3 WHERE number=?1",
+    [ST_TASK_DONE] =
+        "UPDATE task SET state=?2, attempt=0, holder=0, next_try_ms=0, doc=?3, call=?4 WHERE number=?1",
     [ST_TASK_TRY] = "UPDATE task SET tries=?2, next_try_ms=?3, reason=?4 WHERE number=?1",
     [ST_TASK_BURIED] = "UPDATE task SET state=?2, tries=?3, reason=?4 WHERE number=?1",
     [ST_TASK_GONE] = "DELETE FROM task WHERE number=?1",

@@ -13,18 +13,33 @@ void stage_clear(stage_t *self) {
         free(worker);
     }
     heap_clear(&self->queue);
+    heap_clear(&self->large);
+}
+
+static heap_t *queue_of(stage_t *self, const task_t *task) {
+    return task_has_body(task) ? &self->large : &self->queue;
 }
 
 int stage_enqueue(stage_t *self, task_t *task) {
-    return heap_put(&self->queue, &task->queued, 0, task->number, task);
+    return heap_put(queue_of(self, task), &task->queued, 0, task->number, task);
 }
 
 void stage_dequeue(stage_t *self, task_t *task) {
-    heap_remove(&self->queue, &task->queued);
+    heap_remove(queue_of(self, task), &task->queued);
+}
+
+static bool large_may_go(const stage_t *self) {
+    unsigned out = 0;
+    for (const worker_t *worker = self->workers; worker; worker = worker->next)
+        for (const task_t *task = worker->tasks; task; task = task->next)
+            out += task_has_body(task);
+    return out < STAGE_LARGE_MAX;
 }
 
 task_t *stage_next_task(const stage_t *self) {
-    return heap_first(&self->queue);
+    task_t *task = heap_first(&self->queue), *large = heap_first(&self->large);
+    if (!large || !large_may_go(self)) return task;
+    return task && task->number < large->number ? task : large;
 }
 
 worker_t *stage_next_worker(const stage_t *self) {

@@ -207,6 +207,11 @@ static void put_all(yajl_gen g, broker_t *self, const core_view_t *view, moment_
     put_bool(g, "ok", self->journal_ok);
     put_text(g, "error", self->journal_ok ? "" : self->journal_why);
     (void)yajl_gen_map_close(g);
+    open_map(g, "spool");
+    put_number(g, "bytes", (int64_t)spool_bytes(self->spool));
+    put_number(g, "limit", (int64_t)spool_max(self->spool));
+    put_number(g, "streams", bodies_count(self->bodies));
+    (void)yajl_gen_map_close(g);
     open_map(g, "config");
     put_number(g, "generation", (int64_t)view->generation);
     put_bool(g, "debug", view->settings->debug);

@@ -156,6 +156,10 @@ task_t *tasks_due(const tasks_t *self, int64_t now_ms) {
     return heap_first_key(&self->timers) <= now_ms ? heap_first(&self->timers) : NULL;
 }
 
+bool task_has_body(const task_t *task) {
+    return task->state > TASK_RUNNING && (task->call == CALL_UPLOAD_RESULT || task->call == CALL_UPLOAD_URL);
+}
+
 void task_set_reason(task_t *task, str_t reason) {
     char *copy = text_of(reason);
     if (!copy) return;

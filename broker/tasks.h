@@ -18,8 +18,10 @@ typedef struct task_t {
     task_state_t state;
     uint16_t flags;
     uint8_t call;
+    uint8_t body;      /* kind of the body that was announced for its result; 0 for none */
     bool waits_rejoin; /* after a restart: may be with a worker that is not back yet */
     bool journaled;    /* the journal has it as RUNNING */
+    bool ended;        /* its executor has the answer and is yet to bring it: expiry no longer matters */
     int64_t deadline_ms, expiry_wall_ms, accepted_wall_ms, next_try_ms, state_ms;
     uint32_t attempt, tries;
     uint32_t pushes;       /* the highest attempt so far: none is used twice */
@@ -58,6 +60,8 @@ void tasks_set_tries(tasks_t *self, task_t *task, uint32_t tries);
 /* Sets when the task needs attention; INT64_MAX for never. ERR_NOMEM. */
 int tasks_set_due(tasks_t *self, task_t *task, int64_t at_ms);
 task_t *tasks_due(const tasks_t *self, int64_t now_ms); /* NULL when none */
+/* Whether it is a result with a body of its own in the spool. */
+bool task_has_body(const task_t *task);
 void task_set_reason(task_t *task, str_t reason);
 /* All tasks, in no order. */
 task_t *tasks_first(tasks_t *self);

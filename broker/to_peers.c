@@ -71,13 +71,16 @@ static int send_one(broker_t *self, out_t *out, int64_t late_ms) {
     }
 }
 
-/* The documents just committed are likely to be sent next. */
+/* The documents just committed are likely to be sent next; the body of a task that is gone is not. */
 static void keep_documents(broker_t *self) {
     size_t count;
     record_t *records = effects_records(self->effects, &count);
     for (size_t i = 0; i < count; i++) {
         record_t *r = &records[i];
-        if (r->type == REC_TASK_FAIL) {
+        if (r->type == REC_TASK_GONE) {
+            if (r->task.call == CALL_UPLOAD_RESULT || r->task.call == CALL_UPLOAD_URL)
+                spool_remove(self->spool, r->task.number);
+        } else if (r->type == REC_TASK_FAIL) {
             payloads_drop(self->payloads, r->task.number);
         } else if (r->doc) {
             doc_t *doc = r->doc;

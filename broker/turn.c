@@ -103,6 +103,10 @@ int broker_turn(broker_t *self, int stop_fd) {
     int err = tell_unopened(self);
     if (!err) err = drain(self);
     moment_t now = broker_now();
+    if (!err) {
+        bodies_turn(self->bodies, now.ms);
+        core_hold_fetching(self->core, bodies_hold(self->bodies));
+    }
     if (!err) err = core_step(self->core, &(event_t){.kind = EV_TICK}, now, self->effects);
     if (!err) err = commit(self, stop_fd);
     if (!err) err = broker_send(self, clock_boot_ms() - now.ms);
@@ -117,6 +121,8 @@ int broker_turn(broker_t *self, int stop_fd) {
 long broker_due_ms(broker_t *self) {
     if (self->tasks_capped || self->unopened_count > 0) return 0;
     int64_t now = clock_boot_ms(), due = core_due_ms(self->core, now);
+    int64_t bodies = bodies_due_ms(self->bodies, now);
+    due = bodies < due ? bodies : due;
     if (due == INT64_MAX) return -1;
     return due <= now ? 0 : due - now > 60000 ? 60000 : (long)(due - now);
 }

@@ -23,12 +23,16 @@ static bool add_header(struct curl_slist **list, const char *line) {
     return longer != NULL;
 }
 
+static bool add_headers(struct curl_slist **list, const char *authorization) {
+    return add_header(list, authorization) && add_header(list, "Accept: */*") &&
+           add_header(list, "Connection: keep-alive") && add_header(list, "Expect:");
+}
+
 static bool make_headers(ac_door_t *self, const char *api_key) {
     char *line = join("Authorization: Bearer ", api_key, "");
-    bool ok = line && add_header(&self->headers, line) &&
+    bool ok = line && add_headers(&self->headers, line) &&
               add_header(&self->headers, "Content-Type: application/json") &&
-              add_header(&self->headers, "Accept: */*") &&
-              add_header(&self->headers, "Connection: keep-alive") && add_header(&self->headers, "Expect:");
+              add_headers(&self->file_headers, line);
     if (line) explicit_bzero(line, strlen(line));
     free(line);
     return ok;
@@ -85,12 +89,17 @@ ac_door_t *ac_door_new(const config_t *config, http_t *http, const char **why) {
     return self;
 }
 
+static void free_headers(struct curl_slist *list) {
+    for (struct curl_slist *at = list; at; at = at->next)
+        explicit_bzero(at->data, strlen(at->data));
+    curl_slist_free_all(list);
+}
+
 void ac_door_destroy(ac_door_t **self_p) {
     ac_door_t *self = *self_p;
     if (!self) return;
-    for (struct curl_slist *at = self->headers; at; at = at->next)
-        explicit_bzero(at->data, strlen(at->data));
-    curl_slist_free_all(self->headers);
+    free_headers(self->headers);
+    free_headers(self->file_headers);
     free(self->base);
     free(self->env_name);
     proxy_clear(&self->proxy);

@@ -24,13 +24,10 @@ typedef struct ac_line_t ac_line_t;
 typedef struct {
     call_t call;
     const char *agent_id;  /* get-task */
-    const char *file_name; /* upload-url */
+    const char *file_name; /* upload-url; upload-result and upload-logs: of the part "file" */
     const void *json;      /* put-result: the body; upload-result and upload-logs: the part "task" */
     size_t json_bytes;
-    /* upload-result and upload-logs: the part "file", read on demand; `read` gives up to `size` octets, 0 at
-     * the end, CURL_READFUNC_PAUSE when there are none yet. Not sent by this build (ERR_UNSUPPORTED). */
-    size_t (*read)(void *ctx, char *buf, size_t size);
-    void *read_ctx;
+    int fd; /* upload-result and upload-logs: the part "file", read from its start as it is sent */
     int64_t file_bytes;
     bool fresh; /* on a new connection, whatever is idle */
 } ac_request_t;
@@ -72,6 +69,10 @@ bool ac_line_busy(const ac_line_t *self);
  * ERR_IO: nothing was counted. `now_ms` is boot time, as of the lease. */
 int ac_line_start(ac_line_t *self, lease_t *lease, const ac_request_t *request, int64_t now_ms,
                   ac_done_fn done, void *ctx);
+/* upload-logs: the file behind `fd` (of `file_bytes` octets) and the task's JSON, as ac_line_start(). `fd`
+ * stays the caller's, and open until the request has ended. */
+int ac_line_upload_logs(ac_line_t *self, lease_t *lease, const char *file_name, int fd, int64_t file_bytes,
+                        const void *json, size_t json_bytes, int64_t now_ms, ac_done_fn done, void *ctx);
 /* Aborts the request when its lease says so. */
 void ac_line_turn(ac_line_t *self, int64_t now_ms);
 /* Ends the request under way and closes its connection; `done` is called with `why` in the reason:

@@ -10,6 +10,7 @@
 
 #define CONNECT_TIMEOUT_MS 25000L
 #define REASON_MAX         200 /* as the protocol has it */
+#define FILE_TIMEOUT_S     300 /* of calls with a file, unless readTimeoutSeconds is longer */
 
 struct ac_line_t {
     ac_door_t *door;
@@ -22,6 +23,7 @@ struct ac_line_t {
     int64_t started_ms;
     unsigned sends; /* how often curl was about to send the request */
     bool too_large;
+    ac_file_t file;
     bool ipv4; /* the lookup has failed: once more for IPv4 alone */
     ac_headers_t headers;
     char *body;
@@ -79,14 +81,12 @@ static void set_fixed_options(ac_line_t *self) {
     curl_easy_setopt(self->easy, CURLOPT_PROTOCOLS, (long)(CURLPROTO_HTTP | CURLPROTO_HTTPS));
 #endif
     curl_easy_setopt(self->easy, CURLOPT_FOLLOWLOCATION, 0L);
-    curl_easy_setopt(self->easy, CURLOPT_HTTPHEADER, door->headers);
     curl_easy_setopt(self->easy, CURLOPT_HEADEROPT, (long)CURLHEADER_SEPARATE);
     curl_easy_setopt(self->easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
     curl_easy_setopt(self->easy, CURLOPT_USERAGENT, "sluice/" SLUICE_VERSION);
     curl_easy_setopt(self->easy, CURLOPT_ACCEPT_ENCODING, "gzip, deflate");
     curl_easy_setopt(self->easy, CURLOPT_CONNECTTIMEOUT_MS, CONNECT_TIMEOUT_MS);
     curl_easy_setopt(self->easy, CURLOPT_LOW_SPEED_LIMIT, 1L);
-    curl_easy_setopt(self->easy, CURLOPT_LOW_SPEED_TIME, (long)door->read_timeout_s);
     curl_easy_setopt(self->easy, CURLOPT_TCP_KEEPALIVE, 1L);
     curl_easy_setopt(self->easy, CURLOPT_PREREQFUNCTION, before_send);
     curl_easy_setopt(self->easy, CURLOPT_PREREQDATA, self);
@@ -114,6 +114,7 @@ void ac_line_destroy(ac_line_t **self_p) {
     ac_line_t *self = *self_p;
     if (!self) return;
     if (self->busy) http_cancel(self->door->http, self->easy);
+    ac_file_end(&self->file, self->easy);
     curl_easy_cleanup(self->easy);
     free(self->body);
     free(self);
@@ -142,6 +143,7 @@ static void finish(ac_line_t *self, ac_answer_t *answer) {
     answer->body = self->body ? self->body : "";
     answer->body_bytes = self->body_bytes;
     answer->reason = self->reason;
+    ac_file_end(&self->file, self->easy);
     char *large = NULL;
     if (self->body_room > AC_ANSWER_MAX) { /* a large buffer is not kept */
         large = self->body;
@@ -206,20 +208,33 @@ static void on_done(void *ctx, CURL *easy, CURLcode code, const char *error) {
     finish(self, &answer);
 }
 
+static bool has_file(call_t call) {
+    return call == CALL_UPLOAD_RESULT || call == CALL_UPLOAD_LOGS;
+}
+
 static int set_request(ac_line_t *self, const ac_request_t *request) {
     char *url = ac_door_url(self->door, request);
     if (!url) return ERR_NOMEM;
     CURLcode code = curl_easy_setopt(self->easy, CURLOPT_URL, url);
     free(url);
     if (code != CURLE_OK) return ERR_NOMEM;
-    if (request->call == CALL_PUT_RESULT) {
+    bool file = has_file(request->call);
+    int timeout_s = self->door->read_timeout_s;
+    if (file && timeout_s < FILE_TIMEOUT_S) timeout_s = FILE_TIMEOUT_S;
+    curl_easy_setopt(self->easy, CURLOPT_LOW_SPEED_TIME, (long)timeout_s);
+    curl_easy_setopt(self->easy, CURLOPT_HTTPHEADER, file ? self->door->file_headers : self->door->headers);
+    if (file) {
+        int err = ac_file_begin(&self->file, self->easy, request);
+        if (err) return err;
+    } else if (request->call == CALL_PUT_RESULT) {
         curl_easy_setopt(self->easy, CURLOPT_POST, 1L);
         curl_easy_setopt(self->easy, CURLOPT_POSTFIELDS, request->json_bytes ? request->json : "");
         curl_easy_setopt(self->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)request->json_bytes);
     } else {
         curl_easy_setopt(self->easy, CURLOPT_HTTPGET, 1L);
     }
-    curl_easy_setopt(self->easy, CURLOPT_FRESH_CONNECT, request->fresh ? 1L : 0L);
+    /* A file is too much to send in vain into a connection that AC has closed meanwhile. */
+    curl_easy_setopt(self->easy, CURLOPT_FRESH_CONNECT, request->fresh || file ? 1L : 0L);
     bool ipv4 = clock_boot_ms() < self->door->ipv4_until_ms;
     curl_easy_setopt(self->easy, CURLOPT_IPRESOLVE,
                      (long)(ipv4 ? CURL_IPRESOLVE_V4 : CURL_IPRESOLVE_WHATEVER));
@@ -230,10 +245,9 @@ static int set_request(ac_line_t *self, const ac_request_t *request) {
 int ac_line_start(ac_line_t *self, lease_t *lease, const ac_request_t *request, int64_t now_ms,
                   ac_done_fn done, void *ctx) {
     if (self->busy || !lease || !lease_may_start(lease, now_ms)) return ERR_STATE;
-    if (request->call == CALL_UPLOAD_RESULT || request->call == CALL_UPLOAD_LOGS) return ERR_UNSUPPORTED;
     if ((request->call == CALL_GET_TASK && !request->agent_id) ||
-        (request->call == CALL_UPLOAD_URL && !request->file_name) || request->call < CALL_GET_TASK ||
-        request->call > CALL_UPLOAD_LOGS)
+        ((request->call == CALL_UPLOAD_URL || has_file(request->call)) && !request->file_name) ||
+        request->call < CALL_GET_TASK || request->call > CALL_UPLOAD_LOGS)
         return ERR_INVALID;
     int rc = set_request(self, request);
     if (rc != 0) return rc;
@@ -244,7 +258,10 @@ int ac_line_start(ac_line_t *self, lease_t *lease, const ac_request_t *request, 
     self->reason[0] = '\0';
     memset(&self->headers, 0, sizeof self->headers);
     rc = http_start(self->door->http, self->easy, on_done, self);
-    if (rc != 0) return rc;
+    if (rc != 0) {
+        ac_file_end(&self->file, self->easy);
+        return rc;
+    }
     lease_start(lease);
     self->busy = true;
     self->lease = lease;
@@ -252,6 +269,17 @@ int ac_line_start(ac_line_t *self, lease_t *lease, const ac_request_t *request, 
     self->ctx = ctx;
     self->started_ms = now_ms;
     return 0;
+}
+
+int ac_line_upload_logs(ac_line_t *self, lease_t *lease, const char *file_name, int fd, int64_t file_bytes,
+                        const void *json, size_t json_bytes, int64_t now_ms, ac_done_fn done, void *ctx) {
+    const ac_request_t request = {.call = CALL_UPLOAD_LOGS,
+                                  .file_name = file_name,
+                                  .fd = fd,
+                                  .file_bytes = file_bytes,
+                                  .json = json,
+                                  .json_bytes = json_bytes};
+    return ac_line_start(self, lease, &request, now_ms, done, ctx);
 }
 
 void ac_line_turn(ac_line_t *self, int64_t now_ms) {

@@ -106,6 +106,9 @@ typedef enum {
 #define RESULT_STREAM   0x10u
 #define RESULT_AGENT    0x20u /* the agent could not do the request */
 
+typedef enum { BODY_GZIP = 1, BODY_RAW = 2 } body_kind_t;
+typedef enum { ABORT_READER = 1, ABORT_WRITER = 2, ABORT_NO_ROOM = 3, ABORT_STALE = 4 } abort_t;
+
 typedef enum {
     MSG_ERR_SIZE = 1,
     MSG_ERR_MALFORMED = 2,

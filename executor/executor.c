@@ -10,6 +10,7 @@
 #include "executor/drain.h"
 #include "executor/from_broker.h"
 #include "executor/run_task.h"
+#include "executor/send_body.h"
 #include "executor/to_broker.h"
 
 int executor_new(const config_t *config, uint64_t instance, uint64_t place, executor_t **self,
@@ -55,6 +56,7 @@ void executor_destroy(executor_t **self) {
     http_destroy(&it->http);
     link_destroy(&it->link);
     settings_clear(&it->settings);
+    free(it->chunk);
     free(it);
     *self = NULL;
 }
@@ -67,8 +69,8 @@ static void read_signals(executor_t *self, int signal_fd) {
     }
 }
 
-/* Everything that is due or has come, until nothing is left. */
-static void work(executor_t *self) {
+/* Everything that is due or has come, until nothing is left; true when the bounds of a turn left some. */
+static bool work(executor_t *self) {
     bool more = true;
 
     for (int round = 0; more && round < 64; round++) {
@@ -77,12 +79,17 @@ static void work(executor_t *self) {
         http_turn(self->http);
         more = more || http_due_ms(self->http) == 0;
     }
+    more = false;
     self->now_ms = clock_boot_ms();
     for (uint32_t i = slots_count(self->slots); i-- > 0;) {
         run_t *run = slots_at(self->slots, i);
+        more = send_body_turn(self, run) || more;
+        if (i >= slots_count(self->slots) || slots_at(self->slots, i) != run) continue; /* forgotten */
+        more = run_resume(self, run) || more;
         to_broker_send_due(self, run);
         run_start_if_due(self, run);
     }
+    return more;
 }
 
 /* Milliseconds until something is due. */
@@ -94,7 +101,9 @@ static long timeout_ms(const executor_t *self) {
     for (uint32_t i = 0; i < slots_count(self->slots); i++) {
         const run_t *run = slots_at(self->slots, i);
         int64_t send = to_broker_due_ms(self, run), start = run_due_ms(self, run);
+        int64_t body = send_body_due_ms(self, run);
         due = send < due ? send : due;
+        due = body < due ? body : due;
         due = start < due ? start : due;
     }
     if (due <= now || http == 0) return 0;
@@ -102,13 +111,13 @@ static long timeout_ms(const executor_t *self) {
     return http > 0 && http < due ? http : (long)due;
 }
 
-static void wait_for_events(executor_t *self, int signal_fd) {
+static void wait_for_events(executor_t *self, int signal_fd, bool more) {
     zmq_pollitem_t items[LINK_POLL_MAX + 2];
     int count = link_poll_items(self->link, items);
 
     items[count++] = (zmq_pollitem_t){.fd = http_fd(self->http), .events = ZMQ_POLLIN};
     items[count++] = (zmq_pollitem_t){.fd = signal_fd, .events = ZMQ_POLLIN};
-    (void)zmq_poll(items, count, timeout_ms(self));
+    (void)zmq_poll(items, count, more ? 0 : timeout_ms(self));
 }
 
 int executor_run(executor_t *self, int signal_fd) {
@@ -116,14 +125,14 @@ int executor_run(executor_t *self, int signal_fd) {
 
     for (;;) {
         read_signals(self, signal_fd);
-        work(self);
+        bool more = work(self);
         program_alive(self->now_ms);
         if (link_foreign(self->link)) {
             log_error("broker_version", "hint=\"install the same version of broker and executor\"");
             return EXIT_FAILED;
         }
         if (drain_turn(self, &status)) break;
-        wait_for_events(self, signal_fd);
+        wait_for_events(self, signal_fd, more);
     }
     link_bye(self->link);
     return status;

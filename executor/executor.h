@@ -19,9 +19,11 @@ typedef struct {
     http_t *http;
     slots_t *slots;
     ipv4_hosts_t ipv4_hosts;
-    int64_t now_ms;      /* CLOCK_BOOTTIME, of this turn */
-    uint16_t pool_size;  /* slots the broker knows of */
-    uint64_t generation; /* of the CONFIG applied last */
+    int64_t now_ms;       /* CLOCK_BOOTTIME, of this turn */
+    uint16_t pool_size;   /* slots the broker knows of */
+    uint64_t streams;     /* bodies announced so far */
+    unsigned char *chunk; /* MSG_CHUNK_MAX octets, or NULL until it is needed */
+    uint64_t generation;  /* of the CONFIG applied last */
     bool draining;
     int64_t drain_deadline_ms; /* when what still runs is ended */
     int drain_timeout_ms;

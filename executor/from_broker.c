@@ -7,6 +7,7 @@
 #include "common/log.h"
 #include "executor/drain.h"
 #include "executor/run_task.h"
+#include "executor/send_body.h"
 #include "executor/to_broker.h"
 
 static uint32_t on_held(void *ctx, msg_held_t *items, uint32_t max) {
@@ -48,6 +49,7 @@ static void on_welcome(void *ctx, const msg_welcome_t *welcome) {
         }
         run->session = welcome->session;
         run->claimed = !run->told_unstarted;
+        send_body_again(run);
         run->next_send_ms = 0;
         to_broker_send_due(self, run);
     }
@@ -58,6 +60,7 @@ static void apply_config(executor_t *self, const msg_config_t *config) {
         self->settings.verify = true;
         log_info("config", "verify=true");
     }
+    self->settings.upload_to_ac = config->upload_to_ac;
     if (config->debug != self->debug_told) log_set_level(config->debug ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO);
     self->debug_told = config->debug;
     if (config->generation > self->generation) self->generation = config->generation;
@@ -123,6 +126,12 @@ static void on_message(void *ctx, const msg_t *msg) {
         break;
     case MSG_GONE:
         on_answered(self, &msg->ref, false);
+        break;
+    case MSG_CREDIT:
+        send_body_credit(self, &msg->credit);
+        break;
+    case MSG_ABORT:
+        send_body_abort(self, &msg->abort);
         break;
     case MSG_DRAIN:
         log_info("broker_drains", "mode=%u", msg->drain.mode);

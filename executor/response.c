@@ -6,7 +6,6 @@
 
 #include "common/err.h"
 #include "executor/decode.h"
-#include "executor/sink.h"
 
 struct response_t {
     int status;
@@ -18,13 +17,22 @@ struct response_t {
     size_t header_bytes;
     text_t location; /* of all Location headers, joined */
     bool begun;      /* the body has */
+    size_t taken;    /* octets since it began or was resumed */
+    bool paused;
     decode_t *decode;
-    sink_t sink;
-    memory_sink_t body;
+    body_kind_t kind;
+    const char *state_dir;
+    body_t *body;
+    sink_t sink; /* of the body */
 };
 
-response_t *response_new(void) {
-    return calloc(1, sizeof(response_t));
+response_t *response_new(body_kind_t kind, const char *state_dir) {
+    response_t *self = calloc(1, sizeof *self);
+
+    if (!self) return NULL;
+    self->kind = kind;
+    self->state_dir = state_dir;
+    return self;
 }
 
 static void forget_headers(response_t *self) {
@@ -42,9 +50,11 @@ static void forget_headers(response_t *self) {
 static void forget(response_t *self) {
     forget_headers(self);
     decode_destroy(&self->decode);
-    memory_sink_clear(&self->body);
+    body_destroy(&self->body);
     self->error = 0;
     self->begun = false;
+    self->paused = false;
+    self->taken = 0;
 }
 
 void response_destroy(response_t **self) {
@@ -199,6 +209,15 @@ static size_t on_body(char *bytes, size_t size, size_t count, void *ctx) {
     response_t *self = ctx;
     size_t len = size * count;
 
+    if (response_redirects(self)) { /* its body does not matter, and is cut off when it is large */
+        self->taken += len;
+        return self->taken > SLUICE_INLINE_BODY_MAX ? 0 : len;
+    }
+    if (self->taken >= RESPONSE_TURN_BYTES) {
+        self->paused = true;
+        return CURL_WRITEFUNC_PAUSE;
+    }
+    self->taken += len;
     if (!self->begun) self->error = begin_body(self);
     if (!self->error && self->decode)
         self->error = decode_write(self->decode, bytes, len, &self->sink);
@@ -207,23 +226,41 @@ static size_t on_body(char *bytes, size_t size, size_t count, void *ctx) {
     return self->error ? 0 : len;
 }
 
-void response_bind(response_t *self, CURL *easy, bool headers_only) {
+int response_bind(response_t *self, CURL *easy, bool headers_only) {
     forget(self);
+    self->body = body_new(self->kind, self->state_dir);
+    if (!self->body) return ERR_NOMEM;
     self->headers_only = headers_only;
-    self->sink = memory_sink(&self->body, SLUICE_INLINE_BODY_MAX);
+    self->sink = body_sink(self->body);
     (void)curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
     (void)curl_easy_setopt(easy, CURLOPT_HEADERDATA, self);
     (void)curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
     (void)curl_easy_setopt(easy, CURLOPT_WRITEDATA, self);
     (void)curl_easy_setopt(easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
+    return 0;
 }
 
 int response_finish(response_t *self) {
-    return self->decode ? decode_finish(self->decode) : 0;
+    int err = self->decode ? decode_finish(self->decode) : 0;
+
+    return err || !self->body ? err : body_finish(self->body);
 }
 
 int response_error(const response_t *self) {
     return self->error;
+}
+
+bool response_is_paused(const response_t *self) {
+    return self->paused;
+}
+
+void response_resume(response_t *self) {
+    self->paused = false;
+    self->taken = 0;
+}
+
+int response_errno(const response_t *self) {
+    return self->body ? body_errno(self->body) : 0;
 }
 
 int response_status(const response_t *self) {
@@ -246,7 +283,6 @@ bool response_redirects(const response_t *self) {
            response_location(self) != NULL;
 }
 
-const void *response_body(const response_t *self, size_t *size) {
-    *size = self->body.len;
-    return self->body.len > 0 ? self->body.bytes : NULL;
+body_t *response_body(const response_t *self) {
+    return self->body;
 }

@@ -8,29 +8,37 @@
 #include <stddef.h>
 
 #include "common/task_json.h"
+#include "executor/body.h"
 
 #define RESPONSE_HEADER_BYTES_MAX (256L * 1024)
 #define RESPONSE_HEADERS_MAX      1000
+#define RESPONSE_TURN_BYTES       ((size_t)128 * 1024)
 
 typedef struct response_t response_t;
 
-/* NULL when out of memory. */
-response_t *response_new(void);
+/* A body that is too large for memory goes into a file as `kind`; `state_dir` is borrowed (executor/body.h).
+ * NULL when out of memory. */
+response_t *response_new(body_kind_t kind, const char *state_dir);
 void response_destroy(response_t **self);
 
 /* Gets ready for a transfer by `easy`: forgets what was there and sets curl's header and write functions.
- * With `headers_only` the transfer is stopped behind the headers (response_is_cut()). */
-void response_bind(response_t *self, CURL *easy, bool headers_only);
+ * With `headers_only` the transfer is stopped behind the headers (response_is_cut()). ERR_NOMEM. */
+int response_bind(response_t *self, CURL *easy, bool headers_only);
 /* Whether the transfer was stopped because the headers are all there is. */
 bool response_is_cut(const response_t *self);
 /* To be called at the end of a transfer that curl calls complete: ERR_MALFORMED when the compressed body was
- * cut short. */
+ * cut short, ERR_IO when a large one cannot be kept (response_errno()). */
 int response_finish(response_t *self);
 
-/* Why it stopped the transfer itself (curl then says CURLE_WRITE_ERROR): 0 if it did not; ERR_TOO_LARGE: the
- * body is larger than SLUICE_INLINE_BODY_MAX; ERR_FULL: too many or too large headers; ERR_MALFORMED: not the
- * compression the headers announce; ERR_NOMEM. */
+/* Why it stopped the transfer itself (curl then says CURLE_WRITE_ERROR): 0 if it did not; ERR_IO: a
+ * large body cannot be kept (response_errno()); ERR_FULL: too many or too large headers; ERR_MALFORMED: not
+ * the compression the headers announce; ERR_NOMEM. */
 int response_error(const response_t *self);
+/* Whether it has paused its transfer, having taken RESPONSE_TURN_BYTES: curl would go on with a fast tool for
+ * as long as octets come, and nothing else would be served. response_resume() lets it go on. */
+bool response_is_paused(const response_t *self);
+void response_resume(response_t *self);
+int response_errno(const response_t *self);
 /* 0 until the last header has come. */
 int response_status(const response_t *self);
 /* Names and values in UTF-8 (each octet is taken for a character of ISO 8859-1), in the order of arrival. */
@@ -39,7 +47,7 @@ const pair_t *response_headers(const response_t *self, size_t *count);
 const char *response_location(const response_t *self);
 /* Whether the answer is a redirect to be followed. */
 bool response_redirects(const response_t *self);
-/* The body, NULL when it is empty. Borrowed. */
-const void *response_body(const response_t *self, size_t *size);
+/* The body. Borrowed. NULL until response_bind(). */
+body_t *response_body(const response_t *self);
 
 #endif

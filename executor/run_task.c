@@ -24,6 +24,13 @@ void run_abort(executor_t *self, run_t *run) {
     run->easy = NULL;
 }
 
+bool run_resume(executor_t *self, run_t *run) {
+    if (!run->easy || !run->response || !response_is_paused(run->response)) return false;
+    response_resume(run->response);
+    http_pause(self->http, run->easy, false);
+    return true;
+}
+
 void run_forget(executor_t *self, run_t *run) {
     run_abort(self, run);
     slots_remove(self->slots, run);
@@ -42,9 +49,12 @@ static void finish(executor_t *self, run_t *run, const result_parts_t *parts) {
         text_clear(&text);
         err = result_json_write(bare, sizeof bare - 1, parts, &text);
     }
-    run->flags = parts->error ? RESULT_AGENT : 0;
+    if (parts->error) run_drop_body(run);
+    run->flags = parts->error ? RESULT_AGENT : run->body.has_file ? RESULT_STREAM : 0;
     run->http_status = (uint16_t)(parts->error ? 500 : parts->status_code);
-    run->body_bytes = parts->error ? 0 : parts->body_bytes;
+    run->body_bytes = parts->error         ? 0
+                      : run->body.has_file ? body_decoded(response_body(run->response))
+                                           : parts->body_bytes;
     if (run->started_ms) run->tool_ms = (uint32_t)(clock_boot_ms() - run->started_ms);
     if (err) {
         log_error("result_failed", "number=%" PRIu64 " reason=\"%s\"", run->number, err_str(err));
@@ -73,14 +83,34 @@ void run_fail(executor_t *self, run_t *run, const char *text) {
     finish(self, run, &parts);
 }
 
+/* A large body goes ahead of the result. */
+static void take_file(run_t *run, body_t *body, bool zipped) {
+    run_drop_body(run);
+    run->body.has_file = true;
+    run->body.kind = zipped ? BODY_GZIP : BODY_RAW;
+    run->body.fd = body_take_file(body, &run->body.length);
+}
+
 static void succeed(executor_t *self, run_t *run) {
     result_parts_t parts = {.status_code = response_status(run->response)};
+    body_t *body = response_body(run->response);
 
     parts.headers = response_headers(run->response, &parts.header_count);
-    parts.body = response_body(run->response, &parts.body_bytes);
-    log_debug("task_done", "number=%" PRIu64 " status=%d octets=%zu", run->number, parts.status_code,
-              parts.body_bytes);
+    parts.body = body_inline(body, &parts.body_bytes);
+    parts.zipped = body_is_large(body) && run->zipped;
+    if (body_is_large(body)) take_file(run, body, run->zipped);
+    log_debug("task_done", "number=%" PRIu64 " status=%d octets=%" PRIu64, run->number, parts.status_code,
+              body_decoded(body));
     finish(self, run, &parts);
+}
+
+static void no_room_text(const run_t *run, char text[ERROR_TEXT_MAX]) {
+    char why[200];
+
+    (void)snprintf(why, sizeof why,
+                   "the response body is over %d bytes and cannot be kept in a temporary file: %.80s",
+                   SLUICE_INLINE_BODY_MAX, strerror(response_errno(run->response)));
+    error_text_at(&run->request.url, why, text);
 }
 
 /* The same request once more: the kept connection was dead, or the name is to be looked up otherwise. */
@@ -98,7 +128,7 @@ static void repeat(executor_t *self, run_t *run) {
 
 /* The error text for a transfer that curl ended with `code`, or that response.c stopped. */
 static void fail_transfer(executor_t *self, run_t *run, CURLcode code, const char *reason) {
-    char text[ERROR_TEXT_MAX], why[160];
+    char text[ERROR_TEXT_MAX];
     const url_t *url = &run->request.url;
 
     if (code == CURLE_ABORTED_BY_CALLBACK && request_idempotent(&run->request) && !run->fresh) {
@@ -112,12 +142,8 @@ static void fail_transfer(executor_t *self, run_t *run, CURLcode code, const cha
         return;
     }
     switch (code == CURLE_OK || code == CURLE_WRITE_ERROR ? response_error(run->response) : 0) {
-    case ERR_TOO_LARGE:
-        (void)snprintf(
-            why, sizeof why,
-            "response body is larger than %d bytes, which this version cannot deliver (HTTP status %d)",
-            SLUICE_INLINE_BODY_MAX, response_status(run->response));
-        error_text_at(url, why, text);
+    case ERR_IO:
+        no_room_text(run, text);
         break;
     case ERR_FULL:
         error_text_network(url, "reading the answer: its headers are too large", text);
@@ -193,8 +219,13 @@ static void on_done(void *ctx, CURL *easy, CURLcode code, const char *error) {
         fail_transfer(self, run, code, error);
         return;
     }
-    if (!redirects && response_finish(run->response) != 0) {
-        error_text_network(&run->request.url, "reading the answer: the compressed body is cut short", text);
+    int err = redirects ? 0 : response_finish(run->response);
+    if (err) {
+        if (err == ERR_IO)
+            no_room_text(run, text);
+        else
+            error_text_network(&run->request.url, "reading the answer: the compressed body is cut short",
+                               text);
         run_fail(self, run, text);
         return;
     }
@@ -233,7 +264,8 @@ static int send_request(executor_t *self, run_t *run) {
         (void)curl_easy_setopt(run->easy, CURLOPT_IPRESOLVE, (long)CURL_IPRESOLVE_V4);
     if (run->fresh) (void)curl_easy_setopt(run->easy, CURLOPT_FRESH_CONNECT, 1L);
     run->sends = 0;
-    response_bind(run->response, run->easy, request_is_head(&run->request) && run->request.body);
+    err = response_bind(run->response, run->easy, request_is_head(&run->request) && run->request.body);
+    if (err) return err;
     (void)curl_easy_setopt(run->easy, CURLOPT_TIMEOUT_MS,
                            (long)(left_ms < 1         ? 1
                                   : left_ms > INT_MAX ? INT_MAX
@@ -254,7 +286,8 @@ static void start(executor_t *self, run_t *run) {
     }
     if (!err) {
         run->easy = slots_take_easy(self->slots);
-        run->response = response_new();
+        run->zipped = self->settings.upload_to_ac;
+        run->response = response_new(run->zipped ? BODY_GZIP : BODY_RAW, self->settings.state_dir);
         err = run->easy && run->response ? send_request(self, run) : ERR_NOMEM;
     }
     if (err) {

@@ -11,6 +11,8 @@
 
 typedef struct {
     bool verify;
+    bool upload_to_ac; /* large bodies: compressed for AC, or as they are for a store */
+    char *state_dir;   /* one of the places for large bodies */
     bool ipv4_fallback;
     trust_t trust;
     char *client_cert, *client_key;

@@ -1,6 +1,7 @@
 #include "executor/slots.h"
 
 #include <stdlib.h>
+#include <unistd.h>
 
 #define IDLE_EASY_MAX 64
 
@@ -17,6 +18,7 @@ slots_t *slots_new(void) {
 
 static void run_free(run_t *run) {
     run_release(run);
+    run_drop_body(run);
     free(run->task_id);
     free(run->result);
     free(run);
@@ -109,6 +111,11 @@ void run_release(run_t *run) {
     response_destroy(&run->response);
     task_json_clear(&run->task);
     zframe_destroy(&run->payload);
+}
+
+void run_drop_body(run_t *run) {
+    if (run->body.has_file) (void)close(run->body.fd);
+    run->body = (outgoing_t){0};
 }
 
 phase_t run_phase(const run_t *run) {

@@ -14,6 +14,17 @@
 
 typedef struct slots_t slots_t;
 
+/* A large body that is to go to the broker before RESULT. */
+typedef struct {
+    bool has_file;
+    int fd;
+    body_kind_t kind;
+    enum { OUTGOING_IDLE, OUTGOING_ANNOUNCED, OUTGOING_SENDING, OUTGOING_SENT } state;
+    uint64_t length, stream, sent, upto;
+    int64_t due_ms;   /* of the next BODY, or of the next try */
+    int64_t moved_ms; /* when it last went on */
+} outgoing_t;
+
 /* One task. */
 typedef struct {
     void *owner; /* the executor_t, for curl's callbacks */
@@ -34,9 +45,10 @@ typedef struct {
     struct curl_slist *headers;
     request_t request;
     response_t *response;
-    int sends;  /* requests that curl has begun to send for this transfer */
-    bool ipv4;  /* its lookup has failed: once more for IPv4 alone */
-    bool fresh; /* this one goes on a new connection, since a kept one was dead */
+    bool zipped; /* a large body is compressed as it comes */
+    int sends;   /* requests that curl has begun to send for this transfer */
+    bool ipv4;   /* its lookup has failed: once more for IPv4 alone */
+    bool fresh;  /* this one goes on a new connection, since a kept one was dead */
     int64_t started_ms;
     /* when it has ended */
     char *result; /* the result JSON; NULL until then */
@@ -44,6 +56,7 @@ typedef struct {
     uint16_t flags, http_status;
     uint32_t tool_ms;
     uint64_t body_bytes;
+    outgoing_t body;
 } run_t;
 
 slots_t *slots_new(void);
@@ -65,6 +78,8 @@ void slots_give_easy(slots_t *self, CURL *easy);
 
 /* Frees what only a running task needs: request, response, task JSON. */
 void run_release(run_t *run);
+/* Lets go of a large body. */
+void run_drop_body(run_t *run);
 phase_t run_phase(const run_t *run);
 
 #endif

@@ -30,7 +30,8 @@ static int send_result(executor_t *self, const run_t *run) {
 
 /* A running task that is claimed has nothing to say. */
 static bool has_to_say(const run_t *run) {
-    return !run->claimed || run->give_back || run->result;
+    bool body_waits = run->body.has_file && run->body.state != OUTGOING_SENT;
+    return !run->claimed || run->give_back || (run->result && !body_waits);
 }
 
 void to_broker_send_due(executor_t *self, run_t *run) {

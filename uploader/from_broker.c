@@ -26,6 +26,7 @@ from_broker_t *from_broker_new(const from_broker_handler_t *handler) {
 
 static void free_result(result_t *result) {
     zframe_destroy(&result->payload);
+    text_clear(&result->finished);
     free(result->task_id);
     free(result);
 }
@@ -46,7 +47,8 @@ static result_t *find(from_broker_t *self, uint64_t number) {
 }
 
 static void forget(from_broker_t *self, result_t *result) {
-    if (result->state == RESULT_POSTING) self->handler.abort(self->handler.ctx, result);
+    if (result->state == RESULT_POSTING || result->state == RESULT_STORING)
+        self->handler.abort(self->handler.ctx, result);
     for (unsigned i = 0; i < self->count; i++) {
         if (self->results[i] != result) continue;
         self->results[i] = self->results[--self->count];
@@ -100,11 +102,13 @@ static void on_claimed(from_broker_t *self, const msg_ref_t *ref, int64_t now_ms
     result_t *result = find(self, ref->number);
     if (!result || result->attempt != ref->attempt || result->state != RESULT_CLAIMING) return;
     result->state = RESULT_CLAIMED;
-    if (result->call == CALL_PUT_RESULT) return;
+    if (result->call == CALL_PUT_RESULT || result->call == CALL_UPLOAD_RESULT ||
+        result->call == CALL_UPLOAD_URL)
+        return;
     ac_answer_t answer = {.call = result->call,
                           .outcome = OUTCOME_REFUSED,
                           .retry_after_ms = -1,
-                          .reason = "this build posts results by put-result only"};
+                          .reason = "this build does not know the call"};
     log_error("call_unsupported", "number=%" PRIu64 " call=%s", result->number, ac_call_name(result->call));
     from_broker_outcome(self, result, 0, &answer, now_ms);
 }
@@ -147,7 +151,7 @@ void from_broker_welcome(from_broker_t *self, const msg_welcome_t *welcome, int6
 }
 
 static uint8_t phase_of(result_state_t state) {
-    if (state == RESULT_POSTING) return PHASE_STARTED;
+    if (state == RESULT_POSTING || state == RESULT_STORING) return PHASE_STARTED;
     return state == RESULT_OUTCOME ? PHASE_FINISHED : PHASE_UNSTARTED;
 }
 
@@ -161,19 +165,28 @@ uint32_t from_broker_held(const from_broker_t *self, msg_held_t *items, uint32_t
     return count;
 }
 
-result_t *from_broker_next(from_broker_t *self) {
+bool result_is_large(const result_t *result) {
+    return result->call == CALL_UPLOAD_RESULT ||
+           (result->call == CALL_UPLOAD_URL && result->finished.len == 0);
+}
+
+static bool may_post(const result_t *result, bool large) {
+    return result->state == RESULT_CLAIMED && (large || !result_is_large(result));
+}
+
+result_t *from_broker_next(from_broker_t *self, bool large) {
     result_t *oldest = NULL;
     for (unsigned i = 0; i < self->count; i++) {
         result_t *result = self->results[i];
-        if (result->state == RESULT_CLAIMED && (!oldest || result->order < oldest->order)) oldest = result;
+        if (may_post(result, large) && (!oldest || result->order < oldest->order)) oldest = result;
     }
     return oldest;
 }
 
-unsigned from_broker_waiting(const from_broker_t *self) {
+unsigned from_broker_waiting(const from_broker_t *self, bool large) {
     unsigned waiting = 0;
     for (unsigned i = 0; i < self->count; i++)
-        waiting += self->results[i]->state == RESULT_CLAIMED;
+        waiting += may_post(self->results[i], large);
     return waiting;
 }
 
@@ -195,6 +208,7 @@ void from_broker_outcome(from_broker_t *self, result_t *result, uint64_t credit,
                                        .http_status = answer->http_status,
                                        .retry_after_ms = answer->retry_after_ms,
                                        .elapsed_ms = answer->elapsed_ms};
+    text_clear(&result->finished);
     zframe_destroy(&result->payload); /* the broker has it; handed out again, it comes again */
 }
 
@@ -246,7 +260,8 @@ int64_t from_broker_due(const from_broker_t *self) {
     int64_t due = INT64_MAX;
     for (unsigned i = 0; i < self->count; i++) {
         const result_t *result = self->results[i];
-        bool sends = result->state != RESULT_CLAIMED && result->state != RESULT_POSTING;
+        bool sends = result->state != RESULT_CLAIMED && result->state != RESULT_POSTING &&
+                     result->state != RESULT_STORING;
         if (sends && result->send_ms < due) due = result->send_ms;
     }
     return due;

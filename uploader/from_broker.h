@@ -8,6 +8,7 @@
 
 #include "common/ac_door.h"
 #include "common/link.h"
+#include "common/task_json.h"
 
 #define UPLOADER_SLOTS 16
 
@@ -15,6 +16,7 @@ typedef enum {
     RESULT_CLAIMING = 1, /* CLAIM sent, not answered */
     RESULT_CLAIMED,      /* ours, waits for a credit */
     RESULT_POSTING,      /* a request is under way */
+    RESULT_STORING,      /* its body is on the way to the store */
     RESULT_OUTCOME,      /* UPLOADED sent, not answered */
     RESULT_RETURNING     /* RETURN sent, not answered */
 } result_state_t;
@@ -27,6 +29,8 @@ typedef struct {
     call_t call;
     char *task_id;
     zframe_t *payload; /* the result's JSON */
+    text_t finished;   /* the JSON with its s3Url, once the store has the body; else empty */
+    unsigned refusals; /* of the store */
     int64_t send_ms;   /* when CLAIM, UPLOADED or RETURN is due */
     uint64_t order;    /* as they came */
     msg_uploaded_t outcome;
@@ -38,7 +42,7 @@ typedef struct from_broker_t from_broker_t;
 /* What the table needs from above. */
 typedef struct {
     void *ctx;
-    /* The request for a result that is to be forgotten must end, without an outcome. */
+    /* The request (or the PUT) for a result that is to be forgotten must end, without an outcome. */
     void (*abort)(void *ctx, result_t *result);
 } from_broker_handler_t;
 
@@ -53,10 +57,12 @@ void from_broker_message(from_broker_t *self, const msg_t *msg, int64_t now_ms);
 void from_broker_welcome(from_broker_t *self, const msg_welcome_t *welcome, int64_t now_ms);
 uint32_t from_broker_held(const from_broker_t *self, msg_held_t *items, uint32_t max);
 
-/* The oldest claimed result that may be posted, NULL when there is none. */
-result_t *from_broker_next(from_broker_t *self);
-/* How many claimed results wait for a credit. */
-unsigned from_broker_waiting(const from_broker_t *self);
+/* Whether the next request for it is one that takes its time. */
+bool result_is_large(const result_t *result);
+/* The oldest claimed result that may be posted, NULL when there is none; large ones only with `large`. */
+result_t *from_broker_next(from_broker_t *self, bool large);
+/* How many such results wait for a credit. */
+unsigned from_broker_waiting(const from_broker_t *self, bool large);
 unsigned from_broker_count(const from_broker_t *self);
 /* The request for it ended: UPLOADED is sent until it is answered. `credit` is the one it was made under. */
 void from_broker_outcome(from_broker_t *self, result_t *result, uint64_t credit, const ac_answer_t *answer,

@@ -1,11 +1,16 @@
 #include "uploader/post_result.h"
 
+#include <errno.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
 #include "common/clock.h"
 #include "common/err.h"
 #include "common/log.h"
+#include "uploader/body_file.h"
 
 #define SEATS 2 /* more requests AC does not take */
 
@@ -14,36 +19,51 @@ typedef struct {
     post_result_t *owner;
     ac_seat_t *seat;
     result_t *result; /* being posted; NULL when none is, or it was forgotten */
+    int fd;           /* its body, -1 for none */
 } post_t;
 
 struct post_result_t {
     link_t *link;
     from_broker_t *results;
+    store_result_t *stores;
+    char *runtime_dir;
     uint64_t credit_seq;
     outcome_t last; /* for telling a change in the log */
     post_t posts[SEATS];
 };
 
-post_result_t *post_result_new(ac_door_t *door, link_t *link, from_broker_t *results) {
+post_result_t *post_result_new(ac_door_t *door, link_t *link, from_broker_t *results, store_result_t *stores,
+                               const char *runtime_dir) {
     post_result_t *self = calloc(1, sizeof *self);
     if (!self) return NULL;
     self->link = link;
     self->results = results;
+    self->stores = stores;
+    self->runtime_dir = strdup(runtime_dir);
     self->last = OUTCOME_DONE;
     for (int i = 0; i < SEATS; i++) {
         self->posts[i].owner = self;
+        self->posts[i].fd = -1;
         self->posts[i].seat = ac_seat_new(door, link, CREDIT_UPLOAD, &self->credit_seq);
-        if (self->posts[i].seat) continue;
+        if (self->posts[i].seat && self->runtime_dir) continue;
         post_result_destroy(&self);
         return NULL;
     }
     return self;
 }
 
+static void close_body(post_t *post) {
+    if (post->fd > 0) (void)close(post->fd); /* a seat that was never made has 0 */
+    post->fd = -1;
+}
+
 void post_result_destroy(post_result_t **self) {
     if (!*self) return;
     for (int i = 0; i < SEATS; i++)
         ac_seat_destroy(&(*self)->posts[i].seat);
+    for (int i = 0; i < SEATS; i++)
+        close_body(&(*self)->posts[i]);
+    free((*self)->runtime_dir);
     free(*self);
     *self = NULL;
 }
@@ -116,9 +136,14 @@ static void on_answer(void *ctx, const ac_answer_t *answer) {
     int64_t now_ms = clock_boot_ms();
     result_t *result = post->result;
     post->result = NULL;
+    close_body(post);
     if (!result) return;
     if (answer->stale && ac_seat_may_start(post->seat, now_ms) && begin(post, result, true, now_ms)) return;
     tell(self, result, answer);
+    if (answer->call == CALL_UPLOAD_URL && answer->outcome == OUTCOME_DONE) {
+        store_result_begin(self->stores, result, answer, now_ms);
+        return;
+    }
     from_broker_outcome(self->results, result, ac_seat_credit(post->seat), answer, now_ms);
     if (answer->outcome == OUTCOME_DONE || answer->outcome == OUTCOME_REFUSED)
         return;                                          /* the next turn goes on */
@@ -126,16 +151,38 @@ static void on_answer(void *ctx, const ac_answer_t *answer) {
     ac_seat_release(post->seat);
 }
 
+/* The body of the result goes with the request; false when it cannot be read, which is the outcome then. */
+static bool take_body(post_t *post, result_t *result, ac_request_t *request, int64_t now_ms) {
+    int64_t bytes = 0;
+    int fd = body_file_open(post->owner->runtime_dir, result->number, &bytes);
+    if (fd < 0) {
+        body_file_unreadable(post->owner->results, result, now_ms);
+        return false;
+    }
+    post->fd = request->fd = fd;
+    request->file_bytes = bytes;
+    return true;
+}
+
+/* False when nothing was begun; the result may have its outcome then. */
 static bool begin(post_t *post, result_t *result, bool fresh, int64_t now_ms) {
-    ac_request_t request = {.call = result->call,
-                            .json = zframe_data(result->payload),
-                            .json_bytes = zframe_size(result->payload),
+    bool finished = result->finished.len > 0;
+    char name[BODY_NAME_SIZE], quoted[LOG_QUOTED_MAX];
+    ac_request_t request = {.call = finished ? CALL_PUT_RESULT : result->call,
+                            .json = finished ? result->finished.ptr : (void *)zframe_data(result->payload),
+                            .json_bytes = finished ? result->finished.len : zframe_size(result->payload),
+                            .file_name = name,
                             .fresh = fresh};
-    char quoted[LOG_QUOTED_MAX];
+    if (request.call == CALL_UPLOAD_URL)
+        body_file_name(result->task_id, "", "", name);
+    else
+        body_file_name(result->task_id, "_", ".zip", name);
+    if (request.call == CALL_UPLOAD_RESULT && !take_body(post, result, &request, now_ms)) return false;
     int rc = ac_seat_start(post->seat, &request, now_ms, on_answer, post);
     if (rc != 0) {
         log_error("upload_not_started", "number=%" PRIu64 " why=%s", result->number,
                   log_quote(err_str(rc), quoted));
+        close_body(post);
         return false;
     }
     result->state = RESULT_POSTING;
@@ -143,17 +190,24 @@ static bool begin(post_t *post, result_t *result, bool fresh, int64_t now_ms) {
     return true;
 }
 
+static bool large_may(const post_result_t *self) {
+    bool busy = store_result_busy(self->stores);
+    for (int i = 0; i < SEATS; i++)
+        busy = busy || (self->posts[i].result && result_is_large(self->posts[i].result));
+    return !busy;
+}
+
 /* A credit that is held and idle posts, or is given back. */
 static void serve(post_result_t *self, post_t *post, int64_t now_ms) {
     if (!ac_seat_held(post->seat) || ac_seat_busy(post->seat)) return;
-    result_t *next = from_broker_next(self->results);
+    result_t *next = from_broker_next(self->results, large_may(self));
     if (next && ac_seat_may_start(post->seat, now_ms) && begin(post, next, false, now_ms)) return;
     from_broker_turn(self->results, self->link, now_ms); /* UPLOADED goes before RELEASE */
     ac_seat_release(post->seat);
 }
 
 static void unwant_if_idle(post_result_t *self) {
-    for (int i = 0; i < SEATS && from_broker_waiting(self->results) == 0; i++)
+    for (int i = 0; i < SEATS && from_broker_waiting(self->results, large_may(self)) == 0; i++)
         ac_seat_unwant(self->posts[i].seat);
 }
 
@@ -166,7 +220,7 @@ static void want(post_result_t *self, int64_t now_ms) {
         if (ac_seat_wants(seat)) return;
         if (!ac_seat_held(seat)) empty = seat;
     }
-    if (empty && from_broker_waiting(self->results) > 0) ac_seat_want(empty, now_ms);
+    if (empty && from_broker_waiting(self->results, large_may(self)) > 0) ac_seat_want(empty, now_ms);
 }
 
 void post_result_turn(post_result_t *self, int64_t now_ms) {

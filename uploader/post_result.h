@@ -1,5 +1,7 @@
-/* put-result: posts claimed results under AC credits, one after the other on each. Wants a credit as long as
- * results wait, a second one when the first is busy, and gives a credit back before it waits for anything. */
+/* put-result and upload-result: posts claimed results under AC credits, one after the other on each. Wants a
+ * credit as long as results wait, a second one when the first is busy, and gives a credit back before it
+ * waits for anything. One large body is on its way at a time, so that the other credit is for small ones;
+ * those that go to a store are store_result.c's between the AC calls. */
 #ifndef SLUICE_UPLOADER_POST_RESULT_H
 #define SLUICE_UPLOADER_POST_RESULT_H
 
@@ -7,11 +9,14 @@
 
 #include "common/ac_seat.h"
 #include "uploader/from_broker.h"
+#include "uploader/store_result.h"
 
 typedef struct post_result_t post_result_t;
 
-/* `door`, `link` and `results` are borrowed. NULL when memory fails or the kernel has no timer. */
-post_result_t *post_result_new(ac_door_t *door, link_t *link, from_broker_t *results);
+/* `door`, `link`, `results` and `stores` are borrowed; the broker's bodies are in `runtime_dir`/spool. NULL
+ * when memory fails or the kernel has no timer. */
+post_result_t *post_result_new(ac_door_t *door, link_t *link, from_broker_t *results, store_result_t *stores,
+                               const char *runtime_dir);
 /* Cancels what is under way. Accepts NULL; nulls the pointer. */
 void post_result_destroy(post_result_t **self);
 

@@ -20,6 +20,7 @@ struct uploader_t {
     ac_door_t *door;
     from_broker_t *results;
     post_result_t *posts;
+    store_result_t *stores;
     int64_t now_ms, drain_end_ms;
     int drain_timeout_ms;
     bool draining, drain_over;
@@ -52,7 +53,10 @@ static void on_message(void *ctx, const msg_t *msg) {
         if (msg->config.debug != self->debug_told)
             log_set_level(msg->config.debug ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO);
         self->debug_told = msg->config.debug;
-        if (msg->config.verify) ac_door_verify(self->door);
+        if (msg->config.verify) {
+            ac_door_verify(self->door);
+            store_result_verify(self->stores);
+        }
     } else if (!post_result_message(self->posts, msg, self->now_ms)) {
         from_broker_message(self->results, msg, self->now_ms);
     }
@@ -78,6 +82,7 @@ static void on_fault(void *ctx, const char *what) {
 static void on_forget(void *ctx, result_t *result) {
     uploader_t *self = ctx;
     post_result_forget(self->posts, result);
+    store_result_forget(self->stores, result);
 }
 
 /* Making and ending. */
@@ -108,7 +113,9 @@ static const char *make_parts(uploader_t *self, const config_t *config, uint64_t
     if (!self->door) return why;
     self->link = link_new(&options, &handler, &why);
     if (!self->link) return why;
-    self->posts = post_result_new(self->door, self->link, self->results);
+    self->stores = store_result_new(config, self->http, self->results, &why);
+    if (!self->stores) return why;
+    self->posts = post_result_new(self->door, self->link, self->results, self->stores, config->runtime_dir);
     return self->posts ? NULL : "out of memory or timers";
 }
 
@@ -129,6 +136,7 @@ void uploader_destroy(uploader_t **self_p) {
     uploader_t *self = *self_p;
     if (!self) return;
     post_result_destroy(&self->posts);
+    store_result_destroy(&self->stores);
     from_broker_destroy(&self->results);
     ac_door_destroy(&self->door);
     http_destroy(&self->http);
@@ -173,9 +181,10 @@ static bool drained(uploader_t *self) {
         self->drain_end_ms = self->now_ms + LAST_MS;
         from_broker_return(self->results, true, self->now_ms);
         post_result_abort(self->posts, "the drain timeout is up");
+        store_result_abort(self->stores, self->now_ms);
         from_broker_turn(self->results, self->link, self->now_ms);
     }
-    if (from_broker_count(self->results) == 0 && post_result_idle(self->posts)) return true;
+    if (from_broker_count(self->results) == 0 && post_result_idle(self->posts)) return true; /* nor a PUT */
     return self->drain_over && (self->now_ms >= self->drain_end_ms || link_session(self->link) == 0);
 }
 

@@ -19,6 +19,7 @@ BUILD = Path(os.environ.get("SLUICE_BUILD", Path(__file__).parents[2] / "build" 
 EXECUTE = 1
 UNSTARTED, STARTED, FINISHED = 1, 2, 3
 INLINE_MAX = 512000
+CHUNK = 262144
 
 
 class Executor:
@@ -103,6 +104,35 @@ def execute(broker, worker, number, payload, timeout=10, **over):
 def held_is_empty(broker):
     count = len(broker.heartbeats)
     broker.until(lambda: len(broker.heartbeats) > count and broker.heartbeats[-1].held == [], 5, "an empty list")
+
+
+def read_stream(broker, worker, body, window=8):
+    """All octets of an announced stream, with credit as the protocol has it."""
+    octets = b""
+    broker.send(worker, "CREDIT", session=worker.session, stream=body.stream, upto=window * CHUNK)
+    while len(octets) < body.length:
+        chunk = broker.expect("CHUNK", stream=body.stream)
+        assert chunk.offset == len(octets)
+        octets += chunk.payload
+        assert chunk.last == (len(octets) == body.length)
+        broker.send(worker, "CREDIT", session=worker.session, stream=body.stream,
+                    upto=min(len(octets) + window * CHUNK, body.length))
+    return octets
+
+
+def large(broker, worker, number, payload, kind, **over):
+    """A task with a large body from TASK to STORED: the octets of its stream."""
+    push(broker, worker, number, payload, **over)
+    broker.expect("CLAIM", number=number)
+    broker.send(worker, "CLAIMED", **ref(worker, number))
+    body = broker.expect("BODY", number=number)
+    assert body.kind == kind
+    octets = read_stream(broker, worker, body)
+    result = broker.expect("RESULT", number=number)
+    members = json.loads(result.payload)
+    assert result.flags == 16 and "output" not in members and members.get("responseZipped", False) == (kind == 1)
+    broker.send(worker, "STORED", **ref(worker, number))
+    return octets
 
 
 def output(result):
@@ -222,8 +252,41 @@ def test_answers_are_read_whole(broker, start):
         assert result["statusCode"] == 500
         assert result["output"].startswith(f"Agent Side Error: Network error: 127.0.0.1:{tool.port}: "), path
         assert "responseHeaders" not in result and "responseBase64" not in result
-    for path in ("/over", "/bomb"):
-        assert "response body is larger than 512000 bytes" in get(path)["output"]
+    assert gzip.decompress(large(broker, worker, 101, task(tool.url("/over")), 1)) == b"z" * (INLINE_MAX + 1)
+    assert gzip.decompress(large(broker, worker, 102, task(tool.url("/bomb")), 1)) == bytes(50 << 20)
+    broker.config(worker, upload_to_ac=0, generation=1)
+    assert large(broker, worker, 103, task(tool.url("/over")), 2, generation=1) == b"z" * (INLINE_MAX + 1)
+
+
+def test_a_stream_keeps_to_its_credit(broker, start):
+    """BODY until CREDIT, chunks as far as it goes, from the start after ABORT and in a new session, then RESULT."""
+    tool = ToolServer({"/": answer(200, [], b"0123456789" * 100000)})
+    start()
+    worker = broker.welcome(config=False)
+    broker.config(worker, upload_to_ac=0, generation=1)
+    push(broker, worker, 1, task(tool.url("/")), generation=1)
+    broker.expect("CLAIM")
+    broker.send(worker, "CLAIMED", **ref(worker, 1))
+    first = broker.expect("BODY")
+    assert (first.number, first.attempt, first.length, first.kind) == (1, 1, 10**6, 2)
+    assert broker.expect("BODY").stream == first.stream  # said again until CREDIT
+    broker.send(worker, "CREDIT", session=worker.session, stream=first.stream, upto=2 * CHUNK)
+    chunks = [broker.expect("CHUNK") for _ in range(2)]
+    assert [(c.offset, len(c.payload), c.last) for c in chunks] == [(0, CHUNK, 0), (CHUNK, CHUNK, 0)]
+    broker.watch(1.2)
+    assert broker.count("CHUNK") == 0 and broker.count("RESULT") == 0
+    broker.send(worker, "ABORT", session=worker.session, stream=first.stream, reason=3)
+    second = broker.expect("BODY", stream=first.stream + 1)
+    assert read_stream(broker, worker, second) == b"0123456789" * 100000
+    result = broker.expect("RESULT")
+    assert (result.flags, result.body_bytes) == (16, 10**6)
+    broker.send(worker, "ERROR", code=8, type=42, text="no such session")
+    worker = broker.welcome(config=False)
+    third = broker.expect("BODY", stream=second.stream + 1)
+    assert read_stream(broker, worker, third) == b"0123456789" * 100000
+    broker.expect("RESULT", session=worker.session)
+    broker.send(worker, "STORED", **ref(worker, 1))
+    held_is_empty(broker)
 
 
 def test_redirects(broker, start):

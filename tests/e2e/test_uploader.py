@@ -220,12 +220,21 @@ def test_stale_connection_without_budget(up):
     assert len(up.ac.requests) == 2
 
 
-def test_other_calls_are_refused_for_now(up):
-    up.claimed(up.worker, 1, call=3)
+def test_an_unknown_call_is_refused(up):
+    up.claimed(up.worker, 1, call=1)
     uploaded = up.broker.expect("UPLOADED")
-    assert (uploaded.call, uploaded.outcome, uploaded.credit) == (3, REFUSED, 0)
+    assert (uploaded.call, uploaded.outcome, uploaded.credit) == (1, REFUSED, 0)
     assert "this build" in uploaded.reason
     assert up.broker.count("WANT") == 0
+
+
+def test_a_missing_body_is_refused(up):
+    up.claimed(up.worker, 1, call=3)
+    up.granted(up.worker)
+    uploaded = up.broker.expect("UPLOADED")
+    assert (uploaded.call, uploaded.outcome) == (6, REFUSED)
+    assert "cannot be read from the spool: No such file" in uploaded.reason
+    assert up.ac.requests == []
 
 
 def test_denied_claim_and_denied_post(up):

@@ -70,14 +70,15 @@ static void write_result(const char *task, const response_t *response) {
     char why[JSON_WHY_MAX];
 
     parts.headers = response_headers(response, &parts.header_count);
-    parts.body = response_body(response, &parts.body_bytes);
+    parts.body = body_inline(response_body(response), &parts.body_bytes);
+    parts.zipped = body_is_large(response_body(response));
     must(parts.body_bytes <= SLUICE_INLINE_BODY_MAX);
     must(result_json_write(task, strlen(task), &parts, &result) == 0);
     must(json_walk(result.ptr, result.len, JSON_OBJECT, NULL, NULL, NULL, why) == 0);
     text_clear(&result);
 }
 
-static void run(const char *json, const uint8_t *data, size_t size) {
+static void run(const char *json, body_kind_t kind, const uint8_t *data, size_t size) {
     settings_t settings = {.connect_timeout_ms = 1000};
     struct curl_slist *headers = NULL;
     char why[256];
@@ -85,7 +86,7 @@ static void run(const char *json, const uint8_t *data, size_t size) {
     request_t request;
     const char *reason;
     CURL *easy = curl_easy_init();
-    response_t *response = response_new();
+    response_t *response = response_new(kind, "");
 
     must(easy && response && trust_choose(&settings.trust, "") == 0 &&
          proxy_choose(&settings.http, "", false, &reason) == 0 &&
@@ -93,7 +94,7 @@ static void run(const char *json, const uint8_t *data, size_t size) {
     settings.client_cert = settings.client_key = (char *)(uintptr_t) "";
     must(task_json_read(json, strlen(json), &task, why) == 0 && request_from_task(&request, &task, why) == 0);
     must(request_apply(&request, &settings, easy, &headers) == 0);
-    response_bind(response, easy, request_is_head(&request) && request.body);
+    must(response_bind(response, easy, request_is_head(&request) && request.body) == 0);
     CURLcode code = transfer(easy, data, size);
     if (response_redirects(response))
         (void)request_redirect(&request, response_status(response), response_location(response), why);
@@ -118,6 +119,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     }
     begun = true;
     if (size < 1 || size > INPUT_MAX) return 0;
-    run(tasks[data[0] % (sizeof tasks / sizeof *tasks)], data + 1, size - 1);
+    run(tasks[data[0] % (sizeof tasks / sizeof *tasks)], data[0] & 0x80 ? BODY_RAW : BODY_GZIP, data + 1,
+        size - 1);
     return 0;
 }

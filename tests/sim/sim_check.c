@@ -134,7 +134,7 @@ static void check_owner(world_t *world, const task_t *task) {
         ok = with && timed && !queued;
         break;
     case TASK_RUNNING:
-        ok = !queued && (with ? timed : task->waits_rejoin);
+        ok = !queued && (with ? timed != task->ended : task->waits_rejoin);
         break;
     case TASK_UPLOADING:
         ok = with && !queued;

@@ -137,7 +137,11 @@ void bench_ref(bench_t *b, uint64_t peer, msg_type_t type, uint64_t session, uin
 }
 
 void bench_result(bench_t *b, uint64_t session, uint64_t number, uint32_t attempt) {
-    msg_t msg = {.type = MSG_RESULT, .result = {session, number, attempt, 0, 200, 1, 1}};
+    bench_result_flags(b, session, number, attempt, 0);
+}
+
+void bench_result_flags(bench_t *b, uint64_t session, uint64_t number, uint32_t attempt, uint16_t flags) {
+    msg_t msg = {.type = MSG_RESULT, .result = {session, number, attempt, flags, 200, 1, 1}};
     bench_say(b, 0, &msg);
 }
 

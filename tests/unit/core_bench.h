@@ -40,6 +40,7 @@ uint64_t bench_fetch(bench_t *b, const char *id, const char *method, uint16_t fl
 void bench_ref(bench_t *b, uint64_t peer, msg_type_t type, uint64_t session, uint64_t number,
                uint32_t attempt);
 void bench_result(bench_t *b, uint64_t session, uint64_t number, uint32_t attempt);
+void bench_result_flags(bench_t *b, uint64_t session, uint64_t number, uint32_t attempt, uint16_t flags);
 void bench_uploaded(bench_t *b, uint64_t session, uint64_t number, uint32_t attempt, outcome_t outcome);
 /* The state, or TASK_STATES when the core does not have the task. */
 task_state_t bench_state(bench_t *b, uint64_t number);

@@ -3,9 +3,11 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include <cmocka.h>
 
+#include "broker/stage.h"
 #include "tests/unit/core_bench.h"
 
 static void test_hello(void **state) {
@@ -376,8 +378,94 @@ static void test_restart_fetches(void **state) {
     bench_close(&b);
 }
 
+static void say_body(bench_t *b, uint64_t session, uint64_t number, uint32_t attempt, uint8_t kind) {
+    msg_t body = {.type = MSG_BODY, .body = {session, number, attempt, 1, 1000000, kind}};
+    bench_say(b, EXECUTOR, &body);
+}
+
+/* A body may take longer than its task's expiry: what has ended in time is not lost. */
+static void test_body(void **state) {
+    (void)state;
+    bench_t b;
+    uint64_t session;
+    bench_open(&b, REDELIVER_IDEMPOTENT);
+    bench_start(&b);
+    uint64_t number = claimed_task(&b, &session, "POST", 0);
+    say_body(&b, session, number + 1, 1, BODY_RAW);
+    assert_int_equal(bench_heard(&b, EXECUTOR, MSG_DENIED)->denied.reason, DENIED_UNKNOWN);
+    say_body(&b, session, number, 2, BODY_RAW);
+    assert_int_equal(bench_heard(&b, EXECUTOR, MSG_DENIED)->denied.reason, DENIED_OTHER);
+    assert_true(core_runs(b.core, session, number, 1));
+    assert_false(core_runs(b.core, session, number, 2) || core_runs(b.core, session + 1, number, 1));
+    say_body(&b, session, number, 1, BODY_RAW);
+    for (int second = 0; second < 90; second++) {
+        bench_later(&b, 1000);
+        bench_beat(&b, EXECUTOR, session, &number, 1);
+    }
+    assert_int_equal(bench_state(&b, number), TASK_RUNNING);
+    msg_held_t held = {session, number, 1, PHASE_FINISHED};
+    session = bench_join(&b, ROLE_EXECUTOR, EXECUTOR, 5, &held, 1); /* nor in a new session */
+    bench_later(&b, 3000);
+    assert_int_equal(bench_state(&b, number), TASK_RUNNING);
+    say_body(&b, session, number, 1, BODY_RAW);
+    assert_false(core_has_body(b.core, number));
+    bench_result_flags(&b, session, number, 1, RESULT_STREAM);
+    assert_int_equal(bench_record(&b, REC_TASK_DONE)->task.call, CALL_UPLOAD_URL);
+    assert_non_null(bench_heard(&b, EXECUTOR, MSG_STORED));
+    assert_true(core_has_body(b.core, number));
+    say_body(&b, session, number, 1, BODY_RAW); /* it has not heard STORED */
+    assert_non_null(bench_heard(&b, EXECUTOR, MSG_STORED));
+    bench_close(&b);
+}
+
+/* Large results leave slots of an uploader to others. */
+static void test_large_results_leave_room(void **state) {
+    (void)state;
+    bench_t b;
+    bench_open(&b, REDELIVER_IDEMPOTENT);
+    for (uint64_t number = 1; number <= 9; number++) {
+        char id[8];
+        (void)snprintf(id, sizeof id, "%d", (int)number);
+        const task_image_t image = {.number = number,
+                                    .task_id = str_of(id),
+                                    .method = str_of("GET"),
+                                    .state = TASK_DONE,
+                                    .call = number <= 6 ? CALL_UPLOAD_RESULT : CALL_PUT_RESULT};
+        assert_int_equal(core_restore_task(b.core, &image), 0);
+    }
+    bench_start(&b);
+    for (uint64_t uploader = UPLOADER; uploader < UPLOADER + 4; uploader++) { /* of two slots each */
+        uint64_t session = bench_join(&b, ROLE_UPLOADER, uploader, 0, NULL, 0);
+        bench_beat(&b, uploader, session, NULL, 0);
+        bench_tick(&b);
+    }
+    for (uint64_t number = 1; number <= 9; number++) {
+        bool out = number <= STAGE_LARGE_MAX || number > 6;
+        assert_int_equal(bench_state(&b, number), out ? TASK_DONE_PUSHED : TASK_DONE);
+    }
+    bench_close(&b);
+}
+
+static void test_held_back(void **state) {
+    (void)state;
+    bench_t b;
+    core_view_t view;
+    bench_open(&b, REDELIVER_IDEMPOTENT);
+    bench_start(&b);
+    core_hold_fetching(b.core, "no room");
+    core_look(b.core, b.now.ms, &view);
+    assert_string_equal(view.fetch_paused, "no room");
+    core_hold_fetching(b.core, NULL);
+    core_look(b.core, b.now.ms, &view);
+    assert_string_equal(view.fetch_paused, "no executor is connected");
+    bench_close(&b);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_body),
+        cmocka_unit_test(test_held_back),
+        cmocka_unit_test(test_large_results_leave_room),
         cmocka_unit_test(test_hello),
         cmocka_unit_test(test_wrong_credit),
         cmocka_unit_test(test_fetch_and_dedup),

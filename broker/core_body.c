@@ -1,0 +1,32 @@
+/* What the core knows of bodies that come as streams: whose they are. The octets are bodies.c's. */
+#include "broker/core_internal.h"
+
+static bool with(const task_t *task, const worker_t *worker, uint32_t attempt) {
+    return task && task->worker == worker && task->attempt == attempt;
+}
+
+bool core_runs(const core_t *self, uint64_t session, uint64_t number, uint32_t attempt) {
+    const worker_t *worker = session_executor(self, session);
+    return worker && with(tasks_find(&self->tasks, number), worker, attempt);
+}
+
+bool core_has_body(const core_t *self, uint64_t number) {
+    const task_t *task = tasks_find(&self->tasks, number);
+    return task && task_has_body(task);
+}
+
+void task_body(core_t *core, worker_t *worker, const msg_body_t *body) {
+    task_t *task = tasks_find(&core->tasks, body->number);
+    if (with(task, worker, body->attempt)) {
+        task->body = body->kind;
+        task_ended(core, task);
+        return;
+    }
+    if (task && task->last_session == worker->session && task->last_attempt == body->attempt) {
+        msg_t *msg = effects_msg(core->fx, worker->instance, MSG_STORED);
+        msg->ref = (msg_ref_t){worker->session, body->number, body->attempt};
+        return;
+    }
+    task_deny(core, worker->instance, body->session, body->number, body->attempt,
+              task ? DENIED_OTHER : DENIED_UNKNOWN);
+}

@@ -1,0 +1,40 @@
+/* The spool: the files STATE/spool/NUMBER.body of bodies that are too large for a RESULT. A file is whole and
+ * on disk when it has that name; while it is written it is NUMBER-ATTEMPT.part. */
+#ifndef SLUICE_BROKER_SPOOL_H
+#define SLUICE_BROKER_SPOOL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef struct spool_t spool_t;
+
+#define SPOOL_WHY_MAX 320
+
+/* Whether a body belongs to a task that has its result. */
+typedef bool (*spool_owned_fn)(void *ctx, uint64_t number);
+
+/* Makes the directory if need be and removes what nobody owns; `link` (may be NULL) is made a symbolic link
+ * to it, by which uploaders find it. ERR_IO with `why`, ERR_NOMEM. */
+int spool_open(const char *state_dir, const char *link, uint64_t max_bytes, spool_owned_fn owned, void *ctx,
+               spool_t **self, char why[SPOOL_WHY_MAX]);
+void spool_close(spool_t **self);
+
+/* An empty file for a body that is to come: its descriptor, or ERR_IO with errno. */
+int spool_create(spool_t *self, uint64_t number, uint32_t attempt);
+/* Writes all of it, and has the kernel begin to bring it to the disk. ERR_IO with errno. */
+int spool_write(int fd, const void *bytes, uint64_t size, uint64_t offset);
+/* Syncs, names and syncs the name; closes `fd` in any case. ERR_IO with errno: the file is gone. */
+int spool_keep(spool_t *self, int fd, uint64_t number, uint32_t attempt);
+/* Gives up a file that is being written. */
+void spool_discard(spool_t *self, int fd, uint64_t number, uint32_t attempt);
+/* Removes a body; no effect when there is none. */
+void spool_remove(spool_t *self, uint64_t number);
+
+/* Octets of the bodies that are kept. */
+uint64_t spool_bytes(const spool_t *self);
+uint64_t spool_max(const spool_t *self);
+/* Why there is no room for `length` octets more when `reserved` are promised already, `unwritten` of them not
+ * on the disk yet: a constant, or NULL. An empty spool takes any length. */
+const char *spool_refuses(const spool_t *self, uint64_t length, uint64_t reserved, uint64_t unwritten);
+
+#endif

@@ -1,0 +1,229 @@
+#include "uploader/store_body.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <unistd.h>
+
+#include "common/ac_answer.h"
+#include "common/clock.h"
+#include "common/err.h"
+#include "common/proxy.h"
+#include "common/trust.h"
+
+#define TIMEOUT_S  120L /* to connect, and without progress */
+#define REASON_MAX 200
+
+struct store_body_t {
+    http_t *http;
+    proxy_t proxy_http, proxy_https;
+    trust_t trust;
+    bool verify, ipv4_fallback, busy;
+    bool ipv4; /* the lookup has failed: once more for IPv4 alone */
+    CURL *easy;
+    struct curl_slist *headers;
+    int fd;
+    int64_t at, bytes, started_ms;
+    store_done_fn done;
+    void *ctx;
+    char host[128];
+    char reason[REASON_MAX + 1];
+};
+
+store_body_t *store_body_new(const config_t *config, http_t *http, const char **why) {
+    store_body_t *self = calloc(1, sizeof *self);
+    *why = err_str(ERR_NOMEM);
+    if (!self) return NULL;
+    self->http = http;
+    self->verify = config->verify;
+    self->ipv4_fallback = config->ipv4_fallback;
+    self->fd = -1;
+    if (proxy_choose(&self->proxy_http, config->outgoing_proxy_http, false, why) != 0 ||
+        proxy_choose(&self->proxy_https, config->outgoing_proxy_https, true, why) != 0 ||
+        trust_choose(&self->trust, config->ca_bundle) != 0)
+        store_body_destroy(&self);
+    return self;
+}
+
+/* Leaves nothing of a PUT behind. */
+static void clear(store_body_t *self) {
+    curl_easy_cleanup(self->easy);
+    curl_slist_free_all(self->headers);
+    if (self->fd >= 0) (void)close(self->fd);
+    self->easy = NULL;
+    self->headers = NULL;
+    self->fd = -1;
+    self->busy = false;
+}
+
+void store_body_destroy(store_body_t **self_p) {
+    store_body_t *self = *self_p;
+    if (!self) return;
+    store_body_cancel(self);
+    proxy_clear(&self->proxy_http);
+    proxy_clear(&self->proxy_https);
+    trust_clear(&self->trust);
+    free(self);
+    *self_p = NULL;
+}
+
+void store_body_verify(store_body_t *self) {
+    self->verify = true;
+}
+
+static size_t read_body(char *buf, size_t size, size_t count, void *ctx) {
+    store_body_t *self = ctx;
+    ssize_t n;
+    do
+        n = pread(self->fd, buf, size * count, (off_t)self->at);
+    while (n < 0 && errno == EINTR);
+    if (n < 0) return CURL_READFUNC_ABORT;
+    self->at += n;
+    return (size_t)n;
+}
+
+static size_t drop_answer(char *bytes, size_t size, size_t count, void *ctx) {
+    (void)bytes, (void)ctx;
+    return size * count;
+}
+
+static bool add(store_body_t *self, const char *name, const char *value) {
+    size_t size = strlen(name) + strlen(value) + 3;
+    char *line = malloc(size);
+    if (!line) return false;
+    (void)snprintf(line, size, "%s: %s", name, value);
+    line[strcspn(line, "\r\n")] = '\0';
+    struct curl_slist *longer = curl_slist_append(self->headers, line);
+    if (longer) self->headers = longer;
+    free(line);
+    return longer != NULL;
+}
+
+static bool add_headers(store_body_t *self, const char *type, const char *encoding) {
+    struct curl_slist *list = curl_slist_append(NULL, "Expect:");
+    self->headers = list;
+    return list && (!type || !type[0] || add(self, "Content-Type", type)) &&
+           (!encoding || !encoding[0] || add(self, "Content-Encoding", encoding));
+}
+
+/* Host and port of the URL, for the choice of a proxy and for reasons. */
+static unsigned read_host(store_body_t *self, const char *url) {
+    char *host = NULL, *port = NULL;
+    CURLU *parsed = curl_url();
+    if (parsed && curl_url_set(parsed, CURLUPART_URL, url, 0) == CURLUE_OK) {
+        (void)curl_url_get(parsed, CURLUPART_HOST, &host, 0);
+        (void)curl_url_get(parsed, CURLUPART_PORT, &port, CURLU_DEFAULT_PORT);
+    }
+    (void)snprintf(self->host, sizeof self->host, "%.120s", host ? host : "an unreadable URL");
+    unsigned number = port ? (unsigned)strtoul(port, NULL, 10) : 0;
+    curl_free(host);
+    curl_free(port);
+    curl_url_cleanup(parsed);
+    return number;
+}
+
+static void set_options(store_body_t *self, const char *url) {
+    CURL *easy = self->easy;
+    curl_easy_setopt(easy, CURLOPT_URL, url);
+    curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+#if LIBCURL_VERSION_NUM >= 0x075500
+    curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
+#else
+    curl_easy_setopt(easy, CURLOPT_PROTOCOLS, (long)(CURLPROTO_HTTP | CURLPROTO_HTTPS));
+#endif
+    curl_easy_setopt(easy, CURLOPT_UPLOAD, 1L);
+    curl_easy_setopt(easy, CURLOPT_INFILESIZE_LARGE, (curl_off_t)self->bytes);
+    curl_easy_setopt(easy, CURLOPT_READFUNCTION, read_body);
+    curl_easy_setopt(easy, CURLOPT_READDATA, self);
+    curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, drop_answer);
+    curl_easy_setopt(easy, CURLOPT_HTTPHEADER, self->headers);
+    curl_easy_setopt(easy, CURLOPT_HEADEROPT, (long)CURLHEADER_SEPARATE);
+    curl_easy_setopt(easy, CURLOPT_USERAGENT, "sluice/" SLUICE_VERSION);
+    curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT, TIMEOUT_S);
+    curl_easy_setopt(easy, CURLOPT_LOW_SPEED_LIMIT, 1L);
+    curl_easy_setopt(easy, CURLOPT_LOW_SPEED_TIME, TIMEOUT_S);
+    curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 1L);
+    trust_apply(&self->trust, easy, self->verify);
+    bool https = strncasecmp(url, "https:", 6) == 0;
+    unsigned port = read_host(self, url);
+    proxy_apply(https ? &self->proxy_https : &self->proxy_http, easy, self->host, port);
+}
+
+static outcome_t judge(long status) {
+    if (status >= 200 && status < 300) return OUTCOME_DONE;
+    if (status == 408 || status == 425 || status == 429 || status < 400 || status >= 500)
+        return OUTCOME_SERVER;
+    return OUTCOME_REFUSED;
+}
+
+static void on_done(void *ctx, CURL *easy, CURLcode code, const char *error);
+
+/* A lookup that failed has sent nothing. */
+static bool look_up_again(store_body_t *self, CURLcode code) {
+    bool failed = code == CURLE_COULDNT_RESOLVE_HOST || code == CURLE_COULDNT_RESOLVE_PROXY;
+    if (!failed || !self->ipv4_fallback || self->ipv4) return false;
+    self->ipv4 = true;
+    curl_easy_setopt(self->easy, CURLOPT_IPRESOLVE, (long)CURL_IPRESOLVE_V4);
+    return http_start(self->http, self->easy, on_done, self) == 0;
+}
+
+static void on_done(void *ctx, CURL *easy, CURLcode code, const char *error) {
+    store_body_t *self = ctx;
+    if (look_up_again(self, code)) return;
+    long status = 0;
+    store_answer_t answer = {.outcome = OUTCOME_NETWORK, .reason = self->reason};
+    self->reason[0] = '\0';
+    if (code == CURLE_OK) {
+        (void)curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
+        answer.outcome = judge(status);
+        answer.http_status = (uint16_t)status;
+        if (answer.outcome != OUTCOME_DONE)
+            (void)snprintf(self->reason, sizeof self->reason, "the store at %s answered %ld", self->host,
+                           status);
+    } else {
+        (void)snprintf(self->reason, sizeof self->reason, "the store at %.80s: %s: %.60s", self->host,
+                       ac_failure_phase(code), error[0] ? error : curl_easy_strerror(code));
+    }
+    int64_t elapsed_ms = clock_boot_ms() - self->started_ms;
+    answer.elapsed_ms = (uint32_t)(elapsed_ms < 0 ? 0 : elapsed_ms > UINT32_MAX ? UINT32_MAX : elapsed_ms);
+    clear(self);
+    self->done(self->ctx, &answer);
+}
+
+int store_body_start(store_body_t *self, const char *url, int fd, int64_t bytes, const char *type,
+                     const char *encoding, store_done_fn done, void *ctx) {
+    if (self->busy) {
+        (void)close(fd);
+        return ERR_STATE;
+    }
+    self->fd = fd;
+    self->at = 0;
+    self->ipv4 = false;
+    self->bytes = bytes;
+    self->done = done;
+    self->ctx = ctx;
+    self->started_ms = clock_boot_ms();
+    self->easy = curl_easy_init();
+    int err = self->easy && add_headers(self, type, encoding) ? 0 : ERR_NOMEM;
+    if (!err) {
+        set_options(self, url);
+        err = http_start(self->http, self->easy, on_done, self);
+    }
+    if (err)
+        clear(self);
+    else
+        self->busy = true;
+    return err;
+}
+
+bool store_body_busy(const store_body_t *self) {
+    return self->busy;
+}
+
+void store_body_cancel(store_body_t *self) {
+    if (!self->busy) return;
+    http_cancel(self->http, self->easy);
+    clear(self);
+}

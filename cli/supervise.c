@@ -304,6 +304,7 @@ int supervisor_run(supervisor_t *self) {
         now_ms = clock_boot_ms();
         reap(self, now_ms); /* first: a death at the moment of a signal is no failure to drain */
         take_signals(self, now_ms);
+        reap(self, now_ms); /* and again: the SIGCHLD of a death since then has just been read */
         take_readiness(self);
         start_due(self, now_ms);
         go_on_draining(self, now_ms);

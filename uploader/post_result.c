@@ -168,10 +168,13 @@ static bool take_body(post_t *post, result_t *result, ac_request_t *request, int
 static bool begin(post_t *post, result_t *result, bool fresh, int64_t now_ms) {
     bool finished = result->finished.len > 0;
     char name[BODY_NAME_SIZE], quoted[LOG_QUOTED_MAX];
-    ac_request_t request = {.call = finished ? CALL_PUT_RESULT : result->call,
+    bool logs = result->call == CALL_UPLOAD_LOGS;
+    ac_request_t request = {.call = finished && !logs ? CALL_PUT_RESULT : result->call,
                             .json = finished ? result->finished.ptr : (void *)zframe_data(result->payload),
                             .json_bytes = finished ? result->finished.len : zframe_size(result->payload),
                             .file_name = name,
+                            .fd = result->zip_fd,
+                            .file_bytes = result->zip_bytes,
                             .fresh = fresh};
     if (request.call == CALL_UPLOAD_URL)
         body_file_name(result->task_id, "", "", name);

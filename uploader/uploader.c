@@ -8,6 +8,7 @@
 #include "common/log.h"
 #include "common/program.h"
 #include "uploader/from_broker.h"
+#include "uploader/logs_result.h"
 #include "uploader/post_result.h"
 
 #define CONNECTIONS 4    /* kept by curl: two in use, and more while a dead one is replaced */
@@ -21,6 +22,7 @@ struct uploader_t {
     from_broker_t *results;
     post_result_t *posts;
     store_result_t *stores;
+    logs_result_t *logs;
     int64_t now_ms, drain_end_ms;
     int drain_timeout_ms;
     bool draining, drain_over;
@@ -83,6 +85,7 @@ static void on_forget(void *ctx, result_t *result) {
     uploader_t *self = ctx;
     post_result_forget(self->posts, result);
     store_result_forget(self->stores, result);
+    logs_result_forget(self->logs, result);
 }
 
 /* Making and ending. */
@@ -115,6 +118,8 @@ static const char *make_parts(uploader_t *self, const config_t *config, uint64_t
     if (!self->link) return why;
     self->stores = store_result_new(config, self->http, self->results, &why);
     if (!self->stores) return why;
+    self->logs = logs_result_new(config->log_dir, self->results);
+    if (!self->logs) return "out of memory";
     self->posts = post_result_new(self->door, self->link, self->results, self->stores, config->runtime_dir);
     return self->posts ? NULL : "out of memory or timers";
 }
@@ -137,6 +142,7 @@ void uploader_destroy(uploader_t **self_p) {
     if (!self) return;
     post_result_destroy(&self->posts);
     store_result_destroy(&self->stores);
+    logs_result_destroy(&self->logs);
     from_broker_destroy(&self->results);
     ac_door_destroy(&self->door);
     http_destroy(&self->http);
@@ -162,6 +168,7 @@ static void read_signals(uploader_t *self, int signal_fd) {
 /* Everything that has come or is due, until nothing is left. */
 static void work(uploader_t *self) {
     bool more = true;
+    logs_result_turn(self->logs, clock_boot_ms());
     for (int round = 0; more && round < ROUNDS_MAX; round++) {
         self->now_ms = clock_boot_ms();
         more = link_turn(self->link, self->now_ms);
@@ -182,6 +189,7 @@ static bool drained(uploader_t *self) {
         from_broker_return(self->results, true, self->now_ms);
         post_result_abort(self->posts, "the drain timeout is up");
         store_result_abort(self->stores, self->now_ms);
+        logs_result_abort(self->logs, self->now_ms);
         from_broker_turn(self->results, self->link, self->now_ms);
     }
     if (from_broker_count(self->results) == 0 && post_result_idle(self->posts)) return true; /* nor a PUT */
@@ -196,7 +204,7 @@ static long timeout_ms(const uploader_t *self) {
     due = post < due ? post : due;
     due = send < due ? send : due;
     if (self->draining && self->drain_end_ms < due) due = self->drain_end_ms;
-    if (due <= now_ms || http == 0) return 0;
+    if (due <= now_ms || http == 0 || logs_result_busy(self->logs)) return 0;
     due = due - now_ms > 10000 ? 10000 : due - now_ms;
     return http > 0 && http < due ? http : (long)due;
 }

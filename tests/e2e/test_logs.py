@@ -1,11 +1,14 @@
 """Log files: where lines go, and what they never hold."""
 import base64
 import contextlib
+import io
 import json
 import os
 import signal
 import socket
 import time
+import urllib.parse
+import zipfile
 
 import pytest
 
@@ -244,3 +247,129 @@ def test_a_killed_program_goes_on_in_its_file(world):
     agent.restarted("broker", former)
     until(lambda: log_files(agent)["sluice-broker_prod.log"].count("event=started") == 2, "the second start")
     agent.stop()
+
+
+# The logs task: AC contract section 4.
+
+LOGS_TASK = {"taskId": "t-fetchLogs-7", "method": "GET", "url": "https://ac.invalid/agent/fetch-logs?x=1",
+             "requestHeaders": {"A": "b"}, "big": 9007199254740993, "unknown": {"a": [1.50]}}
+
+
+def ask_for_logs(mock, **members):
+    mock.post("/_control/tasks", json.dumps({"task": {**LOGS_TASK, **members}}).encode())
+
+
+def logs_result(mock, task_id=LOGS_TASK["taskId"]):
+    """The result and the zip that AC has got for the logs task."""
+    record = mock.get("/_control/task?id=" + urllib.parse.quote(task_id))
+    assert len(record["results"]) == 1, record
+    result = record["results"][0]
+    assert result["via"] == "upload-logs" and not result["wrong"], result
+    raw = result["raw"]
+    return raw if isinstance(raw, str) else json.dumps(raw), zipfile.ZipFile(
+        io.BytesIO(base64.b64decode(result["fileBase64"])))
+
+
+def test_logs_task(world):
+    mock = world.start_mock("--tasks", 10, "--envName", "prod 1")
+    agent = world.make_agent(*FAST, "--envName", "prod 1", "--metrics").start()
+    mock.wait("delivered>=10")
+    ask_for_logs(mock)
+    books = mock.wait("delivered>=11")
+    agent.stop()
+    raw, packed = logs_result(mock)
+    assert books["wrong"] == 0 and books["ac_upload_logs"] == 1 and books["ac_put_result"] == 10
+    assert books["tool_requests"] == 10  # it was sent to no tool
+    assert '"big": 9007199254740993' in raw and "1.5" in raw
+    result = json.loads(raw)
+    assert result.pop("version") == "2.0.0" and result.pop("responseZipped") is True
+    assert result == {**LOGS_TASK, **{k: result[k] for k in result if k == "expiryTsMs"}}
+    assert packed.testzip() is None
+    names = set(packed.namelist())
+    assert {f"sluice{p}_prod.log" for p in ("", "-broker", "-fetcher", "-executor", "-uploader")} <= names
+    for name in names:
+        text = packed.read(name).decode()
+        if name.endswith(".log"):
+            assert text and (agent.state / "logs" / name).read_text().startswith(text)
+    assert packed.getinfo("sluice-broker_prod.log").compress_type == zipfile.ZIP_DEFLATED
+
+
+def test_logs_task_is_tried_until_ac_takes_it(world):
+    mock = world.start_mock()
+    mock.config(faults=["upload-logs:503:1:x1", "upload-logs:reset:1:x1", "upload-logs:half:1:x1"])
+    agent = world.make_agent(*FAST).start()
+    ask_for_logs(mock)
+    books = mock.wait("ac_upload_logs>=4", 90)
+    agent.status_until(lambda s: s["counters"]["delivered"] == 1, "the end of the task")
+    agent.stop()
+    assert books["wrong"] == 0
+    record = mock.get("/_control/task?id=" + LOGS_TASK["taskId"])
+    assert all(not result["wrong"] for result in record["results"])
+
+
+def test_logs_task_with_large_logs(world):
+    """Results go on while 200 MB are packed, and no credit is lost over it."""
+    mock = world.start_mock("--paused")
+    agent = world.make_agent(*FAST)
+    logs = agent.state / "logs"
+    logs.mkdir(parents=True, mode=0o700)
+    agent.state.chmod(0o700)
+    line = "".join(f"{i * 7919 % 1000003} some words of a log\n" for i in range(2000)).encode()
+    with open(logs / "sluice-broker_prod.log.2026-01-01", "wb") as file:
+        for _ in range(200_000_000 // len(line)):
+            file.write(line)
+    agent.start()
+    agent.joined("fetcher", "executor", "uploader")
+    ask_for_logs(mock)
+    mock.add(count=300)
+    mock.config(paused=False)
+    mock.wait("delivered>=301", 120)
+    agent.stop()
+    books = mock.books()
+    assert books["wrong"] == 0 and books["duplicates"] == 0
+    assert books["ac_max_in_flight"] <= 2 and books["ac_too_many"] == 0
+    text = agent.log_text()
+    assert "event=session_lost" not in text and "event=program_killed" not in text
+    packed = text.index("event=logs_packed")
+    assert text.count("event=upload_failed", 0, packed) == 0
+
+
+def test_logs_that_cannot_be_packed(world):
+    """The task waits with its reason, and is done once the folder is there."""
+    mock = world.start_mock()
+    block = world.folder / "logs"
+    block.write_text("")
+    agent = world.make_agent(*FAST, "--logDir", block).start()
+    ask_for_logs(mock)
+    until(lambda: "event=logs_not_packed" in agent.log_text(), "the failure")
+    status = agent.status_until(lambda s: s["counters"]["upload_retries"] >= 1, "a retry")
+    assert status["ac"]["state"] == "ok"
+    block.unlink()
+    incoming = world.folder / "incoming"
+    incoming.mkdir(mode=0o700)
+    (incoming / "sluice-broker_prod.log").write_text("one\n")
+    incoming.rename(block)
+    books = mock.wait("delivered>=1", 90)
+    agent.stop()
+    assert books["wrong"] == 0
+    assert logs_result(mock)[1].namelist() == ["sluice-broker_prod.log"]
+
+
+def test_uploader_killed_while_it_packs(world):
+    mock = world.start_mock()
+    agent = world.make_agent(*FAST)
+    logs = agent.state / "logs"
+    logs.mkdir(parents=True, mode=0o700)
+    agent.state.chmod(0o700)
+    (logs / "sluice-broker_prod.log.2026-01-01").write_bytes(os.urandom(1 << 20) * 100)
+    agent.start()
+    uploader = agent.pid("uploader")
+    agent.joined("fetcher", "uploader")
+    ask_for_logs(mock)
+    agent.status_until(lambda s: s["counters"]["fetched"] == 1, "the task")
+    agent.kill("uploader")
+    agent.restarted("uploader", uploader)
+    books = mock.wait("delivered>=1")
+    agent.stop()
+    assert books["wrong"] == 0
+    assert not list(logs.glob(".pack*"))

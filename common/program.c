@@ -59,6 +59,13 @@ void program_log(const char *name, unsigned number, const config_t *config) {
         log_warn("log_file_not_opened", "why=%s remark=\"the log goes to stderr\"", log_quote(why, quoted));
 }
 
+metrics_t *program_metrics(const config_t *config) {
+    metrics_t *metrics;
+    char why[512] = "", quoted[LOG_QUOTED_MAX];
+    if (metrics_new(config, &metrics, why) != 0) log_warn("no_metrics", "why=%s", log_quote(why, quoted));
+    return metrics;
+}
+
 void program_hide(void) {
     (void)prctl(PR_SET_DUMPABLE, 0);
 }

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 
 #include "common/config.h"
+#include "common/metrics.h"
 
 /* Exit statuses: a clean end; a failure after which starting again may help; something in the options, files
  * or places that has to be put right before starting again helps. */
@@ -24,6 +25,8 @@ void program_started(const config_t *config, const char *name);
  * so or a service manager is there, and to stderr alone, after a warning, when the file cannot be opened. */
 #define LOGS_KEPT 7
 void program_log(const char *name, unsigned number, const config_t *config);
+/* The metrics file, NULL when none is wanted, or, after a warning, when it cannot be had. */
+metrics_t *program_metrics(const config_t *config);
 /* The process holds a secret: no core dump, no look from other processes of the user. */
 void program_hide(void);
 /* Reads a signal from the descriptor: its number, 0 when there is none. SIGHUP is taken and passed over. */

@@ -9,3 +9,4 @@ sluice_unit_test(test_global_config test_global_config.c core_bench.c LIBS broke
 sluice_unit_test(test_proxy test_proxy.c)
 sluice_unit_test(test_ipv4_hosts test_ipv4_hosts.c)
 sluice_unit_test(test_pack_logs test_pack_logs.c LIBS uploader_core)
+sluice_unit_test(test_metrics test_metrics.c)

@@ -142,6 +142,7 @@ static int open_all(program_t *self) {
     const config_t *config = self->config;
     int code = take_place(self, config->state_dir, "--stateDir", "state", &self->state_lock);
     if (!code) code = take_place(self, config->runtime_dir, "--runtimeDir", "runtime", &self->runtime_lock);
+    if (!code) program_log(NAME, 0, config);
     if (!code) code = recover(self);
     if (!code) code = open_spool(self);
     if (code) return code;

@@ -197,6 +197,11 @@ static void answer_accepted(core_t *core, const msg_fetched_t *fetched, verdict_
     }
 }
 
+/* A logs task has nothing to do at a tool: the uploader answers it, with the task as its document. */
+static bool skips_execute(const msg_fetched_t *fetched) {
+    return (fetched->flags & TASK_LOGS) && !(fetched->flags & TASK_INVALID);
+}
+
 static task_t *new_task(core_t *core, const msg_fetched_t *f, void **doc, uint64_t doc_bytes) {
     int64_t remaining;
     if (__builtin_sub_overflow(f->expiry_ms, core->now.wall_ms, &remaining))
@@ -208,8 +213,8 @@ static task_t *new_task(core_t *core, const msg_fetched_t *f, void **doc, uint64
                           .method = f->method,
                           .host = f->host,
                           .reason = str_of(""),
-                          .state = TASK_READY,
-                          .call = (f->flags & TASK_LOGS) ? CALL_UPLOAD_LOGS : CALL_PUT_RESULT,
+                          .state = skips_execute(f) ? TASK_DONE : TASK_READY,
+                          .call = skips_execute(f) ? CALL_UPLOAD_LOGS : CALL_PUT_RESULT,
                           .flags = f->flags,
                           .deadline_ms = core->now.ms + remaining,
                           .expiry_wall_ms = core->now.wall_ms + remaining,
@@ -260,8 +265,6 @@ void task_fetched(core_t *core, const msg_fetched_t *fetched, void **doc, uint64
     if (fetched->flags & TASK_INVALID) {
         char text[512];
         task_fail(core, task, str_copy(fetched->error, text, sizeof text));
-    } else if (fetched->flags & TASK_LOGS) {
-        task_fail(core, task, "Agent Side Error: Error: this version cannot send its logs yet");
     } else {
         task_enqueue(core, task);
     }

@@ -141,10 +141,12 @@ int command_run(int argc, char **argv) {
     }
     if (done) return EXIT_CLEAN;
     log_init("sluice", run.config->debug_mode ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO, run.config->log_json);
+    run.config->stdout_logging = true; /* one place to look at, for all programs */
     int code = prepare(&run);
     if (code) {
         program_complain("sluice", run.why);
     } else {
+        program_log("sluice", 0, run.config);
         program_hide();
         code = supervise(&run);
     }

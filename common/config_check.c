@@ -59,7 +59,10 @@ static int default_runtime(config_t *config) {
 static int settle_places(config_t *config, char *why) {
     int err = config->state_dir[0] ? 0 : default_state(config);
     if (!err && !config->runtime_dir[0]) err = default_runtime(config);
+    if (!err && !config->log_dir[0]) err = set_place(&config->log_dir, config->state_dir, "/logs");
     if (err) return err;
+    if (strchr(config->index, '/'))
+        return fail(why, "index holds a slash; it is a part of file names, like _prod");
     size_t most = sizeof((struct sockaddr_un){0}.sun_path) - sizeof LONGEST_SOCKET;
     if (strlen(config->runtime_dir) <= most) return 0;
     (void)snprintf(

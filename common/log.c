@@ -11,6 +11,8 @@
 #include <unistd.h>
 
 #include "common/clock.h"
+#include "common/daily_file.h"
+#include "common/err.h"
 
 /* A write of up to PIPE_BUF octets is never mixed with another process's in a pipe. */
 #define LINE_MAX_BYTES PIPE_BUF
@@ -19,7 +21,9 @@ static struct {
     char program[32];
     log_level_t level;
     bool json;
-} settings = {.program = "sluice", .level = LOG_LEVEL_INFO, .json = false};
+    bool to_file, to_stderr;
+    daily_file_t file;
+} settings = {.program = "sluice", .level = LOG_LEVEL_INFO, .to_stderr = true, .file = {.fd = -1}};
 
 /* A line that is being built; what does not fit is left out. */
 typedef struct {
@@ -33,6 +37,20 @@ void log_init(const char *program, log_level_t level, bool json) {
     (void)snprintf(settings.program, sizeof settings.program, "%s", program);
     settings.level = level;
     settings.json = json;
+}
+
+int log_open(const char *path, int keep, bool also_stderr) {
+    log_close();
+    if (daily_file_open(&settings.file, path, keep, clock_wall_ms() / 1000) != 0) return ERR_IO;
+    settings.to_file = true;
+    settings.to_stderr = also_stderr;
+    return 0;
+}
+
+void log_close(void) {
+    daily_file_close(&settings.file);
+    settings.to_file = false;
+    settings.to_stderr = true;
 }
 
 void log_set_level(log_level_t level) {
@@ -235,6 +253,17 @@ static void format_time(char *buf, size_t size) {
     (void)snprintf(buf + used, size - used, ".%03uZ", (unsigned)(now_ms % 1000));
 }
 
+/* A line that the file does not take, on a full disk for one, goes to stderr. */
+static void write_line(const line_t *line) {
+    bool filed = settings.to_file &&
+                 daily_file_write(&settings.file, line->bytes, line->len, clock_wall_ms() / 1000) == 0;
+    if (filed && !settings.to_stderr) return;
+    ssize_t wrote;
+    do
+        wrote = write(STDERR_FILENO, line->bytes, line->len);
+    while (wrote < 0 && errno == EINTR);
+}
+
 void log_line(log_level_t level, const char *event, const char *fmt, ...) {
     static const char *const names[] = {"error", "warn", "info", "debug"};
     if (level > settings.level) return;
@@ -257,9 +286,6 @@ void log_line(log_level_t level, const char *event, const char *fmt, ...) {
         format_json(&line, when, names[level], event, pairs);
     else
         format_text(&line, when, names[level], event, pairs);
-    ssize_t wrote;
-    do
-        wrote = write(STDERR_FILENO, line.bytes, line.len);
-    while (wrote < 0 && errno == EINTR);
+    write_line(&line);
     errno = saved;
 }

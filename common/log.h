@@ -1,5 +1,5 @@
-/* Logging: one line a fact, `key=value`, on stderr. Only programs log; common/ returns errors instead.
- * Never pass a body, a header, a query string or a secret. */
+/* Logging: one line a fact, `key=value`, into the program's log file, on stderr, or both. Only programs log;
+ * common/ returns errors instead. Never pass a body, a header, a query string or a secret. */
 #ifndef SLUICE_COMMON_LOG_H
 #define SLUICE_COMMON_LOG_H
 
@@ -10,6 +10,13 @@ typedef enum { LOG_LEVEL_ERROR, LOG_LEVEL_WARN, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG 
 /* Sets the program's name as it stands in each line, and the format: `key=value`, or JSON. */
 void log_init(const char *program, log_level_t level, bool json);
 void log_set_level(log_level_t level);
+
+/* From now on lines go into this file, which changes its name at local midnight (common/daily_file.h) and of
+ * which `keep` old ones are kept; with `also_stderr` on stderr as well. A line that the file does not take
+ * goes to stderr. ERR_IO with errno: the file cannot be opened; lines go to stderr. */
+int log_open(const char *path, int keep, bool also_stderr);
+/* Lines go to stderr again. */
+void log_close(void);
 
 /* Writes a line: time, level, program, `event=EVENT`, then the pairs of `fmt`, which is a printf format of
  * space-separated key=value pairs, or NULL. A value that may hold spaces, quotes or control characters is

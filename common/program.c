@@ -1,9 +1,12 @@
 #include "common/program.h"
 
 #include <czmq.h>
+#include <errno.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
@@ -11,6 +14,7 @@
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
+#include "common/dirs.h"
 #include "common/log.h"
 
 #define FILES_WANTED 16384
@@ -34,6 +38,32 @@ int program_start(const char *name, const config_t *config) {
     zsys_init();
     zsys_handler_set(NULL);
     return signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+}
+
+/* Whoever runs a service looks for its log in the journal. */
+static bool is_service(void) {
+    return getenv("JOURNAL_STREAM") != NULL || getenv("NOTIFY_SOCKET") != NULL ||
+           getenv("INVOCATION_ID") != NULL;
+}
+
+void program_log(const char *name, unsigned number, const config_t *config) {
+    char path[PATH_MAX], of_several[16] = "", why[512] = "", quoted[LOG_QUOTED_MAX];
+    if (number > 1) (void)snprintf(of_several, sizeof of_several, "-%u", number);
+    int len = snprintf(path, sizeof path, "%s/%s%s%s.log", config->log_dir, name, of_several, config->index);
+    if (len < 0 || (size_t)len >= sizeof path)
+        (void)snprintf(why, sizeof why, "logDir is too long");
+    else if (dirs_make(config->log_dir, "--logDir", why) == 0 &&
+             log_open(path, LOGS_KEPT, config->stdout_logging || is_service()) != 0)
+        (void)snprintf(why, sizeof why, "%.400s: %s", path, strerror(errno));
+    if (why[0])
+        log_warn("log_file_not_opened", "why=%s remark=\"the log goes to stderr\"", log_quote(why, quoted));
+}
+
+metrics_t *program_metrics(const config_t *config) {
+    metrics_t *metrics;
+    char why[512] = "", quoted[LOG_QUOTED_MAX];
+    if (metrics_new(config, &metrics, why) != 0) log_warn("no_metrics", "why=%s", log_quote(why, quoted));
+    return metrics;
 }
 
 void program_hide(void) {

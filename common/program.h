@@ -5,6 +5,7 @@
 #include <stdbool.h>
 
 #include "common/config.h"
+#include "common/metrics.h"
 
 /* Exit statuses: a clean end; a failure after which starting again may help; something in the options, files
  * or places that has to be put right before starting again helps. */
@@ -19,6 +20,13 @@ int program_start(const char *name, const config_t *config);
 /* Logs that the program started, with the broker it will look for and a warning when it will not verify TLS
  * certificates. `name` is the program's own in status. */
 void program_started(const config_t *config, const char *name);
+/* Opens the log file LOGDIR/NAME[-NUMBER]INDEX.log, once the process has its place: `number` is that among
+ * several of its kind on one machine, 0 or 1 for none. Lines go to stderr as well when the configuration says
+ * so or a service manager is there, and to stderr alone, after a warning, when the file cannot be opened. */
+#define LOGS_KEPT 7
+void program_log(const char *name, unsigned number, const config_t *config);
+/* The metrics file, NULL when none is wanted, or, after a warning, when it cannot be had. */
+metrics_t *program_metrics(const config_t *config);
 /* The process holds a secret: no core dump, no look from other processes of the user. */
 void program_hide(void);
 /* Reads a signal from the descriptor: its number, 0 when there is none. SIGHUP is taken and passed over. */

@@ -32,6 +32,7 @@ int executor_new(const config_t *config, uint64_t instance, uint64_t place, exec
     result->now_ms = clock_boot_ms();
     config_broker_endpoint(config, broker, sizeof broker);
     result->slots = slots_new();
+    result->metrics = program_metrics(config);
     result->http = http_new(2L * options.slots);
     if (!result->slots || !result->http) {
         executor_destroy(&result);
@@ -56,6 +57,7 @@ void executor_destroy(executor_t **self) {
     http_destroy(&it->http);
     link_destroy(&it->link);
     settings_clear(&it->settings);
+    metrics_destroy(&it->metrics);
     free(it->chunk);
     free(it);
     *self = NULL;
@@ -89,6 +91,7 @@ static bool work(executor_t *self) {
         to_broker_send_due(self, run);
         run_start_if_due(self, run);
     }
+    metrics_turn(self->metrics, self->now_ms);
     return more;
 }
 
@@ -98,6 +101,7 @@ static long timeout_ms(const executor_t *self) {
     long http = http_due_ms(self->http);
 
     if (drain < due) due = drain;
+    if (metrics_due(self->metrics) < due) due = metrics_due(self->metrics);
     for (uint32_t i = 0; i < slots_count(self->slots); i++) {
         const run_t *run = slots_at(self->slots, i);
         int64_t send = to_broker_due_ms(self, run), start = run_due_ms(self, run);

@@ -10,6 +10,7 @@
 #include "common/http.h"
 #include "common/ipv4_hosts.h"
 #include "common/link.h"
+#include "common/metrics.h"
 #include "executor/settings.h"
 #include "executor/slots.h"
 
@@ -19,6 +20,7 @@ typedef struct {
     http_t *http;
     slots_t *slots;
     ipv4_hosts_t ipv4_hosts;
+    metrics_t *metrics;   /* NULL for none */
     int64_t now_ms;       /* CLOCK_BOOTTIME, of this turn */
     uint16_t pool_size;   /* slots the broker knows of */
     uint64_t streams;     /* bodies announced so far */

@@ -20,11 +20,12 @@
 /* A lock of its own tells the broker that a former process of the same place is dead, and gives the name. */
 static int take_place(config_t *config, lock_t *lock, char why[512]) {
     char name[64];
-    unsigned number;
+    unsigned number = 0;
 
     if (dirs_make(config->runtime_dir, "--runtimeDir", why) != 0 ||
         lock_take_numbered(config->runtime_dir, "executor", EXECUTORS_MAX, lock, &number, why) != 0)
         return -1;
+    program_log(PROGRAM, number, config);
     if (config->name[0]) return 0;
     (void)snprintf(name, sizeof name, "executor-%u", number);
     free(config->name);

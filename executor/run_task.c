@@ -10,6 +10,7 @@
 #include "common/err.h"
 #include "common/log.h"
 #include "executor/error_text.h"
+#include "executor/measure.h"
 #include "executor/to_broker.h"
 
 #define CONFIG_WAIT_MS 2000 /* a task does not wait longer for the CONFIG it was handed out with */
@@ -68,6 +69,7 @@ static void finish(executor_t *self, run_t *run, const result_parts_t *parts) {
     }
     run->result = text.ptr;
     run->result_bytes = text.len;
+    measure_run(self, run, parts->error ? 0 : parts->status_code);
     run_release(run);
     run->next_send_ms = 0;
     to_broker_send_due(self, run);

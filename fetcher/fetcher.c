@@ -25,6 +25,7 @@ struct fetcher_t {
     inbox_t *inbox;
     to_broker_t *to_broker;
     poll_ac_t *poll_ac;
+    metrics_t *metrics;
     uint64_t credit_seq;
     int64_t now_ms, drain_end_ms;
     int drain_timeout_ms;
@@ -120,7 +121,8 @@ static const char *make_parts(fetcher_t *self, const config_t *config, uint64_t 
     self->link = link_new(&options, &handler, &why);
     if (!self->link) return why;
     self->seat = ac_seat_new(self->door, self->link, CREDIT_FETCH, &self->credit_seq);
-    if (self->seat) self->poll_ac = poll_ac_new(self->seat, self->link, self->to_broker);
+    if (self->seat)
+        self->poll_ac = poll_ac_new(self->seat, self->door, self->link, self->to_broker, self->metrics);
     if (!self->poll_ac) return "out of memory or timers";
     return to_broker_load(self->to_broker) == 0 ? NULL : "the inbox cannot be read";
 }
@@ -130,6 +132,7 @@ fetcher_t *fetcher_new(const config_t *config, uint64_t instance, uint64_t place
     const char *fault = "out of memory";
     if (self) {
         self->drain_timeout_ms = config->drain_timeout_s * 1000;
+        self->metrics = program_metrics(config);
         if (inbox_open(config->state_dir, &self->inbox) == 0)
             fault = make_parts(self, config, instance, place);
         else
@@ -151,6 +154,7 @@ void fetcher_destroy(fetcher_t **self_p) {
     to_broker_destroy(&self->to_broker);
     inbox_close(&self->inbox);
     link_destroy(&self->link);
+    metrics_destroy(&self->metrics);
     free(self);
     *self_p = NULL;
 }
@@ -183,6 +187,7 @@ static void work(fetcher_t *self) {
         to_broker_turn(self->to_broker, self->link, self->now_ms);
         more = more || http_due_ms(self->http) == 0;
     }
+    metrics_turn(self->metrics, self->now_ms);
 }
 
 /* Whether the process may end now. */
@@ -200,12 +205,13 @@ static bool drained(fetcher_t *self) {
 }
 
 static long timeout_ms(const fetcher_t *self) {
-    int64_t now_ms = clock_boot_ms(), due = link_due(self->link);
+    int64_t now_ms = clock_boot_ms(), due = link_due(self->link), flush = metrics_due(self->metrics);
     int64_t seat = ac_seat_due(self->seat, now_ms);
     int64_t send = to_broker_due(self->to_broker, link_session(self->link) != 0);
     long http = http_due_ms(self->http);
     due = seat < due ? seat : due;
     due = send < due ? send : due;
+    due = flush < due ? flush : due;
     if (self->draining && self->drain_end_ms < due) due = self->drain_end_ms;
     if (due <= now_ms || http == 0) return 0;
     due = due - now_ms > 10000 ? 10000 : due - now_ms;

@@ -35,6 +35,7 @@ static int run(const config_t *config, int signal_fd, char why[512]) {
     char fault[256];
     int status = take_place(config, &lock, why);
     if (status != 0) return status;
+    program_log(NAME, 0, config);
     fetcher_t *fetcher = fetcher_new(config, random_u64(), lock.place, fault);
     status = EXIT_FAILED;
     if (fetcher) {
@@ -58,7 +59,7 @@ int main(int argc, char **argv) {
     status = EXIT_CLEAN;
     if (done) goto cleanup;
     program_hide();
-    signal_fd = program_start("sluice-fetcher", config);
+    signal_fd = program_start(NAME, config);
     status = EXIT_FAILED;
     if (signal_fd < 0 || curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {
         snprintf(why, sizeof why, "cannot start: %s", strerror(errno));

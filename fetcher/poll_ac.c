@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/ac_metrics.h"
 #include "common/clock.h"
 #include "common/err.h"
 #include "common/log.h"
@@ -17,6 +18,8 @@
 
 struct poll_ac_t {
     ac_seat_t *seat;
+    const ac_door_t *door;
+    metrics_t *metrics;
     link_t *link;
     to_broker_t *to_broker;
     bool stopped, fresh; /* fresh: the next poll goes on a new connection */
@@ -25,10 +28,13 @@ struct poll_ac_t {
     read_task_t task;
 };
 
-poll_ac_t *poll_ac_new(ac_seat_t *seat, link_t *link, to_broker_t *to_broker) {
+poll_ac_t *poll_ac_new(ac_seat_t *seat, const ac_door_t *door, link_t *link, to_broker_t *to_broker,
+                       metrics_t *metrics) {
     poll_ac_t *self = calloc(1, sizeof *self);
     if (!self) return NULL;
     self->seat = seat;
+    self->door = door;
+    self->metrics = metrics;
     self->link = link;
     self->to_broker = to_broker;
     self->last = OUTCOME_DONE;
@@ -86,6 +92,17 @@ static outcome_t take_task(poll_ac_t *self, const ac_answer_t *answer, int64_t n
     return OUTCOME_MALFORMED;
 }
 
+static void measure(const poll_ac_t *self, const ac_answer_t *answer, outcome_t outcome) {
+    const str_t *id = &self->task.fetched.task_id;
+    bool has_task = outcome == OUTCOME_DONE;
+    char task_id[MSG_TASK_ID_MAX + 1];
+    ac_answer_t measured = *answer;
+    if (!self->metrics || answer->stale) return;
+    measured.outcome = outcome;
+    if (has_task) (void)snprintf(task_id, sizeof task_id, "%.*s", (int)id->len, id->ptr);
+    ac_metrics(self->metrics, self->door, &measured, has_task ? task_id : NULL, &has_task);
+}
+
 static void on_answer(void *ctx, const ac_answer_t *answer) {
     poll_ac_t *self = ctx;
     int64_t now_ms = clock_boot_ms();
@@ -97,6 +114,7 @@ static void on_answer(void *ctx, const ac_answer_t *answer) {
         reason = why;
     }
     tell(self, answer, outcome, reason);
+    measure(self, answer, outcome);
     self->fresh = answer->stale;
     if (outcome == OUTCOME_DONE) return; /* the next turn goes on */
     if (answer->stale && !self->stopped && ac_seat_may_start(self->seat, now_ms)) return;

@@ -7,12 +7,14 @@
 #include <stdbool.h>
 
 #include "common/ac_seat.h"
+#include "common/metrics.h"
 #include "fetcher/to_broker.h"
 
 typedef struct poll_ac_t poll_ac_t;
 
-/* `seat`, `link` and `to_broker` are borrowed. NULL when out of memory. */
-poll_ac_t *poll_ac_new(ac_seat_t *seat, link_t *link, to_broker_t *to_broker);
+/* All are borrowed; `metrics` may be NULL. NULL when out of memory. */
+poll_ac_t *poll_ac_new(ac_seat_t *seat, const ac_door_t *door, link_t *link, to_broker_t *to_broker,
+                       metrics_t *metrics);
 /* Accepts NULL; nulls the pointer. The seat must be destroyed before. */
 void poll_ac_destroy(poll_ac_t **self);
 

@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/ac_answer.h"
 #include "common/log.h"
@@ -24,7 +25,13 @@ from_broker_t *from_broker_new(const from_broker_handler_t *handler) {
     return self;
 }
 
+static void close_zip(result_t *result) {
+    if (result->zip_fd >= 0) (void)close(result->zip_fd);
+    result->zip_fd = -1;
+}
+
 static void free_result(result_t *result) {
+    close_zip(result);
     zframe_destroy(&result->payload);
     text_clear(&result->finished);
     free(result->task_id);
@@ -46,9 +53,13 @@ static result_t *find(from_broker_t *self, uint64_t number) {
     return NULL;
 }
 
+/* Something is under way for it that ends by itself. */
+static bool is_at_work(result_state_t state) {
+    return state == RESULT_POSTING || state == RESULT_STORING || state == RESULT_PACKING;
+}
+
 static void forget(from_broker_t *self, result_t *result) {
-    if (result->state == RESULT_POSTING || result->state == RESULT_STORING)
-        self->handler.abort(self->handler.ctx, result);
+    if (is_at_work(result->state)) self->handler.abort(self->handler.ctx, result);
     for (unsigned i = 0; i < self->count; i++) {
         if (self->results[i] != result) continue;
         self->results[i] = self->results[--self->count];
@@ -88,6 +99,7 @@ void from_broker_task(from_broker_t *self, const msg_task_t *task, zframe_t **pa
         log_error("out_of_memory", "number=%" PRIu64, task->number);
         return;
     }
+    result->zip_fd = -1;
     result->number = task->number;
     result->task_id = task_id;
     result->payload = *payload;
@@ -102,9 +114,7 @@ static void on_claimed(from_broker_t *self, const msg_ref_t *ref, int64_t now_ms
     result_t *result = find(self, ref->number);
     if (!result || result->attempt != ref->attempt || result->state != RESULT_CLAIMING) return;
     result->state = RESULT_CLAIMED;
-    if (result->call == CALL_PUT_RESULT || result->call == CALL_UPLOAD_RESULT ||
-        result->call == CALL_UPLOAD_URL)
-        return;
+    if (result->call >= CALL_PUT_RESULT && result->call <= CALL_UPLOAD_LOGS) return;
     ac_answer_t answer = {.call = result->call,
                           .outcome = OUTCOME_REFUSED,
                           .retry_after_ms = -1,
@@ -151,7 +161,7 @@ void from_broker_welcome(from_broker_t *self, const msg_welcome_t *welcome, int6
 }
 
 static uint8_t phase_of(result_state_t state) {
-    if (state == RESULT_POSTING || state == RESULT_STORING) return PHASE_STARTED;
+    if (is_at_work(state)) return PHASE_STARTED;
     return state == RESULT_OUTCOME ? PHASE_FINISHED : PHASE_UNSTARTED;
 }
 
@@ -166,12 +176,27 @@ uint32_t from_broker_held(const from_broker_t *self, msg_held_t *items, uint32_t
 }
 
 bool result_is_large(const result_t *result) {
-    return result->call == CALL_UPLOAD_RESULT ||
+    return result->call == CALL_UPLOAD_RESULT || result->call == CALL_UPLOAD_LOGS ||
            (result->call == CALL_UPLOAD_URL && result->finished.len == 0);
 }
 
+static bool lacks_zip(const result_t *result) {
+    return result->call == CALL_UPLOAD_LOGS && result->zip_fd < 0;
+}
+
 static bool may_post(const result_t *result, bool large) {
-    return result->state == RESULT_CLAIMED && (large || !result_is_large(result));
+    return result->state == RESULT_CLAIMED && !lacks_zip(result) && (large || !result_is_large(result));
+}
+
+result_t *from_broker_unpacked(const from_broker_t *self) {
+    result_t *oldest = NULL;
+    for (unsigned i = 0; i < self->count; i++) {
+        result_t *result = self->results[i];
+        if (result->state == RESULT_CLAIMED && lacks_zip(result) &&
+            (!oldest || result->order < oldest->order))
+            oldest = result;
+    }
+    return oldest;
 }
 
 result_t *from_broker_next(from_broker_t *self, bool large) {
@@ -208,6 +233,7 @@ void from_broker_outcome(from_broker_t *self, result_t *result, uint64_t credit,
                                        .http_status = answer->http_status,
                                        .retry_after_ms = answer->retry_after_ms,
                                        .elapsed_ms = answer->elapsed_ms};
+    close_zip(result);
     text_clear(&result->finished);
     zframe_destroy(&result->payload); /* the broker has it; handed out again, it comes again */
 }
@@ -260,8 +286,7 @@ int64_t from_broker_due(const from_broker_t *self) {
     int64_t due = INT64_MAX;
     for (unsigned i = 0; i < self->count; i++) {
         const result_t *result = self->results[i];
-        bool sends = result->state != RESULT_CLAIMED && result->state != RESULT_POSTING &&
-                     result->state != RESULT_STORING;
+        bool sends = result->state != RESULT_CLAIMED && !is_at_work(result->state);
         if (sends && result->send_ms < due) due = result->send_ms;
     }
     return due;

@@ -17,6 +17,7 @@ typedef enum {
     RESULT_CLAIMED,      /* ours, waits for a credit */
     RESULT_POSTING,      /* a request is under way */
     RESULT_STORING,      /* its body is on the way to the store */
+    RESULT_PACKING,      /* a logs task: its zip is being packed */
     RESULT_OUTCOME,      /* UPLOADED sent, not answered */
     RESULT_RETURNING     /* RETURN sent, not answered */
 } result_state_t;
@@ -29,7 +30,10 @@ typedef struct {
     call_t call;
     char *task_id;
     zframe_t *payload; /* the result's JSON */
-    text_t finished;   /* the JSON with its s3Url, once the store has the body; else empty */
+    text_t finished; /* the JSON with what came later: its s3Url, once the store has the body; that there is a
+                        zip, of a logs task; else empty */
+    int zip_fd;      /* of a logs task, once it is packed; else -1 */
+    int64_t zip_bytes;
     unsigned refusals; /* of the store */
     int64_t send_ms;   /* when CLAIM, UPLOADED or RETURN is due */
     uint64_t order;    /* as they came */
@@ -42,7 +46,8 @@ typedef struct from_broker_t from_broker_t;
 /* What the table needs from above. */
 typedef struct {
     void *ctx;
-    /* The request (or the PUT) for a result that is to be forgotten must end, without an outcome. */
+    /* The request (or the PUT, or the packing) for a result that is to be forgotten must end, without an
+     * outcome. */
     void (*abort)(void *ctx, result_t *result);
 } from_broker_handler_t;
 
@@ -63,6 +68,8 @@ bool result_is_large(const result_t *result);
 result_t *from_broker_next(from_broker_t *self, bool large);
 /* How many such results wait for a credit. */
 unsigned from_broker_waiting(const from_broker_t *self, bool large);
+/* The oldest logs task that has no zip yet, NULL when there is none. */
+result_t *from_broker_unpacked(const from_broker_t *self);
 unsigned from_broker_count(const from_broker_t *self);
 /* The request for it ended: UPLOADED is sent until it is answered. `credit` is the one it was made under. */
 void from_broker_outcome(from_broker_t *self, result_t *result, uint64_t credit, const ac_answer_t *answer,

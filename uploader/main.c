@@ -16,18 +16,19 @@
 #define UPLOADERS_MAX 16 /* on one runtime directory */
 
 /* The lock's place tells the broker that the former holder is dead. */
-static int take_place(const config_t *config, lock_t *lock, char why[512]) {
-    unsigned number;
+static int take_place(const config_t *config, lock_t *lock, unsigned *number, char why[512]) {
     if (dirs_make(config->runtime_dir, "--runtimeDir", why) != 0) return EXIT_CONFIG;
-    int rc = lock_take_numbered(config->runtime_dir, "uploader", UPLOADERS_MAX, lock, &number, why);
+    int rc = lock_take_numbered(config->runtime_dir, "uploader", UPLOADERS_MAX, lock, number, why);
     return rc == 0 ? 0 : rc == ERR_BUSY ? EXIT_FAILED : EXIT_CONFIG;
 }
 
 static int run(const config_t *config, int signal_fd, char why[512]) {
     lock_t lock = {.fd = -1};
     char fault[256];
-    int status = take_place(config, &lock, why);
+    unsigned number = 0;
+    int status = take_place(config, &lock, &number, why);
     if (status != 0) return status;
+    program_log(NAME, number, config);
     uploader_t *uploader = uploader_new(config, random_u64(), lock.place, fault);
     status = EXIT_FAILED;
     if (uploader) {
@@ -51,7 +52,7 @@ int main(int argc, char **argv) {
     status = EXIT_CLEAN;
     if (done) goto cleanup;
     program_hide();
-    signal_fd = program_start("sluice-uploader", config);
+    signal_fd = program_start(NAME, config);
     status = EXIT_FAILED;
     if (signal_fd < 0 || curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {
         snprintf(why, sizeof why, "cannot start: %s", strerror(errno));

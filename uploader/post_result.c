@@ -11,6 +11,7 @@
 #include "common/err.h"
 #include "common/log.h"
 #include "uploader/body_file.h"
+#include "uploader/measure.h"
 
 #define SEATS 2 /* more requests AC does not take */
 
@@ -20,9 +21,12 @@ typedef struct {
     ac_seat_t *seat;
     result_t *result; /* being posted; NULL when none is, or it was forgotten */
     int fd;           /* its body, -1 for none */
+    int64_t file_bytes;
 } post_t;
 
 struct post_result_t {
+    const ac_door_t *door;
+    metrics_t *metrics;
     link_t *link;
     from_broker_t *results;
     store_result_t *stores;
@@ -33,9 +37,11 @@ struct post_result_t {
 };
 
 post_result_t *post_result_new(ac_door_t *door, link_t *link, from_broker_t *results, store_result_t *stores,
-                               const char *runtime_dir) {
+                               const char *runtime_dir, metrics_t *metrics) {
     post_result_t *self = calloc(1, sizeof *self);
     if (!self) return NULL;
+    self->door = door;
+    self->metrics = metrics;
     self->link = link;
     self->results = results;
     self->stores = stores;
@@ -140,6 +146,7 @@ static void on_answer(void *ctx, const ac_answer_t *answer) {
     if (!result) return;
     if (answer->stale && ac_seat_may_start(post->seat, now_ms) && begin(post, result, true, now_ms)) return;
     tell(self, result, answer);
+    measure_post(self->metrics, self->door, result, answer, post->file_bytes);
     if (answer->call == CALL_UPLOAD_URL && answer->outcome == OUTCOME_DONE) {
         store_result_begin(self->stores, result, answer, now_ms);
         return;
@@ -160,6 +167,7 @@ static bool take_body(post_t *post, result_t *result, ac_request_t *request, int
         return false;
     }
     post->fd = request->fd = fd;
+    post->file_bytes = bytes;
     request->file_bytes = bytes;
     return true;
 }
@@ -168,10 +176,14 @@ static bool take_body(post_t *post, result_t *result, ac_request_t *request, int
 static bool begin(post_t *post, result_t *result, bool fresh, int64_t now_ms) {
     bool finished = result->finished.len > 0;
     char name[BODY_NAME_SIZE], quoted[LOG_QUOTED_MAX];
-    ac_request_t request = {.call = finished ? CALL_PUT_RESULT : result->call,
+    bool logs = result->call == CALL_UPLOAD_LOGS;
+    post->file_bytes = result->zip_bytes;
+    ac_request_t request = {.call = finished && !logs ? CALL_PUT_RESULT : result->call,
                             .json = finished ? result->finished.ptr : (void *)zframe_data(result->payload),
                             .json_bytes = finished ? result->finished.len : zframe_size(result->payload),
                             .file_name = name,
+                            .fd = result->zip_fd,
+                            .file_bytes = result->zip_bytes,
                             .fresh = fresh};
     if (request.call == CALL_UPLOAD_URL)
         body_file_name(result->task_id, "", "", name);

@@ -16,7 +16,7 @@ typedef struct post_result_t post_result_t;
 /* `door`, `link`, `results` and `stores` are borrowed; the broker's bodies are in `runtime_dir`/spool. NULL
  * when memory fails or the kernel has no timer. */
 post_result_t *post_result_new(ac_door_t *door, link_t *link, from_broker_t *results, store_result_t *stores,
-                               const char *runtime_dir);
+                               const char *runtime_dir, metrics_t *metrics);
 /* Cancels what is under way. Accepts NULL; nulls the pointer. */
 void post_result_destroy(post_result_t **self);
 

@@ -8,24 +8,28 @@
 #include "common/err.h"
 #include "common/log.h"
 #include "uploader/body_file.h"
+#include "uploader/measure.h"
 #include "uploader/store_body.h"
 
 #define REFUSALS_MAX 5 /* a presigned URL that is refused has expired; so often it has not */
 
 struct store_result_t {
     from_broker_t *results;
+    metrics_t *metrics;
     store_body_t *store;
     char *runtime_dir;
     result_t *result; /* whose body is on its way */
     char *get_url;
+    int64_t bytes;
 };
 
 store_result_t *store_result_new(const config_t *config, http_t *http, from_broker_t *results,
-                                 const char **why) {
+                                 metrics_t *metrics, const char **why) {
     store_result_t *self = calloc(1, sizeof *self);
     *why = err_str(ERR_NOMEM);
     if (!self) return NULL;
     self->results = results;
+    self->metrics = metrics;
     self->store = store_body_new(config, http, why);
     self->runtime_dir = strdup(config->runtime_dir);
     if (!self->store || !self->runtime_dir) store_result_destroy(&self);
@@ -73,6 +77,7 @@ static void on_stored(void *ctx, const store_answer_t *stored) {
     result_t *result = self->result;
     int64_t now_ms = clock_boot_ms();
     char quoted[LOG_QUOTED_MAX];
+    measure_store(self->metrics, result, self->get_url, stored, self->bytes);
     if (stored->outcome == OUTCOME_DONE && add_url(self, result) == 0) {
         result->state = RESULT_CLAIMED; /* for put-result */
         end(self);
@@ -121,6 +126,7 @@ void store_result_begin(store_result_t *self, result_t *result, const ac_answer_
             give_up(self, result, CALL_STORE, OUTCOME_NETWORK, err_str(err), now_ms);
         else
             result->state = RESULT_STORING;
+        self->bytes = bytes;
     }
     if (fd >= 0 && !err)
         self->result = result;

@@ -6,13 +6,14 @@
 
 #include <stdbool.h>
 
+#include "common/metrics.h"
 #include "uploader/from_broker.h"
 
 typedef struct store_result_t store_result_t;
 
-/* `config` is borrowed for the call, `http` and `results` for good. NULL with *why. */
+/* `config` is borrowed for the call, the others for good; `metrics` may be NULL. NULL with *why. */
 store_result_t *store_result_new(const config_t *config, http_t *http, from_broker_t *results,
-                                 const char **why);
+                                 metrics_t *metrics, const char **why);
 /* Cancels what is under way. Accepts NULL; nulls the pointer. */
 void store_result_destroy(store_result_t **self);
 void store_result_verify(store_result_t *self); /* as ac_door_verify() */

@@ -8,6 +8,7 @@
 #include "common/log.h"
 #include "common/program.h"
 #include "uploader/from_broker.h"
+#include "uploader/logs_result.h"
 #include "uploader/post_result.h"
 
 #define CONNECTIONS 4    /* kept by curl: two in use, and more while a dead one is replaced */
@@ -21,6 +22,8 @@ struct uploader_t {
     from_broker_t *results;
     post_result_t *posts;
     store_result_t *stores;
+    logs_result_t *logs;
+    metrics_t *metrics;
     int64_t now_ms, drain_end_ms;
     int drain_timeout_ms;
     bool draining, drain_over;
@@ -83,6 +86,7 @@ static void on_forget(void *ctx, result_t *result) {
     uploader_t *self = ctx;
     post_result_forget(self->posts, result);
     store_result_forget(self->stores, result);
+    logs_result_forget(self->logs, result);
 }
 
 /* Making and ending. */
@@ -113,9 +117,12 @@ static const char *make_parts(uploader_t *self, const config_t *config, uint64_t
     if (!self->door) return why;
     self->link = link_new(&options, &handler, &why);
     if (!self->link) return why;
-    self->stores = store_result_new(config, self->http, self->results, &why);
+    self->stores = store_result_new(config, self->http, self->results, self->metrics, &why);
     if (!self->stores) return why;
-    self->posts = post_result_new(self->door, self->link, self->results, self->stores, config->runtime_dir);
+    self->logs = logs_result_new(config->log_dir, self->results);
+    if (!self->logs) return "out of memory";
+    self->posts = post_result_new(self->door, self->link, self->results, self->stores, config->runtime_dir,
+                                  self->metrics);
     return self->posts ? NULL : "out of memory or timers";
 }
 
@@ -124,6 +131,7 @@ uploader_t *uploader_new(const config_t *config, uint64_t instance, uint64_t pla
     const char *fault = "out of memory";
     if (self) {
         self->drain_timeout_ms = config->drain_timeout_s * 1000;
+        self->metrics = program_metrics(config);
         fault = make_parts(self, config, instance, place);
     }
     if (!fault) return self;
@@ -137,10 +145,12 @@ void uploader_destroy(uploader_t **self_p) {
     if (!self) return;
     post_result_destroy(&self->posts);
     store_result_destroy(&self->stores);
+    logs_result_destroy(&self->logs);
     from_broker_destroy(&self->results);
     ac_door_destroy(&self->door);
     http_destroy(&self->http);
     link_destroy(&self->link);
+    metrics_destroy(&self->metrics);
     free(self);
     *self_p = NULL;
 }
@@ -162,6 +172,7 @@ static void read_signals(uploader_t *self, int signal_fd) {
 /* Everything that has come or is due, until nothing is left. */
 static void work(uploader_t *self) {
     bool more = true;
+    logs_result_turn(self->logs, clock_boot_ms());
     for (int round = 0; more && round < ROUNDS_MAX; round++) {
         self->now_ms = clock_boot_ms();
         more = link_turn(self->link, self->now_ms);
@@ -171,6 +182,7 @@ static void work(uploader_t *self) {
         from_broker_turn(self->results, self->link, self->now_ms);
         more = more || http_due_ms(self->http) == 0;
     }
+    metrics_turn(self->metrics, self->now_ms);
 }
 
 /* Whether the process may end now. */
@@ -182,6 +194,7 @@ static bool drained(uploader_t *self) {
         from_broker_return(self->results, true, self->now_ms);
         post_result_abort(self->posts, "the drain timeout is up");
         store_result_abort(self->stores, self->now_ms);
+        logs_result_abort(self->logs, self->now_ms);
         from_broker_turn(self->results, self->link, self->now_ms);
     }
     if (from_broker_count(self->results) == 0 && post_result_idle(self->posts)) return true; /* nor a PUT */
@@ -189,14 +202,15 @@ static bool drained(uploader_t *self) {
 }
 
 static long timeout_ms(const uploader_t *self) {
-    int64_t now_ms = clock_boot_ms(), due = link_due(self->link);
+    int64_t now_ms = clock_boot_ms(), due = link_due(self->link), flush = metrics_due(self->metrics);
     int64_t post = post_result_due(self->posts, now_ms);
     int64_t send = link_session(self->link) ? from_broker_due(self->results) : INT64_MAX;
     long http = http_due_ms(self->http);
     due = post < due ? post : due;
     due = send < due ? send : due;
+    due = flush < due ? flush : due;
     if (self->draining && self->drain_end_ms < due) due = self->drain_end_ms;
-    if (due <= now_ms || http == 0) return 0;
+    if (due <= now_ms || http == 0 || logs_result_busy(self->logs)) return 0;
     due = due - now_ms > 10000 ? 10000 : due - now_ms;
     return http > 0 && http < due ? http : (long)due;
 }

@@ -95,7 +95,7 @@ class Agent:
         key = self.folder / "key"
         key.write_text(KEY + "\n")
         self.options = ["--serverUrl", mock.ac, "--apiKeyFile", key, "--stateDir", self.state, "--runtimeDir",
-                        self.runtime, *options]
+                        self.runtime, "--enableStdoutLogging", *options]
         self.options = [str(option) for option in self.options]
         self.environment = {}  # on top of this process's own
         self.run = None

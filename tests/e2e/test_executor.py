@@ -28,7 +28,8 @@ class Executor:
     def __init__(self, directory, *options, environment=None):
         inherited = {k: v for k, v in os.environ.items() if not k.lower().endswith(("_proxy", "_bundle"))}
         self.process = subprocess.Popen(
-            [BUILD / "bin" / "sluice-executor", "--runtimeDir", str(directory), *options],
+            [BUILD / "bin" / "sluice-executor", "--runtimeDir", str(directory), "--logDir", str(directory / "logs"),
+             "--enableStdoutLogging", *options],
             env={**inherited, **(environment or {})}, stderr=subprocess.PIPE, text=True,
         )
 

@@ -19,7 +19,8 @@ class Program:
         if not key.exists():
             key.write_text("the-secret-key\n")
             key.chmod(0o600)
-        arguments = [str(BUILD / "bin" / name)] + [str(option) for option in options]
+        arguments = [str(BUILD / "bin" / name), "--logDir", str(directory / "logs"), "--enableStdoutLogging",
+                     *map(str, options)]
         if name in ("sluice-fetcher", "sluice-uploader"):
             arguments += ["--apiKeyFile", str(key)]
         environment = {k: v for k, v in os.environ.items() if not k.lower().endswith("_proxy")}

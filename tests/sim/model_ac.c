@@ -4,6 +4,10 @@
 
 static const char *const methods[] = {"GET", "PUT", "DELETE", "POST", "PATCH"};
 
+bool ticket_is_logs(const ticket_t *ticket) {
+    return ticket->lifetime_ms % 50 == LOGS_LIFETIME;
+}
+
 bool method_idempotent(uint8_t method) {
     return method < 3;
 }
@@ -100,8 +104,10 @@ static void serve_get_task(world_t *world, request_t *request) {
 
 static void take_result(world_t *world, request_t *request) {
     ticket_t *ticket = &world->tickets[request->doc.ticket];
-    if (request->doc.kind != DOC_RESULT && request->doc.kind != DOC_ERROR)
-        world_fail(world, "ticket %u: what was uploaded is no result", request->doc.ticket);
+    bool logs = ticket_is_logs(ticket), task = request->doc.kind == DOC_TASK;
+    if (task != logs || (request->call == CALL_UPLOAD_LOGS) != logs || request->doc.kind == DOC_NONE)
+        world_fail(world, "ticket %u: what was uploaded by call %u is no result", request->doc.ticket,
+                   request->call);
     request->outcome = ticket->refused ? OUTCOME_REFUSED : OUTCOME_DONE;
     request->status = ticket->refused ? 400 : 200;
     if (ticket->refused) return;

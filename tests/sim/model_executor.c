@@ -55,6 +55,8 @@ void executor_task(world_t *world, int proc, const letter_t *letter) {
             world_fail(world, "%s holds more than %d tasks", world->procs[proc].name, ITEMS_MAX);
             return;
         }
+        if (ticket_is_logs(&world->tickets[letter->doc.ticket]))
+            world_fail(world, "ticket %u asks for logs, and comes to an executor", letter->doc.ticket);
         item = &peer->items[peer->item_count++];
         *item = (item_t){
             .number = task->number, .phase = PHASE_UNSTARTED, .doc = letter->doc, .flags = task->flags};

@@ -72,6 +72,7 @@ static void send_fetched(world_t *world, int proc, fetch_t *fetch) {
         msg.fetched.flags |= TASK_INVALID;
         msg.fetched.error = str_of("Agent Side Error: invalid");
     }
+    if (ticket_is_logs(ticket)) msg.fetched.flags |= TASK_LOGS;
     fetch->repeat_ms = proc_ms(world, proc) + PROTOCOL_REPEAT_MS;
     peer_send(world, proc, SOCK_TASKS_IN, &msg, (doc_t){DOC_TASK, fetch->ticket});
 }

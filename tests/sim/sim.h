@@ -276,6 +276,8 @@ bool all_settled(world_t *world);
 bool ticket_settled(const ticket_t *ticket);
 
 /* model_ac.c */
+#define LOGS_LIFETIME 8 /* rest by 50 of the lifetime of a ticket that asks for the agent's logs */
+bool ticket_is_logs(const ticket_t *ticket);                                /* it asks for the agent's logs */
 int ac_start(world_t *world, int proc, int lease, uint8_t call, doc_t doc); /* index of the request */
 void ac_close(world_t *world, int request);                                 /* our side closes it */
 void ac_close_all(world_t *world, int proc);

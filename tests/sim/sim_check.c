@@ -83,7 +83,8 @@ static void check_accepted(world_t *world, const msg_accepted_t *accepted) {
 
 static void check_claimed(world_t *world, const out_t *out) {
     const row_t *row = journal_find(world, out->msg.ref.number);
-    if (!row || row->image.state == TASK_DONE) return; /* an upload, or its result is there already */
+    if (!row || row->image.state == TASK_DONE || row->image.state == TASK_BURIED)
+        return; /* an upload, or its result is there already */
     if (method_idempotent(world->tickets[row->doc.ticket].method)) return;
     if (row->claimed_by != out->peer && (row->image.state != TASK_RUNNING || row->image.holder != out->peer))
         world_fail(world, "commit: CLAIMED for ticket %u, whose claim is not in the journal",

@@ -19,6 +19,7 @@ static volatile sig_atomic_t current_seed;
 
 static void last_words(int sig) {
     char line[96];
+    // NOLINTNEXTLINE(bugprone-signal-handler): last words of a process that is lost anyway
     int n = snprintf(line, sizeof line, "\nsluice-sim: signal %d; replay: sluice-sim --seed %d --trace\n",
                      sig, (int)current_seed);
     if (n > 0 && write(STDERR_FILENO, line, (size_t)n) < 0) _exit(2);

@@ -74,7 +74,9 @@ void plan_tasks(world_t *world) {
         *ticket = (ticket_t){.id = world->next_id++,
                              .method = (uint8_t)rnd(world, 5),
                              .refused = chance(world, 30000),
-                             .lifetime_ms = chance(world, 100000) ? (int32_t)rnd(world, 12000) : 300000,
+                             .lifetime_ms = chance(world, 100000)  ? (int32_t)rnd(world, 12000)
+                                            : chance(world, 40000) ? 300000 + LOGS_LIFETIME
+                                                                   : 300000,
                              .release_us = at_us};
         if (!burst || chance(world, 100000)) at_us += (int64_t)rnd(world, 2 * (uint64_t)SECOND);
         if (i > 0 && chance(world, 20000))

@@ -76,6 +76,33 @@ static void test_fetch_and_dedup(void **state) {
     bench_close(&b);
 }
 
+/* It goes to no executor, but to the uploader as it is; one that cannot be read is answered like any other.
+ */
+static void test_logs_task_skips_execute(void **state) {
+    (void)state;
+    bench_t b;
+    bench_open(&b, REDELIVER_IDEMPOTENT);
+    bench_start(&b);
+    uint64_t executor = bench_join(&b, ROLE_EXECUTOR, EXECUTOR, 5, NULL, 0);
+    uint64_t uploader = bench_join(&b, ROLE_UPLOADER, UPLOADER, 6, NULL, 0);
+    bench_beat(&b, EXECUTOR, executor, NULL, 0);
+    bench_beat(&b, UPLOADER, uploader, NULL, 0);
+    uint64_t number = bench_fetch(&b, "fetchLogs", "GET", TASK_IDEMPOTENT | TASK_LOGS);
+    assert_true(number != 0);
+    assert_null(bench_record(&b, REC_TASK_FAIL));
+    assert_int_equal(bench_record(&b, REC_TASK_NEW)->task.state, TASK_DONE);
+    bench_tick(&b);
+    assert_null(bench_out(&b, OUT_PUSH, EXECUTOR));
+    const out_t *push = bench_out(&b, OUT_PUSH, UPLOADER);
+    assert_non_null(push);
+    assert_int_equal(push->msg.task.call, CALL_UPLOAD_LOGS);
+    assert_int_equal(push->number, number);
+    assert_true(bench_fetch(&b, "fetchLogs2", "GET", TASK_LOGS | TASK_INVALID) != 0);
+    assert_non_null(bench_record(&b, REC_TASK_FAIL));
+    assert_int_equal(bench_record(&b, REC_TASK_NEW)->task.call, CALL_PUT_RESULT);
+    bench_close(&b);
+}
+
 /* An executor that has claimed the task; returns the number. */
 static uint64_t claimed_task(bench_t *b, uint64_t *session, const char *method, uint16_t flags) {
     *session = bench_join(b, ROLE_EXECUTOR, EXECUTOR, 5, NULL, 0);
@@ -469,6 +496,7 @@ int main(void) {
         cmocka_unit_test(test_hello),
         cmocka_unit_test(test_wrong_credit),
         cmocka_unit_test(test_fetch_and_dedup),
+        cmocka_unit_test(test_logs_task_skips_execute),
         cmocka_unit_test(test_claim),
         cmocka_unit_test(test_result),
         cmocka_unit_test(test_uploaded),

@@ -71,7 +71,8 @@ static void decodes(void **state) {
     check("foo, gzip", one, len, "hello hello hello");
     len = pack(GZIP, " two", 4, one, len, sizeof one);
     check(" gzip ", one, len, "hello hello hello two");
-    memcpy(one + len, "\0\0junk", 6);
+    static const char junk[] = {0, 0, 'j', 'u', 'n', 'k'};
+    memcpy(one + len, junk, sizeof junk);
     check("gzip", one, len + 6, "hello hello hello two");
     len = pack(ZLIB, "abc", 3, one, 0, sizeof one);
     check("deflate", one, len, "abc");

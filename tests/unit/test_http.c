@@ -83,7 +83,7 @@ static void server_close(server_t *server) {
     (void)close(server->listener);
 }
 
-static size_t on_body(char *bytes, size_t size, size_t count, void *ctx) {
+static size_t on_body(const char *bytes, size_t size, size_t count, void *ctx) {
     outcome_t *outcome = ctx;
 
     (void)bytes;

@@ -1,4 +1,5 @@
 /* Each line is read back through a pipe in place of stderr. */
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -12,6 +13,7 @@
 
 #include <cmocka.h>
 
+#include "common/err.h"
 #include "common/log.h"
 
 typedef struct {
@@ -156,6 +158,63 @@ static void test_quote(void **state) {
     }
 }
 
+/* Whether the file has one line, and it ends so. */
+static void assert_file(const char *path, const char *end) {
+    char text[512];
+    int fd = open(path, O_RDONLY);
+    assert_true(fd >= 0);
+    ssize_t len = read(fd, text, sizeof text - 1);
+    (void)close(fd);
+    assert_true(len > 24);
+    text[len] = '\0';
+    assert_string_equal(text + 24, end);
+}
+
+static void test_file(void **state) {
+    (void)state;
+    char dir[] = "/tmp/sluice-log.XXXXXX", path[64];
+    capture_t c;
+    assert_non_null(mkdtemp(dir));
+    (void)snprintf(path, sizeof path, "%s/a.log", dir);
+    log_init("sluice-test", LOG_LEVEL_INFO, false);
+    begin(&c);
+    assert_int_equal(log_open(path, 7, false), 0);
+    log_info("a", NULL);
+    assert_string_equal(finish(&c), "");
+    assert_file(path, " info sluice-test event=a\n");
+    assert_int_equal(unlink(path), 0);
+
+    begin(&c);
+    assert_int_equal(log_open(path, 7, true), 0);
+    log_info("b", NULL);
+    assert_string_equal(finish(&c) + 24, " info sluice-test event=b\n");
+    assert_file(path, " info sluice-test event=b\n");
+    assert_int_equal(unlink(path), 0);
+    log_close();
+    assert_int_equal(rmdir(dir), 0);
+}
+
+static void test_without_a_file_lines_go_to_stderr(void **state) {
+    (void)state;
+    char dir[] = "/tmp/sluice-log.XXXXXX", path[64];
+    capture_t c;
+    assert_non_null(mkdtemp(dir));
+    (void)snprintf(path, sizeof path, "%s/a.log", dir);
+    begin(&c);
+    assert_int_equal(log_open("/nowhere/a.log", 7, false), ERR_IO);
+    log_info("a", NULL);
+    assert_string_equal(finish(&c) + 24, " info sluice-test event=a\n");
+
+    /* and when it goes away under us */
+    assert_int_equal(log_open(path, 7, false), 0);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(rmdir(dir), 0);
+    begin(&c);
+    log_info("b", NULL);
+    assert_string_equal(finish(&c) + 24, " info sluice-test event=b\n");
+    log_close();
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_text),
@@ -164,6 +223,8 @@ int main(void) {
         cmocka_unit_test(test_json),
         cmocka_unit_test(test_long_lines_stay_whole),
         cmocka_unit_test(test_quote),
+        cmocka_unit_test(test_file),
+        cmocka_unit_test(test_without_a_file_lines_go_to_stderr),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -29,8 +29,8 @@ static void test_reuse(void **state) {
     (void)state;
     rate_window_t w = {0};
     rate_add(&w, 1000, 7);
-    assert_int_equal(rate_add(&w, (1 + RATE_BUCKETS) * 1000, 2), 1);
-    assert_int_equal(rate_used(&w, (1 + RATE_BUCKETS) * 1000), 2);
+    assert_int_equal(rate_add(&w, (1 + RATE_BUCKETS) * (int64_t)1000, 2), 1);
+    assert_int_equal(rate_used(&w, (1 + RATE_BUCKETS) * (int64_t)1000), 2);
 }
 
 /* Against a plain list: never fewer than what was used in the last 61 s, never more than in the last 62 s. */
@@ -61,9 +61,9 @@ static void test_restore(void **state) {
     assert_int_equal(rate_used(&w, 100000), 6);
     rate_restore(&w, 100 + RATE_BUCKETS, 1); /* the newer takes the bucket */
     rate_restore(&w, 100, 9);
-    assert_int_equal(rate_used(&w, (100 + RATE_BUCKETS) * 1000), 1);
+    assert_int_equal(rate_used(&w, (100 + RATE_BUCKETS) * (int64_t)1000), 1);
     rate_restore(&w, -1, 9);
-    assert_int_equal(rate_used(&w, (100 + RATE_BUCKETS) * 1000), 1);
+    assert_int_equal(rate_used(&w, (100 + RATE_BUCKETS) * (int64_t)1000), 1);
     rate_window_t zero = {0};
     rate_restore(&zero, 0, 3);
     assert_int_equal(rate_used(&zero, 0), 3);

@@ -12,20 +12,10 @@
 #include <unistd.h>
 
 #include "broker/error_result.h"
-#include "broker/journal_schema.h"
+#include "broker/journal_private.h"
 #include "common/err.h"
 
-struct journal_t {
-    sqlite3 *db;
-    sqlite3_stmt *statements[ST_COUNT];
-    char *path;
-    int64_t used; /* order of fetchers' use */
-    uint64_t commits, records;
-};
-
-static int fail(char *why, int err, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
-
-static int fail(char *why, int err, const char *fmt, ...) {
+int journal_fail(char *why, int err, const char *fmt, ...) {
     va_list args;
     va_start(args, fmt);
     (void)vsnprintf(why, JOURNAL_WHY_MAX, fmt, args);
@@ -34,17 +24,17 @@ static int fail(char *why, int err, const char *fmt, ...) {
 }
 
 /* A failure of SQLite in words, and as a code. */
-static int failed(journal_t *self, char *why) {
+int journal_failed(journal_t *self, char *why) {
     int code = sqlite3_errcode(self->db);
     if (code == SQLITE_CORRUPT || code == SQLITE_NOTADB)
-        return fail(
+        return journal_fail(
             why, ERR_CORRUPT,
             "journal %s is damaged (%s); nothing was changed. Move it aside, together with its -wal file, to"
             " start with an empty one, or restore it from a backup",
             self->path, sqlite3_errmsg(self->db));
-    return fail(why, ERR_IO, "journal %s: %s (%s)", self->path, sqlite3_errmsg(self->db),
-                sqlite3_system_errno(self->db) ? strerror(sqlite3_system_errno(self->db))
-                                               : sqlite3_errstr(code));
+    return journal_fail(why, ERR_IO, "journal %s: %s (%s)", self->path, sqlite3_errmsg(self->db),
+                        sqlite3_system_errno(self->db) ? strerror(sqlite3_system_errno(self->db))
+                                                       : sqlite3_errstr(code));
 }
 
 /* --- opening --- */
@@ -59,16 +49,16 @@ static int get_number(journal_t *self, const char *sql, int64_t *value) {
     return rc == SQLITE_DONE ? ERR_NOT_FOUND : ERR_IO;
 }
 
-static int exec(journal_t *self, const char *sql) {
+int journal_exec(journal_t *self, const char *sql) {
     return sqlite3_exec(self->db, sql, NULL, NULL, NULL) == SQLITE_OK ? 0 : ERR_IO;
 }
 
 static int make_schema(journal_t *self, char *why) {
     char version[64];
     (void)snprintf(version, sizeof version, "PRAGMA user_version = %d", JOURNAL_VERSION);
-    if (exec(self, "BEGIN IMMEDIATE") || exec(self, journal_schema) || exec(self, version) ||
-        exec(self, "COMMIT"))
-        return failed(self, why);
+    if (journal_exec(self, "BEGIN IMMEDIATE") || journal_exec(self, journal_schema) ||
+        journal_exec(self, version) || journal_exec(self, "COMMIT"))
+        return journal_failed(self, why);
     return 0;
 }
 
@@ -76,25 +66,25 @@ static int check_version(journal_t *self, char *why) {
     int64_t version, tables;
     if (get_number(self, "PRAGMA user_version", &version) != 0 ||
         get_number(self, "SELECT count(*) FROM sqlite_master", &tables) != 0)
-        return failed(self, why);
+        return journal_failed(self, why);
     if (version == 0 && tables == 0) return make_schema(self, why);
     if (version == JOURNAL_VERSION) return 0;
     if (version > JOURNAL_VERSION)
-        return fail(
+        return journal_fail(
             why, ERR_VERSION,
             "journal %s was made by a newer sluice (format %lld, this one knows %d); install that version, or"
             " name another --stateDir",
             self->path, (long long)version, JOURNAL_VERSION);
-    return fail(why, ERR_CORRUPT,
-                "journal %s is no journal of sluice; nothing was changed. Name another --stateDir",
-                self->path);
+    return journal_fail(why, ERR_CORRUPT,
+                        "journal %s is no journal of sluice; nothing was changed. Name another --stateDir",
+                        self->path);
 }
 
 static int prepare(journal_t *self, char *why) {
     for (int i = 0; i < ST_COUNT; i++)
         if (sqlite3_prepare_v3(self->db, journal_statements[i], -1, SQLITE_PREPARE_PERSISTENT,
                                &self->statements[i], NULL) != SQLITE_OK)
-            return failed(self, why);
+            return journal_failed(self, why);
     return 0;
 }
 
@@ -102,21 +92,22 @@ int journal_open(const char *state_dir, journal_t **out, char why[JOURNAL_WHY_MA
     journal_t *self = calloc(1, sizeof *self);
     if (!self || asprintf(&self->path, "%s/journal.db", state_dir) < 0) {
         free(self);
-        return fail(why, ERR_NOMEM, "out of memory");
+        return journal_fail(why, ERR_NOMEM, "out of memory");
     }
     int err = 0;
     if (sqlite3_open_v2(self->path, &self->db,
                         SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX |
                             SQLITE_OPEN_NOFOLLOW,
                         NULL) != SQLITE_OK) {
-        err = self->db ? failed(self, why) : fail(why, ERR_NOMEM, "out of memory");
+        err = self->db ? journal_failed(self, why) : journal_fail(why, ERR_NOMEM, "out of memory");
         goto cleanup;
     }
     (void)sqlite3_extended_result_codes(self->db, 0);
-    if (exec(self, "PRAGMA locking_mode=EXCLUSIVE") || exec(self, "PRAGMA journal_mode=WAL") ||
-        exec(self, "PRAGMA synchronous=FULL") || exec(self, "PRAGMA journal_size_limit=67108864") ||
-        exec(self, "PRAGMA temp_store=MEMORY"))
-        err = failed(self, why);
+    if (journal_exec(self, "PRAGMA locking_mode=EXCLUSIVE") ||
+        journal_exec(self, "PRAGMA journal_mode=WAL") || journal_exec(self, "PRAGMA synchronous=FULL") ||
+        journal_exec(self, "PRAGMA journal_size_limit=67108864") ||
+        journal_exec(self, "PRAGMA temp_store=MEMORY"))
+        err = journal_failed(self, why);
     if (!err) err = check_version(self, why);
     if (!err) err = prepare(self, why);
 cleanup:
@@ -143,7 +134,7 @@ static void put_number(sqlite3_stmt *statement, int at, uint64_t value) {
     (void)sqlite3_bind_int64(statement, at, (sqlite3_int64)value);
 }
 
-static void put_text(sqlite3_stmt *statement, int at, str_t text) {
+void journal_put_text(sqlite3_stmt *statement, int at, str_t text) {
     (void)sqlite3_bind_text(statement, at, text.ptr ? text.ptr : "", (int)text.len, SQLITE_STATIC);
 }
 
@@ -151,7 +142,7 @@ static void put_doc(sqlite3_stmt *statement, int at, const void *bytes, size_t s
     (void)sqlite3_bind_blob64(statement, at, bytes, size, SQLITE_STATIC);
 }
 
-static int run(sqlite3_stmt *statement) {
+int journal_run(sqlite3_stmt *statement) {
     int rc = sqlite3_step(statement);
     (void)sqlite3_reset(statement);
     (void)sqlite3_clear_bindings(statement);
@@ -162,9 +153,9 @@ static int write_task_new(journal_t *self, const record_t *r) {
     sqlite3_stmt *s = self->statements[ST_TASK_NEW];
     const task_image_t *t = &r->task;
     put_number(s, 1, t->number);
-    put_text(s, 2, t->task_id);
-    put_text(s, 3, t->method);
-    put_text(s, 4, t->host);
+    journal_put_text(s, 2, t->task_id);
+    journal_put_text(s, 3, t->method);
+    journal_put_text(s, 4, t->host);
     put_number(s, 5, t->state);
     put_number(s, 6, t->call);
     put_number(s, 7, t->flags);
@@ -176,9 +167,9 @@ static int write_task_new(journal_t *self, const record_t *r) {
     put_number(s, 13, t->tries);
     put_number(s, 14, t->holder);
     put_number(s, 15, t->generation);
-    put_text(s, 16, t->reason);
+    journal_put_text(s, 16, t->reason);
     put_doc(s, 17, doc_data(r->doc), doc_size(r->doc));
-    return run(s);
+    return journal_run(s);
 }
 
 static int write_task_state(journal_t *self, const record_t *r, task_state_t state) {
@@ -187,7 +178,7 @@ static int write_task_state(journal_t *self, const record_t *r, task_state_t sta
     put_number(s, 2, state);
     put_number(s, 3, r->task.attempt);
     put_number(s, 4, state == TASK_RUNNING ? r->task.holder : 0);
-    return run(s);
+    return journal_run(s);
 }
 
 static int write_done(journal_t *self, const task_image_t *task, const void *bytes, size_t size) {
@@ -196,7 +187,7 @@ static int write_done(journal_t *self, const task_image_t *task, const void *byt
     put_number(s, 2, TASK_DONE);
     put_doc(s, 3, bytes, size);
     put_number(s, 4, task->call);
-    return run(s);
+    return journal_run(s);
 }
 
 /* The error result is made from the task as the journal has it, within the same transaction. */
@@ -219,8 +210,8 @@ static int write_task_try(journal_t *self, const record_t *r) {
     put_number(s, 1, r->task.number);
     put_number(s, 2, r->task.tries);
     put_number(s, 3, (uint64_t)r->task.next_try_ms);
-    put_text(s, 4, r->task.reason);
-    return run(s);
+    journal_put_text(s, 4, r->task.reason);
+    return journal_run(s);
 }
 
 static int write_task_buried(journal_t *self, const record_t *r) {
@@ -228,8 +219,8 @@ static int write_task_buried(journal_t *self, const record_t *r) {
     put_number(s, 1, r->task.number);
     put_number(s, 2, TASK_BURIED);
     put_number(s, 3, r->task.tries);
-    put_text(s, 4, r->task.reason);
-    return run(s);
+    journal_put_text(s, 4, r->task.reason);
+    return journal_run(s);
 }
 
 static int write_numbers(journal_t *self, statement_t statement, uint64_t a, uint64_t b, uint64_t c,
@@ -238,7 +229,7 @@ static int write_numbers(journal_t *self, statement_t statement, uint64_t a, uin
     const uint64_t values[] = {a, b, c, d};
     for (int i = 0; i < sqlite3_bind_parameter_count(s) && i < 4; i++)
         put_number(s, i + 1, values[i]);
-    return run(s);
+    return journal_run(s);
 }
 
 static int write_fetcher(journal_t *self, const record_t *r) {
@@ -248,9 +239,9 @@ static int write_fetcher(journal_t *self, const record_t *r) {
 
 static int write_meta(journal_t *self, const char *key, int64_t value) {
     sqlite3_stmt *s = self->statements[ST_META];
-    put_text(s, 1, str_of(key));
+    journal_put_text(s, 1, str_of(key));
     (void)sqlite3_bind_int64(s, 2, value);
-    return run(s);
+    return journal_run(s);
 }
 
 /* In one row, so that it is all of one generation. */
@@ -260,9 +251,9 @@ static int write_config(journal_t *self, const record_t *r) {
     char text[128];
     (void)snprintf(text, sizeof text, "%" PRIu64 " %d %d %d %u %u", r->seq, c->debug, c->upload_to_ac,
                    c->verify, c->pool_size, c->rate_per_min);
-    put_text(s, 1, str_of("config"));
-    put_text(s, 2, str_of(text));
-    return run(s);
+    journal_put_text(s, 1, str_of("config"));
+    journal_put_text(s, 2, str_of(text));
+    return journal_run(s);
 }
 
 static int write_record(journal_t *self, const record_t *r) {
@@ -304,22 +295,23 @@ static int write_record(journal_t *self, const record_t *r) {
     }
 }
 
-static void roll_back(journal_t *self) {
-    if (!sqlite3_get_autocommit(self->db)) (void)run(self->statements[ST_ROLLBACK]);
+void journal_roll_back(journal_t *self) {
+    if (!sqlite3_get_autocommit(self->db)) (void)journal_run(self->statements[ST_ROLLBACK]);
 }
 
 int journal_commit(journal_t *self, const record_t *records, size_t count, char why[JOURNAL_WHY_MAX]) {
-    if (run(self->statements[ST_BEGIN]) != 0) return failed(self, why);
+    if (journal_run(self->statements[ST_BEGIN]) != 0) return journal_failed(self, why);
     for (size_t i = 0; i < count; i++) {
         int err = write_record(self, &records[i]);
         if (err == 0) continue;
-        err = err == ERR_IO ? failed(self, why) : fail(why, err, "cannot write a result: %s", err_str(err));
-        roll_back(self);
+        err = err == ERR_IO ? journal_failed(self, why)
+                            : journal_fail(why, err, "cannot write a result: %s", err_str(err));
+        journal_roll_back(self);
         return err;
     }
-    if (run(self->statements[ST_COMMIT]) != 0) {
-        int err = failed(self, why);
-        roll_back(self);
+    if (journal_run(self->statements[ST_COMMIT]) != 0) {
+        int err = journal_failed(self, why);
+        journal_roll_back(self);
         return err;
     }
     self->commits++;
@@ -348,176 +340,13 @@ int journal_doc(journal_t *self, uint64_t number, doc_t **doc) {
 int journal_new_epoch(journal_t *self, uint64_t *epoch, char why[JOURNAL_WHY_MAX]) {
     int64_t last = 0;
     int err = get_number(self, "SELECT value FROM meta WHERE key='epoch'", &last);
-    if (err != 0 && err != ERR_NOT_FOUND) return failed(self, why);
+    if (err != 0 && err != ERR_NOT_FOUND) return journal_failed(self, why);
     if (last < 0 || last >= INT32_MAX)
-        return fail(why, ERR_CORRUPT, "journal %s has an impossible count of starts (%lld)", self->path,
-                    (long long)last);
-    if (write_meta(self, "epoch", last + 1) != 0) return failed(self, why);
+        return journal_fail(why, ERR_CORRUPT, "journal %s has an impossible count of starts (%lld)",
+                            self->path, (long long)last);
+    if (write_meta(self, "epoch", last + 1) != 0) return journal_failed(self, why);
     *epoch = (uint64_t)last + 1;
     return 0;
-}
-
-static str_t column_text(sqlite3_stmt *s, int at) {
-    const char *text = (const char *)sqlite3_column_text(s, at);
-    return (str_t){text ? text : "", (uint32_t)sqlite3_column_bytes(s, at)};
-}
-
-static int64_t column_number(sqlite3_stmt *s, int at) {
-    return sqlite3_column_int64(s, at);
-}
-
-typedef struct {
-    core_t *core;
-    moment_t now;
-    bool same_boot;
-    uint32_t tasks;
-    int64_t used;
-} restore_t;
-
-static int restore_task(restore_t *r, sqlite3_stmt *s) {
-    int64_t state = column_number(s, 4);
-    if (state != TASK_READY && state != TASK_RUNNING && state != TASK_DONE && state != TASK_BURIED)
-        return ERR_CORRUPT;
-    task_image_t image = {.number = (uint64_t)column_number(s, 0),
-                          .task_id = column_text(s, 1),
-                          .method = column_text(s, 2),
-                          .host = column_text(s, 3),
-                          .state = (uint8_t)state,
-                          .call = (uint8_t)column_number(s, 5),
-                          .flags = (uint16_t)column_number(s, 6),
-                          .deadline_ms = column_number(s, 7),
-                          .expiry_wall_ms = column_number(s, 8),
-                          .accepted_wall_ms = column_number(s, 9),
-                          .next_try_ms = column_number(s, 10),
-                          .attempt = (uint32_t)column_number(s, 11),
-                          .tries = (uint32_t)column_number(s, 12),
-                          .holder = (uint64_t)column_number(s, 13),
-                          .generation = (uint64_t)column_number(s, 14),
-                          .reason = column_text(s, 15),
-                          .doc_bytes = (uint64_t)column_number(s, 16)};
-    if (!r->same_boot) { /* boot time began anew: only wall time is left to go by */
-        image.deadline_ms = r->now.ms + (image.expiry_wall_ms - r->now.wall_ms);
-        image.next_try_ms = 0;
-    }
-    r->tasks++;
-    return core_restore_task(r->core, &image);
-}
-
-static int restore_worker(restore_t *r, sqlite3_stmt *s) {
-    return core_restore_worker(r->core, (uint64_t)column_number(s, 0), (uint64_t)column_number(s, 1),
-                               (role_t)column_number(s, 2));
-}
-
-static int restore_fetcher(restore_t *r, sqlite3_stmt *s) {
-    if (column_number(s, 3) > r->used) r->used = column_number(s, 3);
-    return core_restore_fetcher(r->core, (uint64_t)column_number(s, 0), (uint64_t)column_number(s, 1),
-                                (uint64_t)column_number(s, 2));
-}
-
-static int restore_credit(restore_t *r, sqlite3_stmt *s) {
-    core_restore_credit(r->core, (uint64_t)column_number(s, 0), (uint64_t)column_number(s, 1),
-                        (uint8_t)column_number(s, 2), (uint16_t)column_number(s, 3), r->now.ms);
-    return 0;
-}
-
-static int restore_rate(restore_t *r, sqlite3_stmt *s) {
-    int64_t second = r->same_boot ? column_number(s, 0) : r->now.ms / 1000;
-    core_restore_rate(r->core, second, (uint32_t)column_number(s, 1));
-    return 0;
-}
-
-static int restore_drain(restore_t *r, sqlite3_stmt *s) {
-    core_restore_drain(r->core, column_number(s, 0) != 0);
-    return 0;
-}
-
-static int restore_config(restore_t *r, sqlite3_stmt *s) {
-    uint64_t generation;
-    int debug, upload_to_ac, verify;
-    unsigned pool_size, rate;
-    const char *text = column_text(s, 0).ptr;
-    // NOLINTNEXTLINE(cert-err34-c): what is out of range is refused below
-    if (sscanf(text, "%" SCNu64 " %d %d %d %u %u", &generation, &debug, &upload_to_ac, &verify, &pool_size,
-               &rate) != 6 ||
-        generation == 0 || debug < -1 || debug > 1 || upload_to_ac < -1 || upload_to_ac > 1 ||
-        pool_size > GLOBAL_CONFIG_POOL_MAX || rate > GLOBAL_CONFIG_RATE_MAX)
-        return ERR_CORRUPT;
-    const global_config_t given = {.debug = (int8_t)debug,
-                                   .upload_to_ac = (int8_t)upload_to_ac,
-                                   .verify = verify != 0,
-                                   .pool_size = (uint16_t)pool_size,
-                                   .rate_per_min = rate};
-    core_restore_config(r->core, generation, &given);
-    return 0;
-}
-
-static int each_row(journal_t *self, restore_t *r, const char *sql, int (*row)(restore_t *, sqlite3_stmt *),
-                    char *why) {
-    sqlite3_stmt *s = NULL;
-    if (sqlite3_prepare_v2(self->db, sql, -1, &s, NULL) != SQLITE_OK) return failed(self, why);
-    int rc, err = 0;
-    while (!err && (rc = sqlite3_step(s)) == SQLITE_ROW)
-        err = row(r, s);
-    if (!err && rc != SQLITE_DONE)
-        err = failed(self, why);
-    else if (err)
-        (void)fail(why, err, "journal %s: a row cannot be read (%s)", self->path, err_str(err));
-    (void)sqlite3_finalize(s);
-    return err;
-}
-
-static bool boot_is(journal_t *self, const char *boot_id) {
-    sqlite3_stmt *s = NULL;
-    bool same = sqlite3_prepare_v2(self->db, "SELECT value FROM meta WHERE key='boot_id'", -1, &s, NULL) ==
-                    SQLITE_OK &&
-                sqlite3_step(s) == SQLITE_ROW && strcmp(column_text(s, 0).ptr, boot_id) == 0;
-    (void)sqlite3_finalize(s);
-    return same;
-}
-
-/* Rewrites what is told in boot time, now that it is of another boot. */
-static int adopt_boot(journal_t *self, const char *boot_id, moment_t now, char *why) {
-    char sql[512];
-    (void)snprintf(sql, sizeof sql,
-                   "BEGIN IMMEDIATE; UPDATE task SET deadline_ms = expiry_wall - %lld, next_try_ms = 0;"
-                   " UPDATE rate SET second = %lld; COMMIT",
-                   (long long)(now.wall_ms - now.ms), (long long)(now.ms / 1000));
-    if (exec(self, sql) != 0) {
-        int err = failed(self, why);
-        roll_back(self);
-        return err;
-    }
-    sqlite3_stmt *s = self->statements[ST_META];
-    put_text(s, 1, str_of("boot_id"));
-    put_text(s, 2, str_of(boot_id));
-    return run(s) == 0 ? 0 : failed(self, why);
-}
-
-int journal_restore(journal_t *self, core_t *core, const char *boot_id, moment_t now, uint32_t *tasks,
-                    char why[JOURNAL_WHY_MAX]) {
-    restore_t r = {core, now, boot_is(self, boot_id), 0, 0};
-    int err = each_row(self, &r,
-                       "SELECT number, task_id, method, host, state, call, flags, deadline_ms, expiry_wall,"
-                       " accepted_wall, next_try_ms, attempt, tries, holder, generation, reason, length(doc)"
-                       " FROM task ORDER BY number",
-                       restore_task, why);
-    if (!err) err = each_row(self, &r, "SELECT instance, place, role FROM worker", restore_worker, why);
-    if (!err)
-        err = each_row(self, &r,
-                       "SELECT instance, seq, mask, used FROM (SELECT instance, seq, mask, used FROM fetcher "
-                       "ORDER BY used"
-                       " DESC LIMIT 64) ORDER BY used",
-                       restore_fetcher, why);
-    if (!err)
-        err = each_row(self, &r, "SELECT id, holder, stage, budget FROM credit ORDER BY id", restore_credit,
-                       why);
-    if (!err) err = each_row(self, &r, "SELECT second, units FROM rate", restore_rate, why);
-    if (!err) err = each_row(self, &r, "SELECT value FROM meta WHERE key='drained'", restore_drain, why);
-    if (!err) err = each_row(self, &r, "SELECT value FROM meta WHERE key='config'", restore_config, why);
-    if (!err && !r.same_boot) err = adopt_boot(self, boot_id, now, why);
-    self->used = r.used;
-    *tasks = r.tasks;
-    return err;
 }
 
 const char *journal_path(const journal_t *self) {

@@ -1,0 +1,29 @@
+/* What journal.c and journal_restore.c share. */
+#ifndef SLUICE_BROKER_JOURNAL_PRIVATE_H
+#define SLUICE_BROKER_JOURNAL_PRIVATE_H
+
+#include <sqlite3.h>
+
+#include "broker/journal.h"
+#include "broker/journal_schema.h"
+
+struct journal_t {
+    sqlite3 *db;
+    sqlite3_stmt *statements[ST_COUNT];
+    char *path;
+    int64_t used; /* order of fetchers' use */
+    uint64_t commits, records;
+};
+
+/* Writes the reason and returns `err`. */
+int journal_fail(char *why, int err, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+/* The latest failure of SQLite in words, and as a code: ERR_CORRUPT or ERR_IO. */
+int journal_failed(journal_t *self, char *why);
+/* Runs statements without parameters. 0 or ERR_IO. */
+int journal_exec(journal_t *self, const char *sql);
+/* Runs a prepared statement to its end and resets it. 0 or ERR_IO. */
+int journal_run(sqlite3_stmt *statement);
+void journal_put_text(sqlite3_stmt *statement, int at, str_t text);
+void journal_roll_back(journal_t *self);
+
+#endif

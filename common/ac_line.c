@@ -9,6 +9,7 @@
 #include "common/ipv4_hosts.h"
 
 #define CONNECT_TIMEOUT_MS 25000L
+#define ANSWER_READ_TIMES  3   /* read time-outs that a whole answer without a file may take */
 #define REASON_MAX         200 /* as the protocol has it */
 #define FILE_TIMEOUT_S     300 /* of calls with a file, unless readTimeoutSeconds is longer */
 
@@ -222,6 +223,9 @@ static int set_request(ac_line_t *self, const ac_request_t *request) {
     int timeout_s = self->door->read_timeout_s;
     if (file && timeout_s < FILE_TIMEOUT_S) timeout_s = FILE_TIMEOUT_S;
     curl_easy_setopt(self->easy, CURLOPT_LOW_SPEED_TIME, (long)timeout_s);
+    /* an answer that drips on for ever must not keep the credit; a file may take its time */
+    curl_easy_setopt(self->easy, CURLOPT_TIMEOUT_MS,
+                     file ? 0L : CONNECT_TIMEOUT_MS + ANSWER_READ_TIMES * 1000L * (long)timeout_s);
     curl_easy_setopt(self->easy, CURLOPT_HTTPHEADER, file ? self->door->file_headers : self->door->headers);
     if (file) {
         int err = ac_file_begin(&self->file, self->easy, request);

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -16,6 +17,8 @@
 
 /* A write of up to PIPE_BUF octets is never mixed with another process's in a pipe. */
 #define LINE_MAX_BYTES PIPE_BUF
+/* How long a line waits for a reader of stderr. */
+#define STDERR_WAIT_MS 200
 
 static struct {
     char program[32];
@@ -23,6 +26,7 @@ static struct {
     bool json;
     bool to_file, to_stderr;
     daily_file_t file;
+    unsigned long dropped; /* lines that stderr did not take in time */
 } settings = {.program = "sluice", .level = LOG_LEVEL_INFO, .to_stderr = true, .file = {.fd = -1}};
 
 /* A line that is being built; what does not fit is left out. */
@@ -253,15 +257,30 @@ static void format_time(char *buf, size_t size) {
     (void)snprintf(buf + used, size - used, ".%03uZ", (unsigned)(now_ms % 1000));
 }
 
+/* Whoever reads stderr may have stopped: a line is dropped rather than waited for, and the drop told later.
+ */
+static void write_stderr(const line_t *line) {
+    struct pollfd fd = {.fd = STDERR_FILENO, .events = POLLOUT};
+    if (poll(&fd, 1, settings.dropped > 0 ? 0 : STDERR_WAIT_MS) == 0) {
+        settings.dropped++;
+        return;
+    }
+    ssize_t wrote;
+    do
+        wrote = write(STDERR_FILENO, line->bytes, line->len);
+    while (wrote < 0 && errno == EINTR);
+    if (settings.dropped == 0) return;
+    unsigned long dropped = settings.dropped;
+    settings.dropped = 0;
+    log_warn("log_lines_dropped", "count=%lu why=\"nobody read stderr\"", dropped);
+}
+
 /* A line that the file does not take, on a full disk for one, goes to stderr. */
 static void write_line(const line_t *line) {
     bool filed = settings.to_file &&
                  daily_file_write(&settings.file, line->bytes, line->len, clock_wall_ms() / 1000) == 0;
     if (filed && !settings.to_stderr) return;
-    ssize_t wrote;
-    do
-        wrote = write(STDERR_FILENO, line->bytes, line->len);
-    while (wrote < 0 && errno == EINTR);
+    write_stderr(line);
 }
 
 void log_line(log_level_t level, const char *event, const char *fmt, ...) {

@@ -84,7 +84,7 @@ static size_t read_body(char *buf, size_t size, size_t count, void *ctx) {
     return (size_t)n;
 }
 
-static size_t drop_answer(char *bytes, size_t size, size_t count, void *ctx) {
+static size_t drop_answer(const char *bytes, size_t size, size_t count, void *ctx) {
     (void)bytes, (void)ctx;
     return size * count;
 }

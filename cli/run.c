@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +17,8 @@
 #include "common/log.h"
 #include "common/program.h"
 
+#define DYING_TRIES    20
+#define DYING_WAIT_MS  50
 #define DRAIN_EXTRA_MS 10000 /* beyond drainTimeout, for what the programs do after their own time-out */
 
 typedef struct {
@@ -76,9 +79,13 @@ static int take_place(run_t *run, int i, const char *dir, const char *option, co
     char path[PATH_MAX];
     pid_t holder = 0;
     if (dirs_make(dir, option, run->why) != 0) return EXIT_CONFIG;
-    (void)snprintf(path, sizeof path, "%s/agent.lock", dir);
-    int err = lock_take(path, &run->locks[i], &holder, run->why);
-    if (err == 0) {
+    /* A process that was killed a moment ago may still be on its way out, with its locks. */
+    int err = ERR_BUSY;
+    for (int tries = 0; err == ERR_BUSY && tries < DYING_TRIES; tries++) {
+        if (tries > 0) (void)poll(NULL, 0, DYING_WAIT_MS);
+        (void)snprintf(path, sizeof path, "%s/agent.lock", dir);
+        if (run->locks[i].fd < 0) err = lock_take(path, &run->locks[i], &holder, run->why);
+        if (run->locks[i].fd < 0) continue;
         (void)snprintf(path, sizeof path, "%s/broker.lock", dir);
         err = lock_probe(path, &holder);
         if (err == ERR_IO) (void)snprintf(run->why, sizeof run->why, "%.400s: %s", path, strerror(errno));

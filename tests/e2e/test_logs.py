@@ -224,7 +224,7 @@ def test_a_new_file_each_day(world):
     noon = time.mktime((2026, 2, 1, 12, 0, 0, 0, 0, -1))
     os.utime(current, (noon, noon))
     agent.program("broker")
-    until(lambda: "event=started" in current.read_text(), "the start")
+    until(lambda: current.exists() and "event=started" in current.read_text(), "the start")
     names = sorted(path.name for path in logs.glob("sluice-broker_prod.log.*"))
     assert names == [f"sluice-broker_prod.log.2026-01-0{day}" for day in range(4, 10)] + \
         ["sluice-broker_prod.log.2026-02-01"]

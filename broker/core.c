@@ -93,7 +93,6 @@ int core_start(core_t *self, moment_t now) {
     for (task_t *task = tasks_first(&self->tasks); task; task = tasks_next(&self->tasks)) {
         role_t role = task->state <= TASK_RUNNING ? ROLE_EXECUTOR : ROLE_UPLOADER;
         task->waits_rejoin = session_awaits(self, role) || task->state == TASK_RUNNING;
-        task->state_ms = now.ms;
         task_enqueue(self, task);
     }
     return self->error;
@@ -106,7 +105,7 @@ void core_check(core_t *core, int err) {
 }
 
 void core_move(core_t *core, task_t *task, task_event_t event) {
-    int err = tasks_event(&core->tasks, task, event, core->now.ms);
+    int err = tasks_event(&core->tasks, task, event);
     assert(err == 0);
     core_check(core, err);
 }

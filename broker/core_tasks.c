@@ -229,7 +229,6 @@ static task_t *new_task(core_t *core, const msg_fetched_t *f, void **doc, uint64
         core_check(core, ERR_NOMEM);
         return NULL;
     }
-    task->state_ms = core->now.ms;
     record_t *record = effects_record(core->fx, REC_TASK_NEW);
     record->task = image;
     record->task.task_id = effects_text(core->fx, image.task_id);

@@ -3,6 +3,8 @@
 #include <czmq.h>
 #include <stdlib.h>
 
+#include "broker/number_map.h"
+
 typedef struct {
     uint64_t number;
     doc_t *doc;
@@ -13,29 +15,15 @@ struct payloads_t {
     size_t bytes, max_bytes;
 };
 
-static size_t hash(const void *key) {
-    uint64_t n = *(const uint64_t *)key;
-    return (size_t)((n ^ (n >> 32)) * 0x9e3779b97f4a7c15u >> 16);
-}
-
-static int compare(const void *a, const void *b) {
-    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-    return x < y ? -1 : x > y;
-}
-
 payloads_t *payloads_new(size_t max_bytes) {
     payloads_t *self = calloc(1, sizeof *self);
     if (!self) return NULL;
     self->max_bytes = max_bytes;
-    self->by_number = zhashx_new();
+    self->by_number = number_map_new();
     if (!self->by_number) {
         free(self);
         return NULL;
     }
-    zhashx_set_key_duplicator(self->by_number, NULL);
-    zhashx_set_key_destructor(self->by_number, NULL);
-    zhashx_set_key_comparator(self->by_number, compare);
-    zhashx_set_key_hasher(self->by_number, hash);
     return self;
 }
 

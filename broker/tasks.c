@@ -4,17 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "broker/number_map.h"
 #include "common/err.h"
-
-static size_t number_hash(const void *key) {
-    uint64_t n = *(const uint64_t *)key;
-    return (size_t)((n ^ (n >> 32)) * 0x9e3779b97f4a7c15u >> 16);
-}
-
-static int number_compare(const void *a, const void *b) {
-    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-    return x < y ? -1 : x > y;
-}
 
 static int text_compare(const void *a, const void *b) {
     return strcmp(a, b);
@@ -29,17 +20,13 @@ static size_t text_hash(const void *key) {
 
 int tasks_init(tasks_t *self) {
     *self = (tasks_t){0};
-    zhashx_t *by_number = zhashx_new(), *by_id = zhashx_new();
+    zhashx_t *by_number = number_map_new(), *by_id = zhashx_new();
     self->by_number = by_number;
     self->by_id = by_id;
     if (!by_number || !by_id) {
         tasks_clear(self);
         return ERR_NOMEM;
     }
-    zhashx_set_key_duplicator(by_number, NULL);
-    zhashx_set_key_destructor(by_number, NULL);
-    zhashx_set_key_comparator(by_number, number_compare);
-    zhashx_set_key_hasher(by_number, number_hash);
     zhashx_set_key_duplicator(by_id, NULL);
     zhashx_set_key_destructor(by_id, NULL);
     zhashx_set_key_comparator(by_id, text_compare);
@@ -126,13 +113,12 @@ task_t *tasks_find_id(const tasks_t *self, str_t task_id) {
     return zhashx_lookup(self->by_id, str_copy(task_id, id, sizeof id));
 }
 
-int tasks_event(tasks_t *self, task_t *task, task_event_t event, int64_t now_ms) {
+int tasks_event(tasks_t *self, task_t *task, task_event_t event) {
     int next = task_next(task->state, event);
     if (next < 0) return next;
     self->retrying -= given_up(task);
     self->counts[task->state]--;
     task->state = (task_state_t)next;
-    task->state_ms = now_ms;
     self->counts[task->state]++;
     self->retrying += given_up(task);
     return 0;

@@ -22,7 +22,7 @@ typedef struct task_t {
     bool waits_rejoin; /* after a restart: may be with a worker that is not back yet */
     bool journaled;    /* the journal has it as RUNNING */
     bool ended;        /* its executor has the answer and is yet to bring it: expiry no longer matters */
-    int64_t deadline_ms, expiry_wall_ms, accepted_wall_ms, next_try_ms, state_ms;
+    int64_t deadline_ms, expiry_wall_ms, accepted_wall_ms, next_try_ms;
     uint32_t attempt, tries;
     uint32_t pushes;       /* the highest attempt so far: none is used twice */
     uint64_t holder;       /* instance: of the worker that has it, or had it at the last restart */
@@ -55,7 +55,7 @@ void tasks_remove(tasks_t *self, task_t **task);
 task_t *tasks_find(const tasks_t *self, uint64_t number);
 task_t *tasks_find_id(const tasks_t *self, str_t task_id);
 /* Moves the task along the transition table; ERR_STATE leaves it as it was. */
-int tasks_event(tasks_t *self, task_t *task, task_event_t event, int64_t now_ms);
+int tasks_event(tasks_t *self, task_t *task, task_event_t event);
 void tasks_set_tries(tasks_t *self, task_t *task, uint32_t tries);
 /* Sets when the task needs attention; INT64_MAX for never. ERR_NOMEM. */
 int tasks_set_due(tasks_t *self, task_t *task, int64_t at_ms);

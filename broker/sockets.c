@@ -2,6 +2,7 @@
 
 #include <czmq.h>
 #include <errno.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,6 +21,8 @@
 
 struct sockets_t {
     zsock_t *sources[FROM_COUNT];
+    bool unread[FROM_COUNT]; /* libzmq tells of news once: until a receive has found nothing, there may be
+                                some */
     zsock_t *events;
     char *runtime_dir;
     worker_sockets_t workers;
@@ -88,6 +91,8 @@ int sockets_open(const char *bind, const char *runtime_dir, int worker_ports, so
     if (!err)
         err = bind_one(self, &self->sources[FROM_RESULTS], ZMQ_PULL, "results-in", port + PORT_RESULTS, why);
     if (!err) err = bind_one(self, &self->events, ZMQ_PUB, "events", port + PORT_EVENTS, why);
+    for (int i = 0; i < FROM_COUNT; i++)
+        self->unread[i] = true;
     if (err)
         sockets_close(&self);
     else
@@ -134,12 +139,16 @@ bool sockets_receive(sockets_t *self, source_t source, received_t *got) {
     (void)zmq_msg_init(&got->identity);
     (void)zmq_msg_init(&got->header);
     (void)zmq_msg_init(&got->payload);
+    if (!self->unread[source]) return false;
+    if (!receive_part(raw, source == FROM_CONTROL ? &got->identity : &got->header, &more)) {
+        if (zmq_errno() != EINTR) self->unread[source] = false;
+        return false;
+    }
     if (source == FROM_CONTROL) {
-        if (!receive_part(raw, &got->identity, &more)) return false;
         got->peer = peer_of(&got->identity);
         if (!more) return true; /* no header: refused as malformed */
+        if (!receive_part(raw, &got->header, &more)) return false;
     }
-    if (!receive_part(raw, &got->header, &more)) return false;
     if (more) got->has_payload = receive_part(raw, &got->payload, &more);
     while (more) {
         zmq_msg_t extra;
@@ -184,6 +193,7 @@ static int send_frame(void *raw, zmq_msg_t *frame, int flags) {
 
 static int send_to(sockets_t *self, const void *identity, size_t size, const msg_t *msg, doc_t *payload) {
     void *raw = zsock_resolve(self->sources[FROM_CONTROL]);
+    self->unread[FROM_CONTROL] = true; /* sending may take in news unnoticed */
     zmq_msg_t to, header, body;
     int err = header_frame(msg, &header);
     if (err) return err;
@@ -243,26 +253,52 @@ void sockets_publish(sockets_t *self, const msg_t *msg) {
     if (header_frame(msg, &header) == 0) (void)send_frame(zsock_resolve(self->events), &header, 0);
 }
 
-bool sockets_wait(sockets_t *self, int fd, long timeout_ms) {
-    zmq_pollitem_t items[FROM_COUNT + 1 + BACKLOG_POLL_MAX];
-    worker_socket_t *behind[BACKLOG_POLL_MAX];
-    int count = 0, backlogs = 0;
-    for (int i = 0; i < FROM_COUNT; i++)
-        items[count++] = (zmq_pollitem_t){zsock_resolve(self->sources[i]), 0, ZMQ_POLLIN, 0};
-    items[count++] = (zmq_pollitem_t){NULL, fd, ZMQ_POLLIN, 0};
-    for (worker_socket_t *s = self->workers.list; s && backlogs < BACKLOG_POLL_MAX; s = s->next) {
-        if (!s->first) continue;
-        behind[backlogs++] = s;
-        items[count++] = (zmq_pollitem_t){zsock_resolve(s->push), 0, ZMQ_POLLOUT, 0};
+/* What libzmq has for us by now; it takes in what its descriptor has told. */
+static bool has(zsock_t *socket, int event) {
+    return (zsock_events(socket) & event) != 0;
+}
+
+/* Sends backlogs as far as they go; whether any is left. */
+static bool flush(sockets_t *self) {
+    bool left = false;
+    for (worker_socket_t *s = self->workers.list; s; s = s->next) {
+        if (s->first && has(s->push, ZMQ_POLLOUT)) worker_socket_flush(s);
+        left = left || s->first;
     }
-    if (zmq_poll(items, count, timeout_ms) <= 0) return false;
-    for (int i = 0; i < backlogs; i++)
-        if (items[FROM_COUNT + 1 + i].revents & ZMQ_POLLOUT) worker_socket_flush(behind[i]);
-    return (items[FROM_COUNT].revents & ZMQ_POLLIN) != 0;
+    return left;
+}
+
+/* Whether nothing is known to have come from the sources up to `last`. */
+static bool is_quiet(sockets_t *self, source_t last) {
+    bool quiet = true;
+    for (source_t i = 0; i <= last; i++) {
+        if (self->unread[i]) self->unread[i] = has(self->sources[i], ZMQ_POLLIN);
+        quiet = quiet && !self->unread[i];
+    }
+    return quiet;
+}
+
+static bool wait_for(sockets_t *self, source_t last, int fd, long timeout_ms, bool backlog) {
+    struct pollfd polled[FROM_COUNT + 1 + BACKLOG_POLL_MAX];
+    nfds_t count = 0;
+    polled[count++] = (struct pollfd){.fd = fd, .events = POLLIN};
+    for (source_t i = 0; i <= last; i++)
+        polled[count++] = (struct pollfd){.fd = zsock_fd(self->sources[i]), .events = POLLIN};
+    for (worker_socket_t *s = backlog ? self->workers.list : NULL;
+         s && count < FROM_COUNT + 1 + BACKLOG_POLL_MAX; s = s->next)
+        if (s->first) polled[count++] = (struct pollfd){.fd = zsock_fd(s->push), .events = POLLIN};
+    if (poll(polled, count, is_quiet(self, last) ? (int)timeout_ms : 0) <= 0) return false;
+    for (source_t i = 0; i <= last; i++)
+        if (polled[1 + i].revents) self->unread[i] = true;
+    return (polled[0].revents & POLLIN) != 0;
+}
+
+bool sockets_wait(sockets_t *self, int fd, long timeout_ms) {
+    bool backlog = flush(self), readable = wait_for(self, FROM_COUNT - 1, fd, timeout_ms, backlog);
+    if (backlog) (void)flush(self);
+    return readable;
 }
 
 bool sockets_wait_control(sockets_t *self, int fd, long timeout_ms) {
-    zmq_pollitem_t items[] = {{zsock_resolve(self->sources[FROM_CONTROL]), 0, ZMQ_POLLIN, 0},
-                              {NULL, fd, ZMQ_POLLIN, 0}};
-    return zmq_poll(items, 2, timeout_ms) > 0 && (items[1].revents & ZMQ_POLLIN) != 0;
+    return wait_for(self, FROM_CONTROL, fd, timeout_ms, false);
 }

@@ -79,7 +79,7 @@ static bool work(executor_t *self) {
         self->now_ms = clock_boot_ms();
         more = link_turn(self->link, self->now_ms);
         http_turn(self->http);
-        more = more || http_due_ms(self->http) == 0;
+        more = more || link_unread(self->link) || http_due_ms(self->http) == 0;
     }
     more = false;
     self->now_ms = clock_boot_ms();
@@ -116,12 +116,9 @@ static long timeout_ms(const executor_t *self) {
 }
 
 static void wait_for_events(executor_t *self, int signal_fd, bool more) {
-    zmq_pollitem_t items[LINK_POLL_MAX + 2];
-    int count = link_poll_items(self->link, items);
+    const int fds[] = {http_fd(self->http), signal_fd};
 
-    items[count++] = (zmq_pollitem_t){.fd = http_fd(self->http), .events = ZMQ_POLLIN};
-    items[count++] = (zmq_pollitem_t){.fd = signal_fd, .events = ZMQ_POLLIN};
-    (void)zmq_poll(items, count, more ? 0 : timeout_ms(self));
+    link_wait(self->link, fds, 2, more ? 0 : timeout_ms(self));
 }
 
 int executor_run(executor_t *self, int signal_fd) {

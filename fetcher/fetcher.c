@@ -185,7 +185,7 @@ static void work(fetcher_t *self) {
         poll_ac_turn(self->poll_ac, self->now_ms);
         ac_seat_turn(self->seat, self->now_ms);
         to_broker_turn(self->to_broker, self->link, self->now_ms);
-        more = more || http_due_ms(self->http) == 0;
+        more = more || link_unread(self->link) || http_due_ms(self->http) == 0;
     }
     metrics_turn(self->metrics, self->now_ms);
 }
@@ -219,11 +219,8 @@ static long timeout_ms(const fetcher_t *self) {
 }
 
 static void wait_for_events(fetcher_t *self, int signal_fd) {
-    zmq_pollitem_t items[LINK_POLL_MAX + 2];
-    int count = link_poll_items(self->link, items);
-    items[count++] = (zmq_pollitem_t){.fd = http_fd(self->http), .events = ZMQ_POLLIN};
-    items[count++] = (zmq_pollitem_t){.fd = signal_fd, .events = ZMQ_POLLIN};
-    (void)zmq_poll(items, count, timeout_ms(self));
+    const int fds[] = {http_fd(self->http), signal_fd};
+    link_wait(self->link, fds, 2, timeout_ms(self));
 }
 
 int fetcher_run(fetcher_t *self, int signal_fd) {

@@ -17,11 +17,14 @@
 #include "common/dirs.h"
 #include "common/err.h"
 #include "common/log.h"
+#include "common/pace.h"
 #include "common/program.h"
 
 #define NAME           "sluice-broker"
 #define PAYLOADS_BYTES ((size_t)8 * 1024 * 1024)
 #define WHY_MAX        640
+#define TURN_EVERY_US  1000 /* under load: one commit for all that has come meanwhile */
+#define FREE_TURNS     8    /* the life of one task takes fewer */
 
 typedef struct {
     config_t *config;
@@ -158,10 +161,12 @@ static int open_all(program_t *self) {
 
 static int loop(program_t *self) {
     broker_t *b = &self->broker;
+    pace_t pace = {.every_us = TURN_EVERY_US, .free_turns = FREE_TURNS};
     for (;;) {
         program_alive(clock_boot_ms());
         int signal = 0;
         if (sockets_wait(b->sockets, self->signals, broker_due_ms(b))) signal = program_signal(self->signals);
+        if (signal == 0) pace_turn(&pace);
         if (signal == SIGTERM || signal == SIGINT) {
             program_stopping();
             core_stop(b->core);

@@ -106,6 +106,7 @@ int journal_open(const char *state_dir, journal_t **out, char why[JOURNAL_WHY_MA
     if (journal_exec(self, "PRAGMA locking_mode=EXCLUSIVE") ||
         journal_exec(self, "PRAGMA journal_mode=WAL") || journal_exec(self, "PRAGMA synchronous=FULL") ||
         journal_exec(self, "PRAGMA journal_size_limit=67108864") ||
+        journal_exec(self, "PRAGMA secure_delete=OFF") ||
         journal_exec(self, "PRAGMA temp_store=MEMORY"))
         err = journal_failed(self, why);
     if (!err) err = check_version(self, why);

@@ -3,6 +3,7 @@
 The figures that count are the ratios: both sides meet the same machine, in the same minute."""
 import argparse
 import contextlib
+import dataclasses
 import json
 import os
 import pathlib
@@ -11,6 +12,7 @@ import statistics
 import sys
 import tempfile
 
+import measure
 from cases import CASES
 from measure import ROLES, AgentSide, FloorSide
 
@@ -61,6 +63,32 @@ def run_case(case, arguments, folder):
     return result
 
 
+def run_scale(case, arguments, folder):
+    """All tasks at once through one broker, in ten parts: the cost of a task in each, and the broker's memory. The
+    lookahead is the whole queue, so that it fills."""
+    tasks = arguments.tasks or case.tasks
+    share = tasks / case.tasks
+    case = dataclasses.replace(case, executors=max(1, round(case.executors * share)),
+                               queue=max(100, int(case.queue * share)))
+    side = AgentSide(case, arguments.build, folder / "agent", ["--lookahead", case.queue])
+    try:
+        side.run(max(100, tasks // 100))
+        segments, memory = [], []
+        for _ in range(10):
+            segments.append(side.run(tasks // 10))
+            memory.append(measure.memory_kb(side.pids["broker"][0], "Rss"))
+        return {"segments": segments, "broker_rss_kb": memory, "executors": case.executors,
+                "last_to_first": segments[-1]["cpu_us"] / segments[0]["cpu_us"]} | side.report()
+    finally:
+        side.close()
+
+
+def print_scale(case, result):
+    costs = " ".join(f"{segment['cpu_us']:.0f}" for segment in result["segments"])
+    print(f"{case.name:14} CPU us a task in each tenth: {costs}; last to first {result['last_to_first']:.2f}; the broker's"
+          f" memory {result['broker_rss_kb'][0] / 1024:.1f} to {result['broker_rss_kb'][-1] / 1024:.1f} MB", flush=True)
+
+
 def latency(figures):
     return "/".join(f"{figures[key] / 1000:.1f}" for key in ("p50", "p99"))
 
@@ -95,7 +123,7 @@ HEADER = (f"{'case':14} {'tasks/s':>8} {'floor':>8} {'ratio':>6} {'CPU us':>9} {
 def parse():
     names = [case.name for case in CASES]
     parser = argparse.ArgumentParser(prog="scripts/bench", description="Measures what a task costs, beside the floor.")
-    parser.add_argument("cases", nargs="*", metavar="CASE", help="all without any; see --list")
+    parser.add_argument("cases", nargs="*", metavar="CASE", help="all but scale without any; see --list")
     parser.add_argument("--list", action="store_true", help="list the cases")
     parser.add_argument("--rounds", type=int, default=3, help="measured rounds of a case, after one to warm up [3]")
     parser.add_argument("--tasks", type=int, default=0, help="tasks a round, in place of the case's own number")
@@ -111,7 +139,7 @@ def parse():
 
 def main():
     arguments = parse()
-    chosen = [case for case in CASES if not arguments.cases or case.name in arguments.cases]
+    chosen = [case for case in CASES if case.name in arguments.cases or (not arguments.cases and case.name != "scale")]
     if arguments.list:
         for case in CASES:
             print(f"{case.name:14} {case.what}" + (f" (skipped: {case.skip})" if case.skip else ""))
@@ -125,8 +153,9 @@ def main():
             continue
         folder = pathlib.Path(tempfile.mkdtemp(prefix="sluice-bench."))
         try:
-            results[case.name] = run_case(case, arguments, folder)
-            print_case(case, results[case.name])
+            run, show = (run_scale, print_scale) if case.name == "scale" else (run_case, print_case)
+            results[case.name] = run(case, arguments, folder)
+            show(case, results[case.name])
         except (RuntimeError, AssertionError, OSError) as error:
             print(f"{case.name:14} FAILED: {error}", flush=True)
             results[case.name], failed = {"failed": str(error)}, True

@@ -107,10 +107,11 @@ class MockOverTls(e2e.Mock):
 class AgentSide(Side):
     """The whole agent, as `sluice run` starts it."""
 
-    def __init__(self, case, build, folder):
+    def __init__(self, case, build, folder, more=()):
         super().__init__(case, build, folder, long_poll=True)
+        queue = max(case.queue, case.slots * case.executors)
         options = [*e2e.FAST, "--executorPoolSize", case.slots, "--executors", case.executors, "--taskQueueSize",
-                   max(100, case.slots * case.executors), "--responseQueueSize", max(100, case.slots * case.executors)]
+                   queue, "--responseQueueSize", queue, *more]
         if case.tcp:
             options += ["--bind", "tcp://127.0.0.1:16540"]
         if case.tls:

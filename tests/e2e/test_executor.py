@@ -507,6 +507,18 @@ def test_a_task_held_already_does_not_run_again(broker, start, tool):
     assert len(tool.requests) == 1
 
 
+def test_a_task_that_comes_again_after_it_was_stored_is_let_go(broker, start, tool):
+    start()
+    worker = broker.welcome()
+    execute(broker, worker, 1, task(tool.url("/"), "POST"))
+    held_is_empty(broker)
+    push(broker, worker, 1, task(tool.url("/"), "POST"))
+    broker.expect("CLAIM", number=1)
+    broker.send(worker, "STORED", **ref(worker, 1))
+    held_is_empty(broker)
+    assert len(tool.requests) == 1
+
+
 def test_drain(broker, start):
     tool = ToolServer({"/short": lambda request: time.sleep(0.5) or answer()}, default=lambda request: None)
     executor = start("--drainTimeout", "1")

@@ -30,6 +30,7 @@ static void start_run(world_t *world, int proc, item_t *item) {
         finish(world, proc, item, DOC_ERROR);
         return;
     }
+    if (!proc_runs(world, proc)) return;
     check_tool_start(world, proc, item);
     item->phase = PHASE_STARTED;
     item->tag = ++world->tags;
@@ -70,7 +71,7 @@ void executor_task(world_t *world, int proc, const letter_t *letter) {
         return;
     }
     send_claim(world, proc, item);
-    if (world->plan.eager && may_repeat(item) && item->phase == PHASE_UNSTARTED && world->procs[proc].alive)
+    if (world->plan.eager && may_repeat(item) && item->phase == PHASE_UNSTARTED && proc_runs(world, proc))
         start_run(world, proc, item);
 }
 
@@ -117,7 +118,7 @@ static void send_result(world_t *world, int proc, item_t *item) {
 
 static void drain(world_t *world, int proc) {
     proc_t *p = &world->procs[proc];
-    for (uint32_t i = 0; i < p->peer.item_count && p->alive; i++) {
+    for (uint32_t i = 0; i < p->peer.item_count && proc_runs(world, proc); i++) {
         item_t *item = &p->peer.items[i];
         if (item->returned || item->phase == PHASE_FINISHED) continue;
         if (item->phase == PHASE_UNSTARTED || may_repeat(item))
@@ -125,7 +126,8 @@ static void drain(world_t *world, int proc) {
         else if (proc_ms(world, proc) >= p->peer.drain_ms)
             finish(world, proc, item, DOC_ERROR); /* outcome unknown */
     }
-    if (p->peer.item_count == 0) p->peer.bye = true;
+    if (p->peer.item_count == 0 || proc_ms(world, proc) >= p->peer.drain_ms + PROTOCOL_LOST_MS)
+        p->peer.bye = true;
 }
 
 void executor_tick(world_t *world, int proc) {
@@ -133,7 +135,7 @@ void executor_tick(world_t *world, int proc) {
     int64_t now_ms = proc_ms(world, proc);
     if (!p->peer.session) return;
     if (p->draining) drain(world, proc);
-    for (uint32_t i = 0; i < p->peer.item_count && p->alive; i++) {
+    for (uint32_t i = 0; i < p->peer.item_count && proc_runs(world, proc); i++) {
         item_t *item = &p->peer.items[i];
         if (now_ms < item->repeat_ms) continue;
         if (item->returned)

@@ -134,6 +134,33 @@ static void send_all(world_t *world, sim_event_t *event) {
     rest(world);
 }
 
+static void commit(world_t *world, sim_event_t *event);
+
+static void commit_after(world_t *world, int64_t delay_us) {
+    sim_event_t *next = world_after(world, delay_us, BROKER, commit, 0);
+    if (next) next->life = world->procs[BROKER].life;
+}
+
+/* The journal cannot be written: what came on control is answered `busy` and dropped, the rest is not read.
+ */
+static void answer_busy(world_t *world) {
+    broker_t *self = world->broker;
+    uint32_t count = self->count, first = self->first;
+    self->count = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        letter_t *letter = self->inbound[(first + i) % INBOUND_MAX];
+        if (letter->sock != SOCK_CONTROL) {
+            self->inbound[(self->first + self->count++) % INBOUND_MAX] = letter;
+            continue;
+        }
+        msg_t msg = {.type = MSG_ERROR};
+        msg.error = (msg_error_t){MSG_ERR_BUSY, (uint8_t)letter->msg.type, str_of("busy")};
+        int to = proc_of(world, letter->instance);
+        if (to > 0) net_send(world, BROKER, to, SOCK_CONTROL, &msg, (doc_t){0});
+        free(letter);
+    }
+}
+
 static void trace_records(world_t *world, const record_t *records, size_t count) {
     static const char *const names[] = {"new",    "running",     "ready", "done",   "fail",        "try",
                                         "buried", "revived",     "gone",  "worker", "worker-gone", "fetcher",
@@ -157,6 +184,11 @@ static void commit(world_t *world, sim_event_t *event) {
     if (crash_point(world, CRASH_POINT_BEFORE_COMMIT)) return;
     size_t count;
     record_t *records = effects_records(self->fx, &count);
+    if (count > 0 && world->disk_full_us > world->now_us) {
+        answer_busy(world);
+        commit_after(world, SECOND);
+        return;
+    }
     journal_begin(world);
     for (size_t i = 0; i < count && !world->failed; i++) {
         check_committed(world, &records[i]);
@@ -218,10 +250,13 @@ static void turn(world_t *world) {
         return;
     }
     self->busy = true;
+    if (records == 0) {
+        send_all(world, NULL);
+        return;
+    }
     int64_t delay_us = records ? (int64_t)rnd(world, (uint64_t)world->plan.commit_us) : 0;
     if (!world->calm && chance(world, 1000)) delay_us += (int64_t)rnd(world, 3 * SECOND); /* a slow disk */
-    sim_event_t *next = world_after(world, delay_us, BROKER, commit, 0);
-    if (next) next->life = world->procs[BROKER].life;
+    commit_after(world, delay_us);
 }
 
 void broker_tick(world_t *world) {
@@ -236,4 +271,36 @@ void broker_receive(world_t *world, letter_t *letter) {
     }
     self->inbound[(self->first + self->count++) % INBOUND_MAX] = letter;
     if (self->count == 1 && !self->busy) proc_timer(world, BROKER, proc_ms(world, BROKER));
+}
+
+/* --- by hand --- */
+
+void broker_by_hand(world_t *world, bool drain) {
+    if (!world->broker || world->procs[BROKER].stopped) return;
+    core_view_t view;
+    core_look(world->broker->core, proc_ms(world, BROKER), &view);
+    if (view.drained == drain) return;
+    letter_t *letter = calloc(1, sizeof *letter);
+    if (!letter) return;
+    TRACE(world, "HAND   sluice %s", drain ? "drain" : "resume");
+    letter->instance = (uint64_t)1 << 60;
+    letter->from = FETCHER; /* it comes from no process of the world */
+    letter->msg.type = MSG_DRAIN;
+    letter->msg.drain.mode = drain;
+    world->books.drains++;
+    broker_receive(world, letter);
+}
+
+static void stopped(world_t *world, sim_event_t *event) {
+    (void)event;
+    proc_kill(world, BROKER, "at its end");
+    proc_restart(world, BROKER, (int64_t)(100000 + rnd(world, 2 * SECOND)));
+}
+
+void broker_stop(world_t *world) {
+    if (!world->broker) return;
+    TRACE(world, "STOP   of the broker by SIGTERM");
+    core_stop(world->broker->core);
+    sim_event_t *event = world_after(world, (int64_t)rnd(world, 5 * SECOND), BROKER, stopped, 0);
+    if (event) event->life = world->procs[BROKER].life;
 }

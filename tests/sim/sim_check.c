@@ -5,6 +5,8 @@
 #include "broker/stage.h"
 #include "tests/sim/sim.h"
 
+#define UNTOLD_MAX 16 /* results that an uploader holds */
+
 /* --- AC and the tools --- */
 
 void check_ac_start(world_t *world) {
@@ -42,6 +44,8 @@ void check_tool_start(world_t *world, int proc, const item_t *item) {
 static void check_task_new(world_t *world, const record_t *record) {
     uint32_t index = ((const doc_t *)record->doc)->ticket;
     ticket_t *ticket = &world->tickets[index];
+    if (journal_find_id(world, ticket->id))
+        world_fail(world, "dedup: ticket %u became a task while its id %u is held", index, ticket->id);
     ticket->number = record->task.number;
     if (++ticket->taken > 1) world_fail(world, "dedup: ticket %u became a second task", index);
 }
@@ -91,10 +95,22 @@ static void check_claimed(world_t *world, const out_t *out) {
                    row->doc.ticket);
 }
 
+static void check_push(world_t *world, const out_t *out) {
+    if (!journal_find(world, out->number))
+        world_fail(world, "commit: a task is pushed that is not in the journal");
+    core_view_t view;
+    core_look(broker_core(world), proc_ms(world, BROKER), &view);
+    const worker_t *worker = out->msg.task.stage == STAGE_EXECUTE ? view.executors : view.uploaders;
+    while (worker && worker->instance != out->peer)
+        worker = worker->next;
+    if (worker && worker->out > worker->slots)
+        world_fail(world, "slots: %s has %u tasks out, and %u slots", worker->name, worker->out,
+                   worker->slots);
+}
+
 void check_out(world_t *world, const out_t *out) {
     const row_t *row;
-    if (out->type == OUT_PUSH && !journal_find(world, out->number))
-        world_fail(world, "commit: a task is pushed that is not in the journal");
+    if (out->type == OUT_PUSH) check_push(world, out);
     if (out->type != OUT_CONTROL) return;
     switch (out->msg.type) {
     case MSG_ACCEPTED:
@@ -241,7 +257,8 @@ bool all_settled(world_t *world) {
         if (i != TASK_BURIED && view.tasks->counts[i] > 0) return false;
     for (int i = 1; i < world->proc_count; i++)
         if (!world->procs[i].alive || world->procs[i].peer.item_count > 0 ||
-            world->procs[i].peer.fetch_count > 0)
+            (world->procs[i].peer.uploader && !uploader_idle(world->procs[i].peer.uploader)) ||
+            (world->procs[i].peer.fetcher && !fetcher_idle(world->procs[i].peer.fetcher)))
             return false;
     return world->inbox_count == 0;
 }
@@ -253,7 +270,21 @@ static void check_idle(world_t *world, const worker_t *workers) {
                        worker->claimed);
 }
 
+/* A result goes to AC twice only after a death, a cut or an answer that was lost on the way: an uploader has
+ * two requests, and goes on for a moment after its broker has died. */
+static void check_again(world_t *world) {
+    uint64_t allowed = 2 * world->books.uploader_losses + world->books.taken_unanswered +
+                       (uint64_t)UNTOLD_MAX * world->books.broker_losses;
+    if (world->plan.chaos_us == 0 && world->books.delivered_again > 0)
+        world_fail(world, "twice: %" PRIu64 " results were delivered again on a calm day",
+                   world->books.delivered_again);
+    if (world->books.delivered_again > allowed)
+        world_fail(world, "twice: %" PRIu64 " results were delivered again, %" PRIu64 " allowed",
+                   world->books.delivered_again, allowed);
+}
+
 void check_end(world_t *world) {
+    check_again(world);
     for (uint32_t i = 0; i < world->ticket_count; i++) {
         const ticket_t *t = &world->tickets[i];
         if (ticket_settled(t) || !t->read || t->at_risk) continue;

@@ -7,7 +7,8 @@
 
 #include "tests/sim/sim.h"
 
-#define TAIL_LINES 60
+#define TAIL_LINES   60
+#define FAILURES_MAX 3 /* one says as much as a hundred */
 
 typedef struct {
     uint64_t from, to;
@@ -120,7 +121,7 @@ int main(int argc, char **argv) {
     signal(SIGABRT, last_words);
     signal(SIGSEGV, last_words);
     totals_t totals = {0};
-    for (uint64_t seed = options.from; seed <= options.to; seed++) {
+    for (uint64_t seed = options.from; seed <= options.to && totals.failures < FAILURES_MAX; seed++) {
         current_seed = (sig_atomic_t)seed;
         world_t *world = NULL;
         int failed = world_run(seed, options.trace ? stdout : NULL, &world);

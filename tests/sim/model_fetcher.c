@@ -63,7 +63,8 @@ void fetcher_message(world_t *world, int proc, const msg_t *msg) {
         break;
     case MSG_GRANT:
         if (!ac_seat_granted(self->seat, &msg->grant, proc_ms(world, proc)))
-            ac_seat_decline(&world->procs[proc].peer.link, &msg->grant);
+            ac_seat_decline(&world->procs[proc].peer.link, &msg->grant,
+                            ac_seat_used(self->seat, msg->grant.credit));
         break;
     case MSG_REVOKE:
         (void)ac_seat_revoked(self->seat, &msg->revoke);

@@ -108,6 +108,7 @@ static void welcome_items(peer_t *peer, const msg_welcome_t *welcome) {
 static void welcomed(world_t *world, int proc, const msg_welcome_t *welcome) {
     peer_t *peer = &world->procs[proc].peer;
     if (welcome->seq != peer->hello_seq || welcome->session == peer->session) return;
+    world->books.uploader_losses += peer->session && peer->uploader;
     peer->session = welcome->session;
     peer->heard_ms = proc_ms(world, proc);
     if (peer->fetcher)

@@ -84,11 +84,11 @@ static void decline(const post_result_t *self, const msg_grant_t *grant) {
     ac_seat_decline(self->link, grant, used);
 }
 
-bool post_result_message(post_result_t *self, const msg_t *msg, int64_t now_ms) {
+bool post_result_message(post_result_t *self, const msg_t *msg) {
     bool ours = false;
     if (msg->type == MSG_GRANT) {
         for (int i = 0; i < SEATS && !ours; i++)
-            ours = ac_seat_granted(self->posts[i].seat, &msg->grant, now_ms);
+            ours = ac_seat_granted(self->posts[i].seat, &msg->grant);
         if (!ours) decline(self, &msg->grant);
         return true;
     }

@@ -10,6 +10,10 @@ bool ticket_is_logs(const ticket_t *ticket) {
     return ticket->lifetime_ms % 50 == LOGS_LIFETIME;
 }
 
+bool ticket_is_large(const ticket_t *ticket) {
+    return ticket->lifetime_ms % 50 == LARGE_LIFETIME;
+}
+
 bool method_idempotent(uint8_t method) {
     return method < 3;
 }
@@ -265,6 +269,7 @@ void ac_close(world_t *world, int index) {
     if (!request->open) return;
     request->open = false;
     TRACE(world, "AC     %s closes request %d", world->procs[request->proc].name, index);
+    world->books.taken_unanswered += request->served && request->call != CALL_GET_TASK;
     answer_lost(world, request);
 }
 

@@ -62,7 +62,7 @@ void fetcher_message(world_t *world, int proc, const msg_t *msg) {
         to_broker_accepted(self->to_broker, &msg->accepted);
         break;
     case MSG_GRANT:
-        if (!ac_seat_granted(self->seat, &msg->grant, proc_ms(world, proc)))
+        if (!ac_seat_granted(self->seat, &msg->grant))
             ac_seat_decline(&world->procs[proc].peer.link, &msg->grant,
                             ac_seat_used(self->seat, msg->grant.credit));
         break;

@@ -93,18 +93,6 @@ static void beat(world_t *world, int proc) {
     peer_send(world, proc, SOCK_CONTROL, &msg, (doc_t){0});
 }
 
-static void welcome_items(peer_t *peer, const msg_welcome_t *welcome) {
-    for (uint32_t i = 0; i < welcome->drop.count; i++) {
-        item_t *item = peer_item(peer, welcome->drop.items[i]);
-        if (item) peer_forget(peer, item);
-    }
-    for (uint32_t i = 0; i < peer->item_count; i++) {
-        peer->items[i].session = welcome->session;
-        peer->items[i].repeat_ms = 0;
-        if (peer->items[i].phase == PHASE_UNSTARTED) peer->items[i].claimed = false;
-    }
-}
-
 static void welcomed(world_t *world, int proc, const msg_welcome_t *welcome) {
     peer_t *peer = &world->procs[proc].peer;
     if (welcome->seq != peer->hello_seq || welcome->session == peer->session) return;
@@ -116,7 +104,7 @@ static void welcomed(world_t *world, int proc, const msg_welcome_t *welcome) {
     else if (peer->uploader)
         uploader_welcome(world, proc, welcome);
     else
-        welcome_items(peer, welcome);
+        executor_welcome(peer, welcome);
     beat(world, proc);
 }
 
@@ -176,6 +164,10 @@ static uint64_t session_of(const msg_t *msg) {
         return msg->ref.session;
     case MSG_DENIED:
         return msg->denied.session;
+    case MSG_CREDIT:
+        return msg->credit.session;
+    case MSG_ABORT:
+        return msg->abort.session;
     case MSG_TASK:
         return msg->task.session;
     default:

@@ -64,8 +64,7 @@ void uploader_task(world_t *world, int proc, const letter_t *letter) {
 
 void uploader_message(world_t *world, int proc, const msg_t *msg) {
     uploader_parts_t *self = world->procs[proc].peer.uploader;
-    if (!post_result_message(self->posts, msg, proc_ms(world, proc)))
-        from_broker_message(self->results, msg, proc_ms(world, proc));
+    if (!post_result_message(self->posts, msg)) from_broker_message(self->results, msg, proc_ms(world, proc));
 }
 
 /* The zip of the logs is there at once. */

@@ -84,6 +84,9 @@ typedef struct {
     bool claimed, returned;
     doc_t doc;
     int64_t repeat_ms, deadline_ms;
+    enum { BODY_NONE, BODY_ANNOUNCED, BODY_SENDING, BODY_SENT } body; /* a large one, that goes first */
+    uint64_t stream;
+    int64_t sent_ms;
 } item_t;
 
 /* A file of the fetcher's inbox. */
@@ -210,7 +213,7 @@ struct world_t {
     struct {
         uint64_t events, messages, lost_messages, repeated_messages, crashes, stops, switches, reboots, cuts;
         uint64_t delivered, delivered_again, buried, dead_connections, lost_with_fetcher, held_already;
-        uint64_t disk_full, drains, requests, uploader_losses, broker_losses, lost_answers, taken_unanswered;
+        uint64_t disk_full, drains, requests, uploader_losses, lost_answers, taken_unanswered;
         uint32_t most_in_flight, late_fetches;
     } books;
     bool failed, done;
@@ -303,7 +306,9 @@ bool all_settled(world_t *world);
 bool ticket_settled(const ticket_t *ticket);
 
 /* model_ac.c */
-#define LOGS_LIFETIME 8 /* rest by 50 of the lifetime of a ticket that asks for the agent's logs */
+#define LOGS_LIFETIME  8 /* rest by 50 of the lifetime of a ticket that asks for the agent's logs */
+#define LARGE_LIFETIME 9 /* likewise of one with a large answer */
+bool ticket_is_large(const ticket_t *ticket);
 bool ticket_is_logs(const ticket_t *ticket); /* it asks for the agent's logs */
 int ac_start(world_t *world, int proc, ac_line_t *line, call_t call, doc_t doc); /* index of the request */
 void ac_told(world_t *world, uint32_t ticket, uint64_t instance, uint64_t seq);  /* FETCHED goes out */
@@ -344,6 +349,7 @@ void fetcher_message(world_t *world, int proc, const msg_t *msg);
 void executor_task(world_t *world, int proc, const letter_t *letter);
 void executor_message(world_t *world, int proc, const msg_t *msg);
 void executor_tick(world_t *world, int proc);
+void executor_welcome(peer_t *peer, const msg_welcome_t *welcome);
 
 /* model_uploader.c */
 void uploader_start(world_t *world, int proc);

@@ -8,6 +8,7 @@
 
 #define INBOUND_MAX               4096
 #define BATCH_MAX                 16
+#define STREAMS_MAX               64
 #define CRASH_POINT_BEFORE_COMMIT 1
 #define CRASH_POINT_AFTER_COMMIT  2
 #define CRASH_POINT_AMID_SENDING  3
@@ -18,8 +19,12 @@ struct broker_t {
     letter_t *inbound[INBOUND_MAX]; /* a ring */
     uint32_t first, count;
     uint64_t failed_peer; /* its PUSH could not be opened */
-    bool busy;            /* a turn is under way */
-    int armed;            /* the point at which it crashes next, 0 for none */
+    struct {
+        uint64_t session, number, stream;
+    } streams[STREAMS_MAX]; /* bodies that came, or are under way; the oldest make room */
+    uint32_t stream_count;
+    bool busy; /* a turn is under way */
+    int armed; /* the point at which it crashes next, 0 for none */
 };
 
 static void doc_free(void **doc) {
@@ -211,6 +216,38 @@ static void book_late(world_t *world, const msg_t *msg) {
     world->books.late_fetches++;
 }
 
+/* What broker/bodies.c does with BODY and with the RESULT behind it, but for the octets. */
+static void body_announced(world_t *world, uint64_t peer, const msg_body_t *body) {
+    broker_t *self = world->broker;
+    if (!core_runs(self->core, body->session, body->number, body->attempt)) return;
+    uint32_t at = self->stream_count++ % STREAMS_MAX;
+    self->streams[at].session = body->session;
+    self->streams[at].number = body->number;
+    self->streams[at].stream = body->stream;
+    msg_t msg = {.type = MSG_CREDIT};
+    msg.credit = (msg_credit_t){body->session, body->stream, body->length};
+    int to = proc_of(world, peer);
+    if (to > 0) net_send(world, BROKER, to, SOCK_CONTROL, &msg, (doc_t){0});
+}
+
+/* False: the body is not there; its writer is told so, or finds out. */
+static bool body_is_there(world_t *world, const letter_t *letter) {
+    broker_t *self = world->broker;
+    const msg_result_t *result = &letter->msg.result;
+    if (!core_runs(self->core, result->session, result->number, result->attempt)) return true;
+    for (int i = 0; i < STREAMS_MAX; i++) {
+        if (self->streams[i].session != result->session || self->streams[i].number != result->number)
+            continue;
+        if (world->calm || !chance(world, 100000)) return true;
+        msg_t msg = {.type = MSG_ABORT}; /* a chunk is missing */
+        msg.abort = (msg_abort_t){result->session, self->streams[i].stream, 2};
+        self->streams[i].number = 0;
+        net_send(world, BROKER, letter->from, SOCK_CONTROL, &msg, (doc_t){0});
+        return false;
+    }
+    return false;
+}
+
 static void step(world_t *world, event_kind_t kind, letter_t *letter, uint64_t peer) {
     broker_t *self = world->broker;
     void *doc = NULL;
@@ -219,6 +256,9 @@ static void step(world_t *world, event_kind_t kind, letter_t *letter, uint64_t p
         event.msg = &letter->msg;
         event.peer = letter->sock == SOCK_CONTROL ? letter->instance : 0;
         book_late(world, &letter->msg);
+        if (letter->msg.type == MSG_RESULT && (letter->msg.result.flags & RESULT_STREAM) &&
+            !body_is_there(world, letter))
+            return;
         TRACE(world, "step   %s of %s", msg_type_name(letter->msg.type), world->procs[letter->from].name);
         if (letter->doc.kind != DOC_NONE && (doc = malloc(sizeof letter->doc)) != NULL) {
             *(doc_t *)doc = letter->doc;
@@ -227,6 +267,7 @@ static void step(world_t *world, event_kind_t kind, letter_t *letter, uint64_t p
     }
     int err = core_step(self->core, &event, moment(world), self->fx);
     if (err) world_fail(world, "the core failed: %s", err_str(err));
+    if (letter && letter->msg.type == MSG_BODY) body_announced(world, letter->instance, &letter->msg.body);
     free(doc);
 }
 

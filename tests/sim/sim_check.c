@@ -205,6 +205,11 @@ static uint32_t ready_limit(const world_t *world, const core_view_t *view) {
 static void check_fetch_grant(world_t *world, const core_view_t *view, const record_t *record) {
     uint32_t ready = view->tasks->counts[TASK_READY] + view->tasks->counts[TASK_PUSHED];
     uint32_t outstanding = gate_fetch_outstanding(view->gate);
+    uint32_t results = view->tasks->counts[TASK_DONE] + view->tasks->counts[TASK_DONE_PUSHED] +
+                       view->tasks->counts[TASK_UPLOADING] - view->tasks->retrying;
+    if (results * 100 >= world->plan.response_queue * world->plan.threshold)
+        world_fail(world, "room: a fetch credit with %u results waiting, %u %% of %u allowed", results,
+                   world->plan.threshold, world->plan.response_queue);
     if (view->executor_slots == 0) world_fail(world, "room: a fetch credit with no executor there");
     if (ready + outstanding > ready_limit(world, view))
         world_fail(world, "room: a fetch credit of %u with %u ready, %u outstanding, limit %u", record->units,
@@ -270,11 +275,10 @@ static void check_idle(world_t *world, const worker_t *workers) {
                        worker->claimed);
 }
 
-/* A result goes to AC twice only after a death, a cut or an answer that was lost on the way: an uploader has
- * two requests, and goes on for a moment after its broker has died. */
+/* A result goes to AC twice only after a death, a cut or an answer that was lost on the way: an uploader
+ * goes on posting while what it has told is not answered yet. */
 static void check_again(world_t *world) {
-    uint64_t allowed = 2 * world->books.uploader_losses + world->books.taken_unanswered +
-                       (uint64_t)UNTOLD_MAX * world->books.broker_losses;
+    uint64_t allowed = (uint64_t)UNTOLD_MAX * world->books.uploader_losses + world->books.taken_unanswered;
     if (world->books.delivered_again > allowed)
         world_fail(world, "twice: %" PRIu64 " results were delivered again, %" PRIu64 " allowed",
                    world->books.delivered_again, allowed);

@@ -130,8 +130,8 @@ int main(int argc, char **argv) {
         if (failed) {
             totals.failures++;
             if (!options.trace) print_tail(seed);
-            printf("seed %" PRIu64 ": %s\nreplay: sluice-sim --seed %" PRIu64 " --trace\n", seed,
-                   world ? world->failure : "out of memory", seed);
+            printf("seed %" PRIu64 ": %s\nreplay: %s --seed %" PRIu64 " --trace\n", seed,
+                   world ? world->failure : "out of memory", argv[0], seed);
         }
         world_destroy(&world);
     }

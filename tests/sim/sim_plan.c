@@ -18,7 +18,7 @@ static void plan_settings(world_t *world, plan_t *plan) {
     plan->executors = (int)(1 + rnd(world, EXECUTORS_MAX));
     plan->uploaders = (int)(1 + rnd(world, UPLOADERS_MAX));
     plan->slots = (uint16_t)PICK(world, 1, 2, 5, 10);
-    plan->tasks = (uint32_t)(plan->rate == 20 ? 6 + rnd(world, 12) : 4 + rnd(world, 20));
+    plan->tasks = (uint32_t)(plan->rate == 20 ? 6 + rnd(world, 12) : 4 + rnd(world, 16));
 }
 
 static void plan_weather(world_t *world, plan_t *plan) {
@@ -28,7 +28,7 @@ static void plan_weather(world_t *world, plan_t *plan) {
     plan->late_ppm = (uint32_t)PICK(world, 0, 0, 3000, 20000);
     plan->fifo = !chance(world, 150000);
     plan->drift = chance(world, 500000);
-    plan->chaos_us = (int64_t)PICK(world, 0, 4, 8, 8, 14, 25) * SECOND;
+    plan->chaos_us = (int64_t)PICK(world, 0, 4, 6, 8, 12, 20) * SECOND;
     plan->fault_gap_us = (int64_t)PICK(world, 200, 600, 1500) * 1000;
     plan->reboots = chance(world, 300000);
     plan->disk_full = chance(world, 300000);
@@ -75,6 +75,7 @@ void plan_tasks(world_t *world) {
                              .refused = chance(world, 30000),
                              .lifetime_ms = chance(world, 100000)  ? (int32_t)rnd(world, 12000)
                                             : chance(world, 40000) ? 300000 + LOGS_LIFETIME
+                                            : chance(world, 60000) ? 300000 + LARGE_LIFETIME
                                                                    : 300000,
                              .release_us = at_us};
         if (!burst || chance(world, 100000)) at_us += (int64_t)rnd(world, 2 * (uint64_t)SECOND);

@@ -99,7 +99,6 @@ static void die(world_t *world, int proc) {
     if (proc == BROKER) broker_crash(world);
     if (p->kind == PROC_FETCHER) book_at_risk(world, p);
     world->books.uploader_losses += p->kind == PROC_UPLOADER;
-    world->books.broker_losses += proc == BROKER;
     ac_close_all(world, proc);
     if (proc != BROKER) peer_end(world, proc);
     p->stopped = p->doomed = p->timer_late = false;

@@ -23,7 +23,7 @@ struct worker_t {
     int64_t heard_ms;
     uint32_t beat;
     uint64_t beat_seq; /* of its latest heartbeat */
-    task_t *tasks; /* what it has, newest first */
+    task_t *tasks;     /* what it has, newest first */
     worker_t *next;
 };
 

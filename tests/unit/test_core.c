@@ -38,6 +38,7 @@ static void test_wrong_credit(void **state) {
     (void)state;
     bench_t b;
     bench_open(&b, REDELIVER_IDEMPOTENT);
+    core_restore_credit(b.core, 4712, FETCHER, CREDIT_FETCH, 3, b.now.ms);
     bench_start(&b);
     uint64_t session = bench_join(&b, ROLE_UPLOADER, UPLOADER, 0, NULL, 0);
     msg_t want = {.type = MSG_WANT, .want = {session, 1, CREDIT_FETCH}};
@@ -46,6 +47,9 @@ static void test_wrong_credit(void **state) {
     msg_t renew = {.type = MSG_RENEW, .renew = {session, 2, 4711, 0}};
     bench_say(&b, UPLOADER, &renew);
     assert_int_equal(bench_heard(&b, UPLOADER, MSG_REVOKE)->revoke.reason, REVOKE_UNKNOWN);
+    msg_t release = {.type = MSG_RELEASE, .release = {session, 4712, 0}};
+    bench_say(&b, UPLOADER, &release);
+    assert_null(bench_record(&b, REC_CREDIT_GONE));
     bench_close(&b);
 }
 
@@ -148,6 +152,10 @@ static void test_result(void **state) {
     bench_open(&b, REDELIVER_IDEMPOTENT);
     bench_start(&b);
     uint64_t number = claimed_task(&b, &session, "POST", 0);
+    uint64_t other = bench_join(&b, ROLE_EXECUTOR, EXECUTOR2, 6, NULL, 0);
+    bench_result(&b, other, number, 1); /* it is not the other's */
+    assert_int_equal(bench_heard(&b, EXECUTOR2, MSG_DENIED)->denied.reason, DENIED_OTHER);
+    assert_int_equal(bench_state(&b, number), TASK_RUNNING);
     bench_result(&b, session, number, 1);
     assert_non_null(bench_heard(&b, EXECUTOR, MSG_STORED));
     assert_non_null(bench_record(&b, REC_TASK_DONE)->doc);
@@ -245,6 +253,54 @@ static void test_lost_worker(void **state) {
         if (table[i].state == TASK_DONE) assert_non_null(bench_record(&b, REC_TASK_FAIL));
         bench_close(&b);
     }
+}
+
+static void test_returned(void **state) {
+    (void)state;
+    static const struct {
+        const char *method;
+        uint16_t flags;
+        bool started;
+        task_state_t state;
+        record_type_t record;
+    } table[] = {{"POST", 0, false, TASK_READY, REC_TASK_READY},
+                 {"POST", 0, true, TASK_DONE, REC_TASK_FAIL},
+                 {"GET", TASK_IDEMPOTENT, true, TASK_READY, REC_WORKER}};
+    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
+        bench_t b;
+        uint64_t session;
+        bench_open(&b, REDELIVER_IDEMPOTENT);
+        bench_start(&b);
+        uint64_t number = claimed_task(&b, &session, table[i].method, table[i].flags);
+        msg_t msg = {.type = MSG_RETURN, .give_back = {session, number, 1, table[i].started}};
+        bench_say(&b, EXECUTOR, &msg);
+        assert_non_null(bench_heard(&b, EXECUTOR, MSG_GONE));
+        assert_int_equal(bench_state(&b, number), table[i].state);
+        if (table[i].record != REC_WORKER) assert_non_null(bench_record(&b, table[i].record));
+        if (table[i].flags == 0) { /* it cannot have it all the same */
+            msg_held_t held = {session, number, 1, PHASE_STARTED};
+            (void)bench_join(&b, ROLE_EXECUTOR, EXECUTOR, 5, &held, 1);
+            assert_int_equal(bench_heard(&b, EXECUTOR, MSG_WELCOME)->welcome.drop.count, 1);
+        }
+        bench_close(&b);
+    }
+}
+
+static void test_late_wake(void **state) {
+    (void)state;
+    bench_t b;
+    uint64_t session;
+    bench_open(&b, REDELIVER_IDEMPOTENT);
+    bench_start(&b);
+    uint64_t number = claimed_task(&b, &session, "POST", 0);
+    b.now.ms += 3 * PROTOCOL_LOST_MS; /* stood still; what was sent meanwhile is still to be read */
+    bench_tick(&b);
+    bench_beat(&b, EXECUTOR, session, &number, 1);
+    assert_non_null(bench_heard(&b, EXECUTOR, MSG_HEARTBEAT));
+    assert_int_equal(bench_state(&b, number), TASK_RUNNING);
+    bench_later(&b, PROTOCOL_LOST_MS + 2000);
+    assert_int_equal(bench_state(&b, number), TASK_DONE); /* outcome unknown */
+    bench_close(&b);
 }
 
 static void test_forgotten_claim(void **state) {
@@ -391,6 +447,27 @@ static void test_restart_without_it(void **state) {
     bench_close(&b);
 }
 
+/* A GET may be with an executor, though the journal has it as ready. */
+static void test_restart_waits(void **state) {
+    (void)state;
+    bench_t b;
+    bench_open(&b, REDELIVER_IDEMPOTENT);
+    task_image_t image = {.number = 9, .state = TASK_READY, .flags = TASK_IDEMPOTENT};
+    image.task_id = image.method = str_of("GET");
+    image.deadline_ms = b.now.ms + 60000;
+    assert_int_equal(core_restore_task(b.core, &image), 0);
+    assert_int_equal(core_restore_worker(b.core, EXECUTOR, 5, ROLE_EXECUTOR), 0);
+    bench_start(&b);
+    uint64_t session = bench_join(&b, ROLE_EXECUTOR, EXECUTOR2, 6, NULL, 0);
+    bench_beat(&b, EXECUTOR2, session, NULL, 0);
+    bench_tick(&b);
+    assert_null(bench_out(&b, OUT_PUSH, EXECUTOR2));
+    (void)bench_join(&b, ROLE_EXECUTOR, EXECUTOR, 5, NULL, 0);
+    bench_tick(&b);
+    assert_non_null(bench_out(&b, OUT_PUSH, EXECUTOR2));
+    bench_close(&b);
+}
+
 static void test_restart_fetches(void **state) {
     (void)state;
     bench_t b;
@@ -507,6 +584,8 @@ int main(void) {
         cmocka_unit_test(test_uploaded),
         cmocka_unit_test(test_retry),
         cmocka_unit_test(test_lost_worker),
+        cmocka_unit_test(test_late_wake),
+        cmocka_unit_test(test_returned),
         cmocka_unit_test(test_forgotten_claim),
         cmocka_unit_test(test_unclaimed),
         cmocka_unit_test(test_expired),
@@ -514,6 +593,7 @@ int main(void) {
         cmocka_unit_test(test_restart_adopts),
         cmocka_unit_test(test_restart_adopted_too_long),
         cmocka_unit_test(test_restart_without_it),
+        cmocka_unit_test(test_restart_waits),
         cmocka_unit_test(test_restart_fetches),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -495,11 +495,12 @@ def test_config_is_applied_before_its_tasks(broker, start, tool):
     assert broker.expect("HELLO").slots == 9
 
 
-def test_a_task_held_already_does_not_run_again(broker, start, tool):
+@pytest.mark.parametrize("method", ["POST", "GET"])
+def test_a_task_held_already_does_not_run_again(broker, start, tool, method):
     start()
     worker = broker.welcome()
     for _ in range(2):
-        push(broker, worker, 1, task(tool.url("/"), "POST"))
+        push(broker, worker, 1, task(tool.url("/"), method))
     broker.expect("CLAIM", number=1)
     broker.send(worker, "CLAIMED", **ref(worker, 1))
     broker.expect("RESULT", number=1)

@@ -293,7 +293,7 @@ static void test_late_wake(void **state) {
     bench_open(&b, REDELIVER_IDEMPOTENT);
     bench_start(&b);
     uint64_t number = claimed_task(&b, &session, "POST", 0);
-    b.now.ms += 3 * PROTOCOL_LOST_MS; /* stood still; what was sent meanwhile is still to be read */
+    b.now.ms += 3 * (int64_t)PROTOCOL_LOST_MS; /* stood still; what was sent meanwhile is still to be read */
     bench_tick(&b);
     bench_beat(&b, EXECUTOR, session, &number, 1);
     assert_non_null(bench_heard(&b, EXECUTOR, MSG_HEARTBEAT));

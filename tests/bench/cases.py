@@ -48,7 +48,7 @@ CASES = [
     Case("executors-16", "16 executor processes", executors=16),
     Case("tcp", "executors by tcp", tcp=True),
     Case("curve", "executors by tcp with CURVE", tcp=True, skip="the broker has no CURVE yet"),
-    Case("ac-50ms", "an AC 50 ms away over TLS", tls=True, ac_ms=50, tasks=120),
+    Case("ac-50ms", "an AC 50 ms away over TLS", tls=True, ac_ms=50, tasks=400),
     Case("scale", "a million tasks, 100,000 of them in the queue, 64 executors of 200 slots: see docs/PERFORMANCE.md",
          tasks=1000000, slots=200, executors=64, queue=100000),
     Case("no-sync", "without the syncs of the disk (fsync and fdatasync do nothing)", sync=False),

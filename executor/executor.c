@@ -14,7 +14,7 @@
 #include "executor/send_body.h"
 #include "executor/to_broker.h"
 
-#define TURN_EVERY_US 500 /* under load: what the tools answer meanwhile goes to the broker together */
+#define TURN_EVERY_US 150 /* under load: what the tools answer meanwhile goes to the broker together */
 #define FREE_TURNS    8
 
 int executor_new(const config_t *config, uint64_t instance, uint64_t place, executor_t **self,

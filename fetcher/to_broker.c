@@ -9,7 +9,7 @@
 #include "common/err.h"
 #include "common/log.h"
 
-#define PUSH_EVERY_US 500 /* tasks that follow each other faster go together */
+#define PUSH_EVERY_US 300 /* tasks that follow each other faster go together */
 #define FULL_RETRY_MS 20  /* when the broker is behind, or its socket is not connected yet */
 
 /* A fetch the broker has not accepted yet. */

@@ -34,7 +34,7 @@ def invalid(name, raw, why):
     return Case(f"invalid-{name}", "1", task=raw, sees=[], gives=Failed(why))
 
 
-SIZES = [sized(size) for size in (0, 1, 511999, 512000)]
+SIZES = [sized(size) for size in (0, 1, 511999, 512000, 512001, 3000000)]
 
 CODED = [
     coded("gzip", "gzip", GZIP),

@@ -6,12 +6,25 @@ SENT = ("Authorization: Bearer secret", "Content-Type: x/y", "X: kept", "Content
 KEPT = ("Authorization: Bearer secret", "X: kept")
 
 
-def redirect(status, method, then, *headers, body=b"", answers=OK):
-    """A request with a body, redirected on the same host; then the second request."""
-    return Case(f"redirect-{status}-{method.lower()}", "3", task=task(SECRET, method=method),
-                sees=[seen(method, "/{name}", *SENT, body="body"), seen(then, "/{name}/next", *headers, body=body)],
-                answers=[moved(status, "/{name}/next"), answers],
-                gives=given(body=b"" if then == "HEAD" else b"ok"))
+KEPT_BODY = ("Content-Type: x/y", "X: kept", "Content-Length: 4")  # without Authorization
+
+
+def redirect(status, method, then, *headers, body=b"", to="", host="{tool.at}", start="{tool}", name=""):
+    """A request with a body and Authorization, redirected to `to`/NAME/next; then the second request."""
+    return Case(f"redirect-{name}{status}-{method.lower()}", "3", task=task(SECRET, url=start + "/{name}", method=method),
+                sees=[seen(method, "/{name}", *SENT, body="body", host=start[:-1] + ".at}"),
+                      seen(then, "/{name}/next", *headers, body=body, host=host)],
+                answers=[moved(status, to + "/{name}/next"), OK])
+
+
+def elsewhere(name, to, host, start="{tool}"):
+    """Every code to another place: Authorization stays behind, and the body as it does on the same host."""
+    where = {"to": to, "host": host, "start": start, "name": name + "-"}
+    return [redirect(status, "POST", "GET", "X: kept", **where) for status in (301, 302, 303)] + \
+           [redirect(status, "POST", "POST", *KEPT_BODY, body="body", **where) for status in (307, 308)] + \
+           [redirect(301, "PUT", "PUT", "X: kept", "Content-Length: 0", **where),
+            redirect(302, "PUT", "GET", "X: kept", **where),
+            redirect(308, "DELETE", "DELETE", *KEPT_BODY, body="body", **where)]
 
 
 CASES = [
@@ -23,7 +36,12 @@ CASES = [
     redirect(302, "DELETE", "GET", *KEPT),
     redirect(303, "PATCH", "GET", *KEPT),
     redirect(307, "POST", "POST", *SENT, body="body"),
+    redirect(307, "PUT", "PUT", *SENT, body="body"),
     redirect(308, "PUT", "PUT", *SENT, body="body"),
+    *elsewhere("port", "{other}", "{other.at}"),
+    *elsewhere("host", "http://localhost:{tool.port}", "localhost:{tool.port}"),
+    *elsewhere("to-https", "{private}", "{private.at}"),
+    *elsewhere("to-http", "{tool}", "{tool.at}", "{private}"),
     Case("redirect-302-head", "3", task=task(method="HEAD"), sees=[seen("HEAD"), seen("HEAD", "/{name}/next")],
          answers=[answer("302 Moved", "Location: /{name}/next", "Content-Length: 7", length=False), OK],
          gives=given(body=b"")),
@@ -48,6 +66,15 @@ CASES = [
          gives=network("{tool.at}: more than 30 redirects")),
     Case("redirect-other-scheme", "3", sees=[seen()], answers=moved(302, "ftp://127.0.0.1/x"),
          gives=Failed("{tool.at}: the URL's scheme is not supported; only http and https are")),
+    Case("redirect-to-a-file", "3", task=task(SECRET, method="POST"), sees=[seen("POST", "/{name}", *SENT, body="body")],
+         answers=moved(307, "file:///etc/passwd"),
+         gives=Failed("{tool.at}: the URL's scheme is not supported; only http and https are")),
+    Case("redirect-https-to-a-file", "3", task=task(url="{private}/{name}"), sees=[seen(host="{private.at}")],
+         answers=moved(302, "file://localhost/etc/passwd"),
+         gives=Failed("{private.at}: the URL's scheme is not supported; only http and https are")),
+    Case("redirect-to-a-certificate-of-nobody", "3", task=task(SECRET, method="POST"),
+         sees=[seen("POST", "/{name}", *SENT, body="body")], answers=moved(307, "{tls}/{name}"),
+         gives=network("{tls.at}: TLS handshake: SSL certificate problem: self-signed certificate")),
     Case("redirect-without-location", "3", answers=answer("302 Found", body=b"where?"),
          gives=given(302, '"Content-Length":"6"', b"where?")),
     Case("redirect-300-is-an-answer", "3", answers=answer("300 Choices", "Location: /{name}/next", body=b"x"),

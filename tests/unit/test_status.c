@@ -24,6 +24,7 @@ static const char full[] =
     "\"fetch\":{\"paused\":true,\"reason\":\"80 of 100 results\"},"
     "\"tasks\":{\"ready\":1,\"running\":2,\"limit\":100,\"lookahead\":10},"
     "\"results\":{\"waiting\":80,\"uploading\":1,\"retrying\":3,\"limit\":100,\"threshold\":80},\"buried\":2,"
+    "\"spool\":{\"bytes\":3100000,\"limit\":10000000000,\"streams\":2},"
     "\"oldest\":{\"task\":\"t-1\",\"state\":\"DONE\",\"age_ms\":61000},"
     "\"workers\":[{\"name\":\"executor-1\",\"role\":\"executor\",\"pid\":9,\"slots\":10,\"tasks\":2,"
     "\"heard_ms\":300}],\"counters\":{\"fetched\":1234567,\"expired\":0},"
@@ -56,7 +57,8 @@ static void test_shows_all(void **state) {
                                         "waiting 80",        "t-1",
                                         "executor-1",        "0.3 s ago",
                                         "fetched 1,234,567", "2.5 MB, /s/journal",
-                                        "Buried     2",      "verify yes"};
+                                        "Buried     2",      "verify yes",
+                                        "Spool      3.1 MB of 10.0 GB, coming in 2"};
     char *page = render(full, 80);
     assert_non_null(page);
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)

@@ -39,8 +39,9 @@ typedef struct {
     uint16_t http_status;   /* 0 without a complete answer */
     int64_t retry_after_ms; /* -1: none given */
     uint32_t elapsed_ms;
-    bool stale;   /* a reused connection was dead: the caller may ask anew, on a fresh one */
-    bool aborted; /* by ac_line_abort() or the end of the lease */
+    bool stale;     /* a reused connection was dead: the caller may ask anew, on a fresh one */
+    bool aborted;   /* by ac_line_abort() or the end of the lease */
+    bool timed_out; /* by our own clock */
     const char *body;
     size_t body_bytes;
     const char

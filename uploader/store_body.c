@@ -183,6 +183,7 @@ static void on_done(void *ctx, CURL *easy, CURLcode code, const char *error) {
             (void)snprintf(self->reason, sizeof self->reason, "the store at %s answered %ld", self->host,
                            status);
     } else {
+        answer.timed_out = code == CURLE_OPERATION_TIMEDOUT;
         (void)snprintf(self->reason, sizeof self->reason, "the store at %.80s: %s: %.60s", self->host,
                        ac_failure_phase(code), error[0] ? error : curl_easy_strerror(code));
     }

@@ -2,8 +2,8 @@
 
 In every text `{tool}` stands for the first tool's URL without path, `{other}` for the second's, `{tls}` for one with a
 certificate nobody trusts, `{private}` for one with a certificate of the authority that the agent is told to trust,
-`{six}` for one on [::1], `{dead}` for a URL where nobody listens; `{tool.at}` for host and port of the same,
-`{tool.port}` for the port alone; `{name}` for the case's own name; `{in1500ms}` for a time in Unix ms.
+`{six}` for one on [::1], `{dead}` for a URL where nobody listens, `{full}` for one where connections never come about;
+`{tool.at}` for host and port of the same, `{tool.port}` for the port alone; `{name}` for the case's own name; `{in1500ms}` for a time in Unix ms.
 """
 import base64
 import gzip
@@ -11,7 +11,7 @@ import json
 import re
 import urllib.parse
 
-PARTS = ("tool", "other", "tls", "private", "six", "dead")
+PARTS = ("tool", "other", "tls", "private", "six", "dead", "full")
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 CLOSE = b"#CLOSE#"  # at the end of an answer: then the connection is closed
 
@@ -78,7 +78,7 @@ def network(pattern):
 class Case:
     """
     name     also the task's taskId and the first part of its path, unless the case says otherwise
-    section  of the AC contract
+    topic    of the AC contract, see topics.py
     task     the task's JSON as AC hands it out
     sees     the requests the tools see, in order, to the byte; () for none
     answers  what the tools answer: bytes, or a list of them, one a request; None: nothing
@@ -86,9 +86,9 @@ class Case:
     echo     the task as the result begins with, when it is not `task` itself; without its last brace
     """
 
-    def __init__(self, name, section, *, task=task(), sees=None, answers=OK, gives=given(), echo=None, task_id=None,
+    def __init__(self, name, topic, *, task=task(), sees=None, answers=OK, gives=given(), echo=None, task_id=None,
                  needs=None):
-        self.name, self.section, self.task, self.answers, self.gives = name, section, task, answers, gives
+        self.name, self.topic, self.task, self.answers, self.gives = name, topic, task, answers, gives
         self.sees = [seen()] if sees is None else list(sees)
         self.echo, self.task_id, self.needs = echo, task_id or name, needs
 

@@ -27,7 +27,7 @@ def large(name, status="200 OK", body=BODY, *lines, octets=None, stored=(), **mo
     octets = body if octets is None else octets
     given_headers = headers(**{line.split(": ")[0].replace("-", "_"): line.split(": ")[1] for line in lines},
                             Content_Length=len(octets))
-    return Case(f"large-{name}", "2", answers=answer(status, *lines, body=octets),
+    return Case(f"large-{name}", "2 large", answers=answer(status, *lines, body=octets),
                 gives=given(int(status[:3]), given_headers, body, stored), **more)
 
 
@@ -37,7 +37,7 @@ def coded(name, encoding, octets, body, **more):
 
 
 def broken(name, answers, why, **more):
-    return Case(f"large-broken-{name}", "3", answers=answers, gives=network("{tool.at}: " + why), **more)
+    return Case(f"large-broken-{name}", "3 cut short", answers=answers, gives=network("{tool.at}: " + why), **more)
 
 
 WHOLE = [
@@ -61,20 +61,20 @@ WHOLE = [
     coded("small-on-the-way", "gzip", gzip.compress(bytes(1000000), mtime=0), bytes(1000000)),
     coded("one-octet-over", "gzip", gzip.compress(BODY[:512001], mtime=0), BODY[:512001]),
     coded("unknown-encoding", "br", BODY, BODY),
-    Case("large-chunked", "2", answers=b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunked(BODY),
+    Case("large-chunked", "2 large", answers=b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunked(BODY),
          gives=given(200, headers(Transfer_Encoding="chunked"), BODY)),
-    Case("large-chunked-gzip", "2", answers=b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n" +
+    Case("large-chunked-gzip", "2 large", answers=b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n" +
          chunked(GZIP), gives=given(200, headers(Content_Encoding="gzip", Transfer_Encoding="chunked"), BODY,
                                     ("Content-Encoding: gzip",))),
-    Case("large-until-close", "2", answers=b"HTTP/1.0 200 OK\r\nX: y\r\n\r\n" + BODY + CLOSE,
+    Case("large-until-close", "2 large", answers=b"HTTP/1.0 200 OK\r\nX: y\r\n\r\n" + BODY + CLOSE,
          gives=given(200, '"X":"y"', BODY)),
 ]
 
 HEAD = [
-    Case("large-head", "2", task=task(method="HEAD"), sees=[seen("HEAD")],
+    Case("large-head", "2 large", task=task(method="HEAD"), sees=[seen("HEAD")],
          answers=answer("200 OK", "Content-Length: 5000000000000", length=False),
          gives=given(200, headers(Content_Length="5000000000000"), b"")),
-    Case("large-304", "2", answers=answer("304 Same", "Content-Length: 5000000000000", length=False),
+    Case("large-304", "2 large", answers=answer("304 Same", "Content-Length: 5000000000000", length=False),
          gives=given(304, headers(Content_Length="5000000000000"), b"")),
 ]
 
@@ -82,9 +82,9 @@ REDIRECTS = [
     large("after-a-redirect", "200 OK", BODY, "X: last", task=task(SECRET, method="POST"),
           sees=[seen("POST", "/{name}", "Authorization: Bearer secret", "Content-Length: 4", body="body"),
                 seen("POST", "/{name}", "Content-Length: 4", host="{other.at}", body="body")]),
-    Case("large-of-a-redirect", "2", sees=[seen(), seen("GET", "/{name}/next")],
+    Case("large-of-a-redirect", "2 large", sees=[seen(), seen("GET", "/{name}/next")],
          answers=[answer("302 Moved", "Location: /{name}/next", body=BODY), OK]),
-    Case("large-of-both", "2", sees=[seen(), seen("GET", "/{name}/next")],
+    Case("large-of-both", "2 large", sees=[seen(), seen("GET", "/{name}/next")],
          answers=[answer("302 Moved", "Location: /{name}/next", body=TEXT), answer("404 None", body=BODY)],
          gives=given(404, headers(Content_Length=len(BODY)), BODY)),
 ]

@@ -8,6 +8,8 @@ import pytest
 
 from agent import BUILD, check_books, until
 
+pytestmark = pytest.mark.contract("2 large")
+
 FAST = ["--rateLimitPerMin", "1000000"]
 MB = 1000 * 1000
 PROGRAMS = ("broker", "executor", "uploader", "fetcher")
@@ -128,6 +130,7 @@ def test_killed_uploader(world, to_ac):
 
 @pytest.mark.parametrize("kind", ["500", "reset", "half"])
 @pytest.mark.parametrize("place", ["upload-result", "upload-url", "store"])
+@pytest.mark.contract("1 retry")
 def test_a_retry_sends_the_whole_body(world, place, kind):
     mock = world.start_mock("--tasks", 2, "--bodyBytes", size(3 * MB), "--fault", f"{place}:{kind}:1:x1")
     agent = world.make_agent(*FAST, "--uploadToAc", str(place == "upload-result").lower()).start()
@@ -138,6 +141,7 @@ def test_a_retry_sends_the_whole_body(world, place, kind):
     agent.stop()
 
 
+@pytest.mark.contract("1 retry")
 def test_a_refused_url_is_asked_for_anew(world):
     """The store refuses a presigned URL: a new one is asked for, and after five the result is buried."""
     mock = world.start_mock("--tasks", 1, "--bodyBytes", size(MB), "--fault", "store:403:1:x4")

@@ -15,7 +15,7 @@ import pytest
 from agent import Agent, TimeOut, until
 from certificates import Authority
 from fake_ac import HOLD, FakeAC
-from tool_server import ToolServer
+from tool_server import FullListener, ToolServer
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "contract"))
 from case import PARTS, Failed, Received, same  # noqa: E402
@@ -68,6 +68,8 @@ class Recording:
         at = f"127.0.0.1:{self.unused.getsockname()[1]}"
         self.places["dead"] = (f"http://{at}", at)
         self.unused.close()
+        self.full = FullListener()
+        self.places["full"] = (f"http://{self.full.at}", self.full.at)
         self.ac = FakeAC(self.answer)
 
     def fill(self, case):
@@ -163,6 +165,7 @@ class Recording:
 
     def close(self):
         self.ac.close()
+        self.full.close()
         for server in self.servers.values():
             server.close()
 
@@ -198,7 +201,7 @@ def run(request, tmp_path_factory, module_port):
         recording.close()
 
 
-@pytest.mark.parametrize("case", cases_here(), ids=lambda case: f"{case.section}-{case.name}")
+@pytest.mark.parametrize("case", cases_here(), ids=lambda case: f"{case.topic.replace(' ', '-')}-{case.name}")
 def test_case(run, case):
     fill = run.fill(case)
     assert len(run.requests[case.name]) == len(case.sees)
@@ -208,6 +211,7 @@ def test_case(run, case):
     case.check_result(run.results[case.name][0], fill)
 
 
+@pytest.mark.contract("1 calls")
 def test_what_ac_sees(run):
     """Section 1: paths, query and headers of AC's calls, and nothing beside; no body stays in the spool."""
     assert run.strays == [] and run.left == []

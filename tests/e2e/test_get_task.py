@@ -10,6 +10,8 @@ from agent import Agent, until
 from fake_ac import CLOSE, FakeAC
 from tool_server import ToolServer
 
+pytestmark = pytest.mark.contract("1 get-task")
+
 JSON = {"Content-Type": "application/json"}
 LATE = 2.5  # s that a poll may come after its time, on a busy machine
 

@@ -8,6 +8,8 @@ from agent import Agent, until
 from tool_server import ToolServer, answer
 from two_sides import AC
 
+pytestmark = pytest.mark.contract("6 globalConfig")
+
 
 @pytest.fixture
 def ac():

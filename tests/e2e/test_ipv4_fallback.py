@@ -10,6 +10,8 @@ from name_server import A, AAAA, NameServer
 from tool_server import ToolServer
 from two_sides import AC, run_tasks
 
+pytestmark = pytest.mark.contract("3 ipv4Fallback")
+
 INSIDE = "SLUICE_TEST_NAMESPACE"
 RESOLV, SWITCH = "nameserver 127.0.0.1\noptions timeout:2 attempts:1\n", "hosts: dns\n"
 inside = pytest.mark.skipif(INSIDE not in os.environ, reason="runs inside the namespace")

@@ -103,6 +103,7 @@ def everything(agent):
     return {"stderr": agent.log_text(), **log_files(agent)}
 
 
+@pytest.mark.contract("4 silence")
 def test_no_secret_is_ever_logged(world):
     mock = world.start_mock()
     agent = world.make_agent(*FAST, "--debugMode")
@@ -120,6 +121,7 @@ def test_no_secret_is_ever_logged(world):
     assert_silent(texts, MARK, KEY)
 
 
+@pytest.mark.contract("4 silence")
 def test_no_proxy_password_is_ever_logged(world):
     """Neither while a proxy cannot be reached, nor when it refuses."""
     mock = world.start_mock()
@@ -149,6 +151,7 @@ def refuse_one(listener):
                            b"\"\r\nContent-Length: 0\r\n\r\n")
 
 
+@pytest.mark.contract("4 silence")
 def test_no_tool_proxy_password_is_ever_logged(world):
     mock = world.start_mock()
     proxy = f"http://user:{secret('proxy')}@127.0.0.1:{refused_port()}"
@@ -161,6 +164,7 @@ def test_no_tool_proxy_password_is_ever_logged(world):
     assert_silent(everything(agent), MARK, KEY)
 
 
+@pytest.mark.contract("5 log files")
 def test_a_file_for_each_program(world):
     mock = world.start_mock("--tasks", 20)
     agent = world.make_agent(*FAST, "--executors", 3, "--index", "_dev").start()
@@ -182,6 +186,7 @@ def test_a_file_for_each_program(world):
 
 
 @pytest.mark.parametrize("variable", [None, "INVOCATION_ID", "JOURNAL_STREAM", "NOTIFY_SOCKET"])
+@pytest.mark.contract("5 log files")
 def test_stderr_of_a_single_program(world, variable, monkeypatch):
     """Quiet, unless a service manager is there to read it."""
     for name in ("INVOCATION_ID", "JOURNAL_STREAM", "NOTIFY_SOCKET"):
@@ -197,6 +202,7 @@ def test_stderr_of_a_single_program(world, variable, monkeypatch):
     assert ("event=started" in agent.log_text()) == bool(variable)
 
 
+@pytest.mark.contract("5 log files")
 def test_a_log_folder_that_cannot_be_used(world):
     """A warning, and everything goes to stderr; the work goes on."""
     mock = world.start_mock("--tasks", 20)
@@ -210,6 +216,7 @@ def test_a_log_folder_that_cannot_be_used(world):
     assert "sluice-uploader event=stopped" in text
 
 
+@pytest.mark.contract("5 log files")
 def test_a_new_file_each_day(world):
     """A file that was last written yesterday or before gets its date, and seven such stay."""
     world.start_mock()
@@ -231,6 +238,7 @@ def test_a_new_file_each_day(world):
     assert (logs / "sluice-broker_prod.log.2026-02-01").read_text() == "last\n"
 
 
+@pytest.mark.contract("5 log files")
 def test_debug_mode(world):
     mock = world.start_mock("--tasks", 5)
     agent = world.make_agent(*FAST, "--debugMode", "true").start()
@@ -270,6 +278,7 @@ def logs_result(mock, task_id=LOGS_TASK["taskId"]):
         io.BytesIO(base64.b64decode(result["fileBase64"])))
 
 
+@pytest.mark.contract("4 logs task")
 def test_logs_task(world):
     mock = world.start_mock("--tasks", 10, "--envName", "prod 1")
     agent = world.make_agent(*FAST, "--envName", "prod 1", "--metrics").start()
@@ -294,6 +303,7 @@ def test_logs_task(world):
     assert packed.getinfo("sluice-broker_prod.log").compress_type == zipfile.ZIP_DEFLATED
 
 
+@pytest.mark.contract("4 logs task")
 def test_logs_task_is_tried_until_ac_takes_it(world):
     mock = world.start_mock()
     mock.config(faults=["upload-logs:503:1:x1", "upload-logs:reset:1:x1", "upload-logs:half:1:x1"])
@@ -307,6 +317,7 @@ def test_logs_task_is_tried_until_ac_takes_it(world):
     assert all(not result["wrong"] for result in record["results"])
 
 
+@pytest.mark.contract("4 logs task")
 def test_logs_task_with_large_logs(world):
     """Results go on while 200 MB are packed, and no credit is lost over it."""
     mock = world.start_mock("--paused")
@@ -334,6 +345,7 @@ def test_logs_task_with_large_logs(world):
     assert text.count("event=upload_failed", 0, packed) == 0
 
 
+@pytest.mark.contract("4 logs task")
 def test_logs_that_cannot_be_packed(world):
     """The task waits with its reason, and is done once the folder is there."""
     mock = world.start_mock()

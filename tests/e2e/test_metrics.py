@@ -3,7 +3,11 @@ import json
 import os
 import time
 
+import pytest
+
 from agent import until
+
+pytestmark = pytest.mark.contract("5 metrics")
 
 FAST = ["--rateLimitPerMin", "1000000"]
 MARK = "s3cr3t-mark"

@@ -14,6 +14,8 @@ from fake_ac import FakeAC
 from tool_server import ToolServer
 from two_sides import AC, run_tasks
 
+pytestmark = pytest.mark.contract("3 proxies")
+
 TINYPROXY = shutil.which("tinyproxy") or "/usr/bin/tinyproxy"
 HIDDEN = "s3cret"
 

@@ -10,6 +10,8 @@ from certificates import Authority
 from tool_server import ToolServer
 from two_sides import AC, run_tasks
 
+pytestmark = pytest.mark.contract("3 certificates")
+
 REASONS = {
     "expired": "certificate has expired",
     "wrong-name": "no alternative certificate subject name matches target host name '127.0.0.1'",

@@ -23,6 +23,28 @@ def answer(status=200, headers=(), body=b"", length=True):
     return b"\r\n".join(lines) + b"\r\n\r\n" + body
 
 
+class FullListener:
+    """A place where a connection never comes about: the queue of those that wait is full, and nobody takes one."""
+
+    def __init__(self):
+        self.listener = socket.create_server(("127.0.0.1", 0), backlog=0)
+        self.at = f"127.0.0.1:{self.listener.getsockname()[1]}"
+        self.waiting = [socket.socket() for _ in range(4)]
+        for one in self.waiting:
+            one.setblocking(False)
+            one.connect_ex(self.listener.getsockname())
+
+    def close(self):
+        for one in (*self.waiting, self.listener):
+            one.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+
 class Request:
     def __init__(self, head, body, connection):
         self.head, self.body, self.connection = head, body, connection

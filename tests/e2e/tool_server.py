@@ -3,14 +3,15 @@
     tool = ToolServer({"/x": b"HTTP/1.1 200 OK\\r\\nContent-Length: 2\\r\\n\\r\\nok"})
     tool.url("/x"), tool.requests[0].head, tool.requests[0].body, tool.connections
 
-An answer is bytes, or a function of the request that returns bytes. None as the answer: never answer. An answer that
-ends with CLOSE is followed by the end of the connection.
+An answer is bytes, or a function of the request that returns bytes or yields them piece by piece. None as the answer:
+never answer. An answer that ends with CLOSE is followed by the end of the connection.
 """
 
 import re
 import socket
 import ssl
 import threading
+import types
 
 CLOSE = b"#CLOSE#"
 
@@ -116,5 +117,9 @@ class ToolServer:
         if reply is None:
             stream.read(1)  # until the other side closes
             return False
+        if isinstance(reply, types.GeneratorType):
+            for piece in reply:
+                connection.sendall(piece)
+            return True
         connection.sendall(reply.removesuffix(CLOSE))
         return not reply.endswith(CLOSE)

@@ -1,0 +1,100 @@
+"""Large bodies that hang, at each place where they can, and small tasks that go past them. Nothing here is timed: the
+large ones go on only after the small ones are done."""
+import gzip
+import json
+import re
+import threading
+
+import pytest
+
+from agent import Agent, until
+from tool_server import ToolServer, answer
+from two_sides import AC
+
+pytestmark = pytest.mark.contract("2 large")
+
+LARGE, SMALL = 10, 40
+BODY = bytes(range(256)) * 8192  # 2 MiB
+HALF = len(BODY) // 2
+
+
+class Gates(AC):
+    """An AC and a store that take no large body before `uploads` is set, and a tool that ends none before `bodies` is."""
+
+    def __init__(self):
+        self.bodies, self.uploads = threading.Event(), threading.Event()
+        self.begun, self.uploading, self.stored = set(), [], {}
+        self.store = ToolServer(default=self.put)
+        self.tool = ToolServer(default=self.reply)
+        super().__init__()
+
+    def reply(self, request):
+        if not request.target.startswith("/large"):
+            return answer(body=b"small")
+        return self.large(request.target)
+
+    def large(self, target):
+        yield b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(BODY) + BODY[:HALF]
+        self.begun.add(target)
+        self.bodies.wait(120)
+        yield BODY[HALF:]
+
+    def put(self, request):
+        self.uploading.append(request.target)
+        self.uploads.wait(120)
+        self.stored[request.target.removeprefix("/put/")] = request.body
+        return answer()
+
+    def answer(self, request):
+        call = request.target.partition("?")[0].rpartition("/")[2]
+        if call == "upload-url":
+            name = request.target.partition("fileName=")[2]
+            data = {"putUrl": self.store.url("/put/" + name), "getUrl": self.store.url("/get/" + name)}
+            return 200, {}, json.dumps({"data": data}).encode()
+        if call != "upload-result":
+            return super().answer(request)
+        self.uploading.append(call)
+        self.uploads.wait(120)
+        result = json.loads(re.search(rb"\r\n\r\n(\{.*\})\r\n--", request.body, re.DOTALL)[1])
+        packed = re.search(rb"application/zip\r\n\r\n(.*?)\r\n--", request.body, re.DOTALL)[1]
+        self.results[result["taskId"]] = {**result, "file": gzip.decompress(packed)}
+        return 200, {}, b"{}"
+
+    def body(self, result):
+        if "s3Url" in result:
+            return self.stored[result["s3Url"].rpartition("/")[2]]
+        return result["file"]
+
+    def run_small(self, name):
+        for i in range(SMALL):
+            self.add(f"{name}{i}", self.tool.url("/small"))
+        for i in range(SMALL):
+            assert self.result(f"{name}{i}")["statusCode"] == 200
+
+
+@pytest.mark.parametrize("to_ac", ["true", "false"])
+def test_small_tasks_go_past(tmp_path, to_ac):
+    ac = Gates()
+    agent = Agent(tmp_path, ac, "--rateLimitPerMin", 1000000, "--executorPoolSize", LARGE + 5, "--uploadToAc", to_ac).start()
+    try:
+        for i in range(LARGE):
+            ac.add(f"large{i}", ac.tool.url(f"/large{i}"))
+        until(lambda: len(ac.begun) == LARGE, "ten large bodies on their way")
+        ac.run_small("while-they-come-in")
+        assert not ac.uploading and len(ac.results) == SMALL
+        ac.bodies.set()
+        until(lambda: ac.uploading, "a large body on its way to AC")
+        ac.run_small("while-they-go-out")
+        assert len(ac.uploading) == 1 and len(ac.results) == 2 * SMALL
+        ac.uploads.set()
+        for i in range(LARGE):
+            assert ac.body(ac.result(f"large{i}")) == BODY
+        assert len(ac.uploading) == LARGE and ac.server.most_in_flight <= 2
+        ac.end()
+        agent.stop()
+    finally:
+        ac.bodies.set()
+        ac.uploads.set()
+        ac.end()
+        agent.close()
+        ac.close()

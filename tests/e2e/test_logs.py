@@ -4,6 +4,7 @@ import contextlib
 import io
 import json
 import os
+import shutil
 import signal
 import socket
 import time
@@ -200,6 +201,89 @@ def test_stderr_of_a_single_program(world, variable, monkeypatch):
     until(lambda: "event=started" in log_files(agent).get("sluice-broker_prod.log", ""), "the start")
     agent.stop(broker)
     assert ("event=started" in agent.log_text()) == bool(variable)
+
+
+@pytest.mark.contract("5 log files")
+@pytest.mark.parametrize("words,loud", [([], False), (["--enableStdoutLogging"], True), (["--enableStdoutLogging=yes"], True),
+                                        (["--enableStdoutLogging", "true"], True), (["--enableStdoutLogging", "0"], False)])
+def test_stdout_logging_of_a_single_program(world, words, loud, monkeypatch):
+    """The option makes it loud where no service manager does; the file has everything in any case."""
+    for name in ("INVOCATION_ID", "JOURNAL_STREAM", "NOTIFY_SOCKET"):
+        monkeypatch.delenv(name, raising=False)
+    world.start_mock()
+    agent = world.make_agent(*FAST)
+    agent.options = [word for word in agent.options if word != "--enableStdoutLogging"] + words
+    broker = agent.program("broker")
+    until(lambda: "event=started" in log_files(agent).get("sluice-broker_prod.log", ""), "the start")
+    agent.stop(broker)
+    lines = log_files(agent)["sluice-broker_prod.log"].splitlines()
+    told = agent.log_text().splitlines()
+    assert len(lines) >= 2 and told == (lines if loud else [])
+
+
+@pytest.mark.contract("5 log files")
+def test_under_sluice_run_stderr_has_it_all(world):
+    """Whatever the option says: one place to look at."""
+    mock = world.start_mock("--tasks", 5)
+    agent = world.make_agent(*FAST, "--enableStdoutLogging", "false").start()
+    mock.wait("delivered>=5")
+    agent.stop()
+    told = agent.log_text().splitlines()
+    for text in log_files(agent).values():
+        assert set(text.splitlines()) <= set(told)
+
+
+def stamp(seconds):
+    return time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime(seconds))
+
+
+def midnight_in(seconds):
+    """A TZ whose midnight is so many seconds away, and the date that ends then."""
+    now = int(time.time())
+    local = -(-now // 86400) * 86400 - seconds  # that second of UTC is to be the local time
+    offset = now - local  # west of Greenwich
+    sign = "-" if offset < 0 else ""
+    hours, rest = divmod(abs(offset), 3600)
+    return f"TST{sign}{hours}:{rest // 60:02}:{rest % 60:02}", time.strftime("%Y-%m-%d", time.gmtime(local)), now + seconds
+
+
+@pytest.mark.contract("5 log files", "5 metrics")
+def test_midnight_while_it_runs(world):
+    """Local midnight comes while the agent works: each file of the day gets its date, lines go on in new ones, and none is
+    lost or on the wrong side."""
+    mock, lead_s = world.start_mock(), 8
+    while True:  # a busy machine needs more time before midnight
+        zone, day, midnight = midnight_in(lead_s)
+        agent = world.make_agent(*FAST, "--debugMode", "--metrics")
+        agent.environment = {"TZ": zone}
+        agent.start()
+        mock.add(count=400)
+        books = mock.wait(f"delivered>={mock.books()['tasks_total']}")
+        if time.time() < midnight - 0.5:
+            break
+        agent.stop()
+        shutil.rmtree(agent.state)
+        (world.folder / "agent.log").unlink()
+        lead_s *= 3
+    until(lambda: time.time() > midnight, "midnight")
+    mock.add(count=400)
+    mock.wait(f"delivered>={books['tasks_total'] + 400}")
+    agent.stop()
+    told = set(agent.log_text().splitlines())
+    files = log_files(agent)
+    for program in ("executor", "fetcher", "uploader", "broker"):
+        name = f"sluice-{program}_prod.log"
+        old, new = files[f"{name}.{day}"].splitlines(), files[name].splitlines()
+        assert old and new and sorted(path for path in files if path.startswith(name)) == [name, f"{name}.{day}"]
+        assert {line for line in told if f" sluice-{program} " in line} == set(old + new)
+        assert all(line[:24] < stamp(midnight) for line in old)
+        assert all(line[:24] >= stamp(midnight - 5) for line in new)  # a line has its time before it is written
+    lines = {path.name: path.read_text().splitlines() for path in agent.state.glob("logs/metrics/*")}
+    assert sorted(lines) == ["metrics_prod.json", f"metrics_prod.json.{day}"]
+    assert lines[f"metrics_prod.json.{day}"]
+    events = [json.loads(line) for part in lines.values() for line in part]
+    done = [event for event in events if event["metric_name"] == "task.processing_duration_ms"]
+    assert len(done) == 800
 
 
 @pytest.mark.contract("5 log files")

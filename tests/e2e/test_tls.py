@@ -110,6 +110,45 @@ def test_no_client_certificate(ac, start, authority):
     assert tool.requests == []
 
 
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=["1.2", "1.3"])
+@pytest.mark.parametrize("which", ["absent", "other-authority"])
+def test_a_client_certificate_that_is_not_accepted(ac, start, authority, tmp_path_factory, version, which):
+    """The error names the tool and the reason; 1.3 refuses behind the handshake, and may reset the connection then."""
+    options = []
+    if which != "absent":
+        certificate, key = Authority(tmp_path_factory.mktemp("theirs"), "Their CA").issue("client", "DNS:client")
+        options = ["--clientCert", certificate, "--clientKey", key]
+    tool = ToolServer(certificate=(*authority.issue("tool"), authority.certificate))
+    tool.tls.minimum_version = tool.tls.maximum_version = version
+    start("--toolCaBundle", authority.certificate, *options)
+    output = run_tasks(ac, {"t": tool.url("/x?secret")})["t"]["output"]
+    assert output.startswith(f"Agent Side Error: Network error: 127.0.0.1:{tool.port}: "), output
+    if version == ssl.TLSVersion.TLSv1_2:
+        assert ": TLS handshake: " in output and re.search("unknown ca|handshake failure", output), output
+    else:
+        assert re.search(": (sending the request|waiting for the answer): ", output), output
+    assert tool.requests == [] and "secret" not in output
+
+
+@pytest.mark.parametrize("case", ["another's key", "no key", "no certificate"])
+def test_client_files_that_cannot_be_used(ac, start, authority, tmp_path, case):
+    """The error names the file."""
+    certificate, key = authority.issue("client", "DNS:client")
+    text = tmp_path / "text.pem"
+    text.write_text("hello")
+    other = authority.issue("another", "DNS:client")[1]
+    options, words = {
+        "another's key": (["--clientCert", certificate, "--clientKey", other], f"unable to set private key file: '{other}'"),
+        "no key": (["--clientCert", certificate], f"unable to set private key file: '{certificate}'"),
+        "no certificate": (["--clientCert", text, "--clientKey", key], f"could not load PEM client certificate from {text}"),
+    }[case]
+    tool = ToolServer(certificate=(*authority.issue("tool"), authority.certificate))
+    start("--toolCaBundle", authority.certificate, *options)
+    output = run_tasks(ac, {"t": tool.url("/x")})["t"]["output"]
+    assert output.startswith(f"Agent Side Error: Error: 127.0.0.1:{tool.port}: TLS handshake: {words}"), output
+    assert tool.requests == []
+
+
 @pytest.mark.parametrize("name", REASONS)
 def test_ac_is_refused(world, authority, bad, name):
     certificate, key = bad[name]

@@ -56,7 +56,7 @@ class Request:
 
 
 class ToolServer:
-    def __init__(self, answers=None, default=None, certificate=None, host="127.0.0.1"):
+    def __init__(self, answers=None, default=None, certificate=None, host="127.0.0.1", port=0):
         self.answers = answers or {}
         self.default = default or answer(body=b"ok")
         self.requests, self.connections, self.closed = [], 0, 0
@@ -68,7 +68,7 @@ class ToolServer:
                 self.tls.verify_mode = ssl.CERT_REQUIRED
                 self.tls.load_verify_locations(certificate[2])
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        self.listener = socket.create_server((host, 0), backlog=128, family=family)
+        self.listener = socket.create_server((host, port), backlog=128, family=family)
         self.port = self.listener.getsockname()[1]
         self.at = f"[{host}]:{self.port}" if ":" in host else f"{host}:{self.port}"
         threading.Thread(target=self._accept, daemon=True).start()

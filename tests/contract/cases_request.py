@@ -126,7 +126,7 @@ URLS = [
     url_case("json-escapes", "{tool}\\/{name}\\u002fx\\u00fc", "/{name}/x%C3%BC"),
     url_case("credentials", "http://user:p%40ss@{tool.at}/{name}", "/{name}", "Authorization: Basic dXNlcjpwQHNz",
              members='"requestHeaders":{"Authorization":"Bearer theirs"}'),
-    Case("url-ipv6", "3 url", needs="six", task=task(url="{six}/{name}"), sees=[seen(host="{six.at}")]),
+    Case("url-ipv6", "3 url", needs="ipv6", task=task(url="{six}/{name}"), sees=[seen(host="{six.at}")]),
     refused("3 url", "url-scheme", "", "the URL's scheme is not supported; only http and https are", url="ftp://127.0.0.1/x"),
     refused("3 url", "url-file", "", "the URL's scheme is not supported; only http and https are", url="file:///etc/passwd"),
     refused("3 url", "url-no-scheme", "", "the URL has no scheme; it must begin with http:// or https://", url="tool.example/x"),

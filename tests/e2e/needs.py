@@ -8,9 +8,14 @@ import pytest
 INSIDE = "SLUICE_TEST_NAMESPACE"  # set in the namespace
 
 
+def may_be_left_out(what):
+    """SLUICE_TESTS_WITHOUT=namespaces,mounts,ipv6 says that it may."""
+    return what in os.environ.get("SLUICE_TESTS_WITHOUT", "").split(",")
+
+
 def refused(what):
-    """Of a test that cannot run: SLUICE_TESTS_WITHOUT=namespaces,mounts says that it need not."""
-    if what in os.environ.get("SLUICE_TESTS_WITHOUT", "").split(","):
+    """Of a test that cannot run."""
+    if may_be_left_out(what):
         pytest.skip(f"without {what}, as SLUICE_TESTS_WITHOUT says")
     pytest.fail(f"{what} are refused here; SLUICE_TESTS_WITHOUT={what} leaves the test out")
 

@@ -1,8 +1,5 @@
 """Large bodies that hang, at each place where they can, and small tasks that go past them. Nothing here is timed: the
 large ones go on only after the small ones are done."""
-import gzip
-import json
-import re
 import threading
 
 import pytest
@@ -24,9 +21,9 @@ class Gates(AC):
     def __init__(self):
         self.bodies, self.uploads = threading.Event(), threading.Event()
         self.begun, self.uploading, self.stored = set(), [], {}
+        super().__init__()
         self.store = ToolServer(default=self.put)
         self.tool = ToolServer(default=self.reply)
-        super().__init__()
 
     def reply(self, request):
         if not request.target.startswith("/large"):
@@ -46,19 +43,10 @@ class Gates(AC):
         return answer()
 
     def answer(self, request):
-        call = request.target.partition("?")[0].rpartition("/")[2]
-        if call == "upload-url":
-            name = request.target.partition("fileName=")[2]
-            data = {"putUrl": self.store.url("/put/" + name), "getUrl": self.store.url("/get/" + name)}
-            return 200, {}, json.dumps({"data": data}).encode()
-        if call != "upload-result":
-            return super().answer(request)
-        self.uploading.append(call)
-        self.uploads.wait(120)
-        result = json.loads(re.search(rb"\r\n\r\n(\{.*\})\r\n--", request.body, re.DOTALL)[1])
-        packed = re.search(rb"application/zip\r\n\r\n(.*?)\r\n--", request.body, re.DOTALL)[1]
-        self.results[result["taskId"]] = {**result, "file": gzip.decompress(packed)}
-        return 200, {}, b"{}"
+        if request.target.endswith("/upload-result"):
+            self.uploading.append(request.target)
+            self.uploads.wait(120)
+        return super().answer(request)
 
     def empty_polls(self):
         return sum(r.ended is not None and r.ended - r.at > 1 for r in self.server.requests if "get-task" in r.target)

@@ -7,7 +7,7 @@ import pytest
 
 from agent import BUILD, Agent, check_books
 from certificates import Authority
-from tool_server import ToolServer
+from tool_server import ToolServer, answer
 from two_sides import AC, run_tasks
 
 pytestmark = pytest.mark.contract("3 certificates")
@@ -170,6 +170,30 @@ def test_ac_with_a_private_authority(world, authority, how):
     agent.environment = {} if how.startswith("--") else {how: str(authority.certificate)}
     agent.start()
     check_books(mock.wait("delivered>=50"), 50)
+
+
+@pytest.mark.parametrize("to_ac", ["true", "false"])
+def test_large_bodies_over_tls(world, authority, to_ac):
+    """The store's certificate is verified as AC's is."""
+    certificate, key = authority.issue("ac")
+    mock = world.start_mock("--tasks", 4, "--bodyBytes", "2000000-2000000", "--tlsCert", certificate, "--tlsKey", key)
+    world.make_agent("--caBundle", authority.certificate, "--uploadToAc", to_ac).start()
+    books = mock.wait("delivered>=4")
+    check_books(books, 4)
+    assert books["ac_upload_result" if to_ac == "true" else "store_requests"] == 4
+
+
+@pytest.mark.parametrize("name", REASONS)
+def test_a_store_that_is_not_trusted(ac, start, authority, bad, name):
+    """AC is well, and the store is somebody else: the body stays here, and the log names the store and the reason."""
+    ac.store = store = ToolServer(certificate=bad[name])
+    tool = ToolServer(default=answer(body=bytes(600000)))
+    agent = start("--caBundle", authority.certificate, "--uploadToAc", "false")
+    ac.add("t", tool.url("/x"))
+    agent.status_until(lambda s: s["counters"]["upload_retries"] >= 1, "a failed upload")
+    line = next(line for line in agent.log_text().splitlines() if "event=store_failed" in line)
+    assert f"the store at 127.0.0.1:{store.port}: TLS handshake: SSL" in line and REASONS[name] in line, line
+    assert store.requests == []
 
 
 def test_ac_unverified(world, bad):

@@ -99,7 +99,9 @@ static void send_chunk(bench_t *b, const msg_chunk_t *chunk, uint64_t size) {
 
 /* The next one that a writer in its right mind sends. */
 static void right_chunk(bench_t *b, uint64_t number) {
-    uint64_t stream = b->tasks[number].stream, at = b->streams[stream].sent;
+    uint64_t stream = b->tasks[number].stream;
+    if (stream == STREAMS) return; /* none was announced */
+    uint64_t at = b->streams[stream].sent;
     uint64_t left = lengths[stream] - at, size = left < MSG_CHUNK_MAX ? left : MSG_CHUNK_MAX;
     if (size == 0 || at + size > b->streams[stream].upto) return;
     const msg_chunk_t chunk = {1, number, 1, stream, at, size == left};

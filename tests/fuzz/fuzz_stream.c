@@ -136,8 +136,10 @@ static void announce(bench_t *b, uint64_t number, const uint8_t *event) {
     if (b->tasks[number].kept) return;
     for (int i = 0; i < TASKS; i++)
         if ((uint64_t)i != number && b->tasks[i].stream == stream) return; /* an executor numbers them */
-    b->tasks[number].stream = stream;
-    b->streams[stream].sent = b->streams[stream].upto = 0;
+    if (on_runs(b, body.session, number, body.attempt)) {                  /* any other is nobody's */
+        b->tasks[number].stream = stream;
+        b->streams[stream].sent = b->streams[stream].upto = 0;
+    }
     must(bodies_announced(b->bodies, 1, &body, b->now_ms) == 0);
 }
 

@@ -196,3 +196,8 @@ def test_help_and_migration_tell_the_default(name):
     row = next(line for line in MIGRATION.read_text().splitlines() if line.startswith("| `") and f"`--{name}`" in line)
     if default and name != "enableStdoutLogging":
         assert default in re.sub("[*`]", "", row.split("|")[3]).split(), row
+
+
+@pytest.mark.parametrize("name", ["outgoingProxyHttp", "outgoingProxyHttps", "caBundle"])
+def test_help_says_what_serves_the_store_too(name):
+    assert "the store" in re.search(rf"^  --{name} .*(?:\n {{10,}}.*)*", helped()[1], re.M)[0]

@@ -3,7 +3,7 @@
 In every text `{tool}` stands for the first tool's URL without path, `{other}` for the second's, `{tls}` for one with a
 certificate nobody trusts, `{private}` for one with a certificate of the authority that the agent is told to trust,
 `{six}` for one on [::1], `{dead}` for a URL where nobody listens, `{full}` for one where connections never come about;
-`{tool.at}` for host and port of the same, `{tool.port}` for the port alone; `{name}` for the case's own name; `{in1500ms}` for a time in Unix ms.
+`{tool.at}` for host and port of the same, `{tool.port}` for the port alone; `{name}` for the case's own name; `{in1500ms}` and `{in3000ms}` for times in Unix ms.
 """
 import base64
 import gzip

@@ -5,5 +5,5 @@ import cases_large
 import cases_redirect
 import cases_request
 
-CASES = cases_request.CASES + cases_redirect.CASES + cases_answer.CASES + cases_large.CASES
+CASES = cases_request.CASES + cases_large.EXPIRES + cases_redirect.CASES + cases_answer.CASES + cases_large.CASES
 assert len({case.name for case in CASES}) == len(CASES), "two cases have one name"

@@ -75,7 +75,7 @@ class Recording:
 
     def fill(self, case):
         """What puts the run's addresses into a case's texts."""
-        words = {"{name}": case.name, "{in1500ms}": str(self.times.get(case.name, 0))}
+        words = {"{name}": case.name, **{f"{{in{ms}ms}}": str(self.times.get(case.name, 0) + ms) for ms in (1500, 3000)}}
         for part in PARTS:
             if part in self.places:
                 url, at = self.places[part]
@@ -137,7 +137,7 @@ class Recording:
             case = self.waiting.pop(0) if self.waiting else None
         if not case:
             return HOLD
-        self.times[case.name] = int(time.time() * 1000) + 1500
+        self.times[case.name] = int(time.time() * 1000)
         return 200, {"Content-Type": "application/json"}, b'{"data":' + self.fill(case)(case.task).encode() + b"}"
 
     def urls(self, number):

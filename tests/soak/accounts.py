@@ -2,7 +2,7 @@
 
 # What a settled process may take more at the end than at the start: allocators and caches, not a leak.
 MEMORY_KB = 6 * 1024
-DESCRIPTORS = 8
+DESCRIPTORS = 4
 JOURNAL_BYTES = 256 * 1024
 
 
@@ -70,7 +70,7 @@ def what_is_left(accounts, start, end):
                       first["pss_kb"] + MEMORY_KB)
         accounts.most(f"{role}: descriptors, were {first['fds']}", values["fds"], first["fds"] + DESCRIPTORS)
     accounts.equal("bodies in the spool", len(end["spool"]))
-    accounts.most(f"sockets in the runtime directory, were {start['runtime']}", end["runtime"], start["runtime"])
+    accounts.most(f"workers' sockets in the runtime directory, were {start['runtime']}", end["runtime"], start["runtime"])
     accounts.equal("tasks in the journal", end["journal"]["rows"]["task"])
     accounts.most(f"journal in use, octets, was {start['journal']['used_bytes']}", end["journal"]["used_bytes"],
                   start["journal"]["used_bytes"] + JOURNAL_BYTES)

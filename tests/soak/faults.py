@@ -29,7 +29,7 @@ class Window:
 class Faults:
     """step() does what is due; the counts and windows are for the books."""
 
-    def __init__(self, seed, agent, mock, say, mean_s=1.0):
+    def __init__(self, seed, agent, mock, say, mean_s=1.6):
         self.random = random.Random(f"faults-{seed}")
         self.agent, self.mock, self.say = agent, mock, say
         self.mean_s = mean_s
@@ -40,8 +40,8 @@ class Faults:
         self.windows = []
         self.broken_until = 0.0  # the broker is stopped or restarted until then
         self.kinds = [(self.kill, 26), (self.stop, 26), (self.terminate, 12), (self.ac_fault, 22), (self.tool_fault, 12),
-                      (self.ac_down, 5), (self.tool_down, 5), (self.servers_stop, 5), (self.all_killed, 3),
-                      (self.agent_killed, 3), (self.agent_restarted, 3), (self.agent_stopped, 2)]
+                      (self.ac_down, 5), (self.tool_down, 5), (self.servers_stop, 4), (self.all_killed, 2),
+                      (self.agent_killed, 1), (self.agent_restarted, 2), (self.agent_stopped, 2)]
 
     # The clock
 

@@ -101,7 +101,9 @@ class Load:
                 "tool": self.tool(bodyBytes=100, delayMs=self.random.choice([0, 100, 3000, 6000]))}
 
     def chunked(self):
-        return {"task": self.task(), "tool": self.tool(bodyBytes=self.random.randint(1, 70000), chunked=True)}
+        # not HEAD: libmicrohttpd ends the chunked body that it does not send, and the connection's next answer is noise
+        return {"task": self.task([method for method in SAFE + UNSAFE if method != "HEAD"]),
+                "tool": self.tool(bodyBytes=self.random.randint(1, 70000), chunked=True)}
 
     def unreachable(self):
         return {"task": self.task(url="http://127.0.0.1:1/nobody")}

@@ -14,11 +14,19 @@ def pss_kb(pid):
 
 
 def descriptors(pid):
-    return len(list(pathlib.Path(f"/proc/{pid}/fd").iterdir()))
+    """Without those of connections, of which some are kept for the next request; their number is bounded by the slots."""
+    fds = pathlib.Path(f"/proc/{pid}/fd")
+    tcp = {row.split()[9] for row in pathlib.Path("/proc/net/tcp").read_text().splitlines()[1:]}
+    count = 0
+    for fd in fds.iterdir():
+        with contextlib.suppress(OSError):
+            name = str(fd.readlink())
+            count += not (name.startswith("socket:[") and name[8:-1] in tcp)
+    return count
 
 
 def of_processes(agent):
-    """By role, of its greediest process: {"broker": {"pss_kb": ..., "fds": ...}}."""
+    """By role, of the greediest process: {"broker": {"pss_kb": ..., "fds": ...}}."""
     found = {}
     for role in ROLES:
         values = {"pss_kb": 0, "fds": 0}

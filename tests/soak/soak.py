@@ -6,6 +6,7 @@
 The exit status is 0 only if every promise held. See scripts/soak.
 """
 import argparse
+import os
 import pathlib
 import random
 import shutil
@@ -14,7 +15,9 @@ import sys
 import tempfile
 import time
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "e2e"))
+TESTS = pathlib.Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(TESTS / "e2e"))
+os.environ.setdefault("SLUICE_BUILD", str(TESTS.parent / "build/release"))
 
 import accounts as accounting
 import measure
@@ -151,7 +154,7 @@ class Soak:
         """Of the settled agent, which is then stopped."""
         taken = {"processes": measure.of_processes(self.agent), "buried": self.agent.status()["buried"],
                  "spool": measure.entries(self.agent.state / "spool"),
-                 "runtime": len(measure.entries(self.agent.runtime))}
+                 "runtime": sum(name.startswith("worker-") for name in measure.entries(self.agent.runtime))}
         self.agent.stop()
         taken["journal"] = measure.journal(self.agent)
         return taken

@@ -1,5 +1,5 @@
 """A peer that keeps to no rule: it speaks to the broker's sockets as it likes, with messages right and wrong."""
-import os
+
 import random
 import socket
 import threading
@@ -32,27 +32,27 @@ def message(name, **over):
     return msgpack.packb([1, code] + [over.get(field, value(field)) for field in fields.split()])
 
 
-def garbage(rng):
-    """Frames of many kinds of wrongness."""
-    name = rng.choice([name for name in FIELDS if name != "FETCHED"])  # a whole FETCHED is a task
+def garbage(rng, names=None):
+    """Frames of many kinds of wrongness, around messages of these names."""
+    name = rng.choice(names or [name for name in FIELDS if name != "FETCHED"])  # a whole FETCHED is a task
     whole = message(name)
     return rng.choice([
-        lambda: [os.urandom(rng.randint(0, 200))],
+        lambda: [b"\xc1" * bool(names) + rng.randbytes(rng.randint(0, 200))],  # \xc1 begins nothing
         lambda: [b""],
         lambda: [b"", b""],
         lambda: [whole[:rng.randint(0, len(whole) - 1)]],
         lambda: [whole + b"\0"],
         lambda: [whole, b"x", b"y", b"z"],
-        lambda: [b"\xdd\xff\xff\xff\xff" + os.urandom(40)],      # an array of 4 billion
+        lambda: [b"\xdd\xff\xff\xff\xff" + rng.randbytes(40)],      # an array of 4 billion
         lambda: [b"\x91" * 5000],                                # nested arrays
         lambda: [b"\xdb\xff\xff\xff\xff" + b"a" * 100],          # a string of 4 GiB
-        lambda: [msgpack.packb([99, 1, 2])],                     # another version
+        lambda: [msgpack.packb([99, 1, 2])] if not names else [],  # another version, which ends a worker
         lambda: [msgpack.packb([1, 250])],                       # no such type
         lambda: [msgpack.packb([1, FIELDS[name][0]] + [2 ** 64 - 1] * len(FIELDS[name][1].split()))],
         lambda: [msgpack.packb([1, FIELDS[name][0]] + ["\0" * 70000])],
-        lambda: [whole, os.urandom(rng.choice([0, 1, 70000]))],  # a payload, wanted or not
+        lambda: [whole, rng.randbytes(rng.choice([0, 1, 70000]))],  # a payload, wanted or not
         lambda: [whole],
-    ])()
+    ])() or [b"\x90"]
 
 
 class Hostile:

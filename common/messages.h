@@ -14,8 +14,7 @@
 #define MSG_TASK_ID_MAX  1024
 #define MSG_CHUNK_MAX    262144
 #define MSG_WIRE_MAX     (100L * 1024 * 1024) /* ZMQ_MAXMSGSIZE */
-#define MSG_CONTROL_MAX  (1024 * 1024) /* the same of the broker's control socket: nothing larger goes there \
-                                        */
+#define MSG_CONTROL_MAX  (1024 * 1024)        /* and of the broker's control socket */
 
 #define PROTOCOL_HEARTBEAT_MS 1000
 #define PROTOCOL_LOST_MS      5000

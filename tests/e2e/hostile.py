@@ -26,7 +26,7 @@ def value(name):
     return 1
 
 
-def message(name, **over):
+def message(name, /, **over):
     """A well-formed message of that type, with 1 and "x" where nothing else is said."""
     code, fields = FIELDS[name]
     return msgpack.packb([1, code] + [over.get(field, value(field)) for field in fields.split()])

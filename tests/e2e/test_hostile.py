@@ -151,7 +151,7 @@ def test_flood_on_control(served, what):
     served.flood("control", FLOODS[what], struct.pack(">Q", 1))
     until(lambda: served.sent.get("control", 0) > 2000, "a flood")
     progress(served)
-    until(lambda: served.sent["control"] > 10000, "more of the flood")
+    until(lambda: served.sent["control"] > 4000, "more of the flood")
     most = watch.end()
     print(f"sent {served.sent}; broker: {watch.first} KiB, {most} at most")
     lines = len(served.agent.log_text().splitlines())
@@ -229,7 +229,7 @@ def test_replies_that_nobody_reads(served):
     watch = Watch(served.broker)
     for number in range(4):
         served.flood("control", FLOODS["status"], struct.pack(">Q", 50 + number), reads=False, rcvhwm=1)
-    until(lambda: served.sent.get("control", 0) > 20000, "a flood")
+    until(lambda: served.sent.get("control", 0) > 10000, "a flood")
     progress(served)
     most = watch.end()
     print(f"sent {served.sent}; broker: {watch.first} KiB, {most} at most")
@@ -247,11 +247,11 @@ def descriptors(pid):
     return len(os.listdir(f"/proc/{pid}/fd"))
 
 
-@on_both
+@pytest.mark.parametrize("served", ["tcp"], indirect=True)
 def test_connections_below_zeromq(served):
     """Connections that say nothing, half a greeting, a wrong one or noise: they are given up after a while."""
     before = descriptors(served.broker)
-    for number in range(1500):
+    for number in range(1000):
         one = served.plain(("control", "tasks-in", "results-in")[number % 3])
         if number % 3 < 2:
             try:

@@ -114,7 +114,8 @@ class Faults:
         role, pid = self.victim()
         if pid is None:
             return
-        self.touch(role, 8)
+        if role == "broker":
+            self.touch(role, 8)
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGTERM)
             self.note(f"SIGTERM {role}")
@@ -163,8 +164,6 @@ class Faults:
         self.counts["uploader deaths unseen"] = self.counts.get("uploader deaths unseen", 0) + 1
 
     def agent_restarted(self):
-        self.touch("broker", 10)
-        self.window("fetcher", 10)
         self.agent.run.terminate()
         self.note("SIGTERM sluice run")
 

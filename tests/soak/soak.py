@@ -156,6 +156,9 @@ class Soak:
                  "spool": measure.entries(self.agent.state / "spool"),
                  "runtime": sum(name.startswith("worker-") for name in measure.entries(self.agent.runtime))}
         self.agent.stop()
+        broker = self.agent.program("broker")  # whose start gives back what the file need not have
+        self.agent.status_until(lambda status: True, "a broker alone")
+        self.agent.stop(broker)
         taken["journal"] = measure.journal(self.agent)
         return taken
 

@@ -2,6 +2,7 @@
  * octet for its sender (0 to 3: a pipeline socket, three peers on control), one for the time that passes (in
  * 100 ms), two for its length, and its header; a length of 0 is a message after which the worker's socket
  * cannot be opened. Session and instance numbers are small here, so that they can be hit. */
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -45,11 +46,9 @@ static void one(core_t *core, effects_t *fx, moment_t now, uint8_t from, const c
         event.kind = EV_OPEN_FAILED;
     else if (msg_decode(header, size, from % 4 == 0 ? 2 : -1, &msg, &scratch) != 0)
         return;
-    else if (event.peer == 0 && msg.type != MSG_FETCHED && msg.type != MSG_RESULT)
-        return; /* refused by the shell, as are these from control */
-    else if (event.peer != 0 && (msg.type == MSG_FETCHED || msg.type == MSG_RESULT))
-        return;
-    if (event.peer == 0 && event.kind == EV_MESSAGE) {
+    bool by_pipeline = size > 0 && (msg.type == MSG_FETCHED || msg.type == MSG_RESULT);
+    if (by_pipeline != (event.peer == 0)) return; /* refused by the shell */
+    if (by_pipeline) {
         doc = calloc(1, 2);
         event.doc_bytes = 2;
         must(doc != NULL);

@@ -13,6 +13,7 @@
 
 #include "broker/error_result.h"
 #include "broker/journal_private.h"
+#include "common/crash_point.h"
 #include "common/err.h"
 
 int journal_fail(char *why, int err, const char *fmt, ...) {
@@ -56,9 +57,11 @@ int journal_exec(journal_t *self, const char *sql) {
 static int make_schema(journal_t *self, char *why) {
     char version[64];
     (void)snprintf(version, sizeof version, "PRAGMA user_version = %d", JOURNAL_VERSION);
+    CRASH_POINT("schema.before");
     if (journal_exec(self, "BEGIN IMMEDIATE") || journal_exec(self, journal_schema) ||
         journal_exec(self, version) || journal_exec(self, "COMMIT"))
         return journal_failed(self, why);
+    CRASH_POINT("schema.made");
     return 0;
 }
 
@@ -309,6 +312,7 @@ int journal_commit(journal_t *self, const record_t *records, size_t count, char 
         journal_roll_back(self);
         return err;
     }
+    CRASH_POINT("commit.written");
     if (journal_run(self->statements[ST_COMMIT]) != 0) {
         int err = journal_failed(self, why);
         journal_roll_back(self);

@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "common/crash_point.h"
 #include "common/dead_man.h"
 #include "common/err.h"
 
@@ -100,9 +101,11 @@ void ac_seat_release(ac_seat_t *self) {
 
 bool ac_seat_granted(ac_seat_t *self, const msg_grant_t *grant, int64_t now_ms) {
     if (!lease_granted(&self->lease, grant)) return false;
+    CRASH_POINT("seat.granted");
     /* A GRANT that took too long (a stopped process) must not fire the switch: the turn gives it back. */
     if (!lease_must_abort(&self->lease, now_ms) && dead_man_arm(self->dead_man, self->lease.expires_ms) != 0)
         ac_seat_release(self);
+    CRASH_POINT("seat.armed");
     return true;
 }
 

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "common/crash_point.h"
+#include "common/dirs.h"
 #include "common/err.h"
 
 #define NAME_SIZE  64
@@ -82,7 +83,7 @@ int spool_open(const char *state_dir, const char *link, uint64_t max_bytes, spoo
     self->dir = mkdir(relative, 0700) == 0 || errno == EEXIST
                     ? open(relative, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
                     : -1;
-    if (self->dir < 0 || sweep(self, owned, ctx) != 0 ||
+    if (self->dir < 0 || dirs_sync(state_dir) != 0 || sweep(self, owned, ctx) != 0 ||
         !realpath(relative, path) || (link && make_link(path, link) != 0)) {
         (void)snprintf(why, SPOOL_WHY_MAX, "cannot use the spool directory %.200s: %s", relative,
                        strerror(errno));

@@ -13,6 +13,7 @@
 #include <zlib.h>
 
 #include "common/crash_point.h"
+#include "common/dirs.h"
 #include "common/err.h"
 #include "common/messages.h"
 
@@ -58,7 +59,8 @@ int inbox_open(const char *state_dir, inbox_t **self) {
         return ERR_NOMEM;
     }
     int made = mkdir(path, 0700);
-    inbox->dir = made == 0 || errno == EEXIST ? open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+    bool there = (made == 0 || errno == EEXIST) && dirs_sync(state_dir) == 0;
+    inbox->dir = there ? open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
     free(path);
     if (inbox->dir < 0) {
         int reason = errno;

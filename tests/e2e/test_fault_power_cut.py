@@ -10,7 +10,7 @@ from agent import TimeOut, check_books, until
 from disk import LIBRARY, BadDisk
 from fault_tools import FAST, PROGRAMS, Toll, check_toll, kill_all, settle, side_by_side
 
-CUTS = int(os.environ.get("SLUICE_CUTS", "6"))
+CUTS = int(os.environ.get("SLUICE_CUTS", "4"))
 SEED = int(os.environ.get("SLUICE_CUT_SEED", "1"))
 
 pytestmark = pytest.mark.skipif(not LIBRARY.exists(), reason="a library cannot be preloaded into this build")
@@ -55,7 +55,7 @@ def test_power_cut(mode):
     side_by_side(cut_and_go_on, [(mode, SEED * 1000 + i) for i in range(CUTS if "random" in mode else CUTS // 2)])
 
 
-def test_power_cut_at_the_first_start(world):
+def test_power_cut_at_the_first_start():
     """Before anything was synced, at moments within the first tenths of a second: the next start is a good one."""
     def start_and_cut(world, seed):
         pick = random.Random(seed)

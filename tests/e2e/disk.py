@@ -36,6 +36,10 @@ class BadDisk:
         path = self.shadow / "generations" / str(inode)
         return int.from_bytes(path.read_bytes(), "little") if path.exists() else 0
 
+    def is_durable(self, folder):
+        """Whether a file with no suffix is there for good (but for the name of the folder itself)."""
+        return any("." not in name for name in self._durable_names(self.state / folder))
+
     def _durable_names(self, folder):
         path = self.shadow / "names" / str(folder).replace("/", "+")
         lines = path.read_text().splitlines() if path.exists() else []

@@ -99,4 +99,19 @@ def kill_all(agent):
     until(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in children), "the end of all processes")
 
 
-__all__ = ["FAST", "MIX", "PROGRAMS", "Toll", "check_toll", "is_idle", "kill_all", "settle", "side_by_side"]
+def stop_broker_as_tasks_come(mock, agent, happened, count=2):
+    """The broker stands still from before the fetcher gets tasks until happened(); returns its pid, still stopped. (A poll
+    may end just when the broker is stopped; then there is no credit for another, and it is tried again.)"""
+    for _ in range(20):
+        mock.wait("ac_polls_waiting>=1")
+        broker = agent.kill("broker", signal.SIGSTOP)
+        mock.add(count=count, methods="GET,POST")
+        with contextlib.suppress(TimeOut):
+            until(happened, "it", 2)
+            return broker
+        os.kill(broker, signal.SIGCONT)
+    raise TimeOut("nothing came while the broker stood still")
+
+
+__all__ = ["FAST", "MIX", "PROGRAMS", "Toll", "check_toll", "is_idle", "kill_all", "settle", "side_by_side",
+           "stop_broker_as_tasks_come"]

@@ -2,13 +2,12 @@
 synced is gone, or any part of it. SLUICE_CUTS (seeds a mode) and SLUICE_CUT_SEED choose the moments."""
 import os
 import random
-import signal
 
 import pytest
 
 from agent import TimeOut, check_books, until
 from disk import LIBRARY, BadDisk
-from fault_tools import FAST, PROGRAMS, Toll, check_toll, kill_all, settle, side_by_side
+from fault_tools import FAST, PROGRAMS, Toll, check_toll, kill_all, settle, side_by_side, stop_broker_as_tasks_come
 
 CUTS = int(os.environ.get("SLUICE_CUTS", "4"))
 SEED = int(os.environ.get("SLUICE_CUT_SEED", "1"))
@@ -102,18 +101,15 @@ def test_bodies_survive_a_power_cut_at_the_first_start(world):
 
 def test_inbox_survives_a_power_cut_at_the_first_start(world):
     """Tasks that the fetcher has saved because the broker stood still are there when nothing is that was not synced."""
-    mock = world.start_mock("--longPollMs", "300-300")
+    mock = world.start_mock("--longPollMs", "1000-1000")
     agent = world.make_agent(*FAST)
     disk = BadDisk(agent, world.folder)
     agent.start()
-    mock.wait("ac_polls_waiting>=1")
-    agent.kill("broker", signal.SIGSTOP)
-    mock.add(count=1)
-    until(lambda: [path for path in (agent.state / "inbox").iterdir() if "." not in path.name], "a task in the inbox")
-    mock.wait("ac_polls_waiting>=1")  # a turn of the fetcher after the inbox was synced
+    stop_broker_as_tasks_come(mock, agent, lambda: disk.is_durable("inbox"), 1)
     kill_all(agent)
     disk.cut(lambda: False)
     agent.start()
-    check_books(mock.wait("delivered>=1"), 1)
+    total = mock.books()["tasks_total"]
+    check_books(mock.wait(f"delivered>={total}"), total)
     agent.joined("fetcher", "executor", "uploader")
     agent.stop()

@@ -41,8 +41,9 @@ class Toll(collections.Counter):
         return self["fetcher"] + min(self["fetcher"], self["broker"])
 
     def most_doubled_results(self):
-        """Two requests at AC whose answers die with an uploader, and two answers that the broker has not heard of."""
-        return 4 * self["uploader"]
+        """What AC may have and the broker has not heard of: two requests and two answers on their way; all that an
+        uploader can hold (16) if the broker, which should have heard of them, dies as well."""
+        return 4 * self["uploader"] + 16 * min(self["uploader"], self["broker"])
 
 
 def is_idle(agent):

@@ -8,5 +8,7 @@ int command_status(int argc, char **argv);
 /* `sluice drain` and `sluice resume`: stop and resume fetching by hand. */
 int command_drain(int argc, char **argv);
 int command_resume(int argc, char **argv);
+/* `sluice doctor`; its exit status is 0, 1 or 2 by the worst finding. */
+int command_doctor(int argc, char **argv);
 
 #endif

@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "common/clock.h"
 #include "common/crash_point.h"
 #include "common/dead_man.h"
 #include "common/err.h"
@@ -99,11 +100,13 @@ void ac_seat_release(ac_seat_t *self) {
     try_release(self);
 }
 
-bool ac_seat_granted(ac_seat_t *self, const msg_grant_t *grant, int64_t now_ms) {
+bool ac_seat_granted(ac_seat_t *self, const msg_grant_t *grant) {
     if (!lease_granted(&self->lease, grant)) return false;
     CRASH_POINT("seat.granted");
-    /* A GRANT that took too long (a stopped process) must not fire the switch: the turn gives it back. */
-    if (!lease_must_abort(&self->lease, now_ms) && dead_man_arm(self->dead_man, self->lease.expires_ms) != 0)
+    /* A GRANT that took too long (a stopped process) must not fire the switch: the turn gives it back. The
+     * clock is read anew, since the process may have been stopped after the turn read it. */
+    if (!lease_must_abort(&self->lease, clock_boot_ms()) &&
+        dead_man_arm(self->dead_man, self->lease.expires_ms) != 0)
         ac_seat_release(self);
     CRASH_POINT("seat.armed");
     return true;
@@ -117,8 +120,12 @@ void ac_seat_welcome(ac_seat_t *self, uint64_t credit, int64_t now_ms) {
     lease_welcome(&self->lease, credit, now_ms);
 }
 
-void ac_seat_decline(link_t *link, const msg_grant_t *grant) {
-    msg_t msg = {.type = MSG_RELEASE, .release = {grant->session, grant->credit, 0}};
+uint16_t ac_seat_used(const ac_seat_t *self, uint64_t credit) {
+    return lease_used(&self->lease, credit);
+}
+
+void ac_seat_decline(link_t *link, const msg_grant_t *grant, uint16_t used) {
+    msg_t msg = {.type = MSG_RELEASE, .release = {grant->session, grant->credit, used}};
     (void)link_send(link, &msg); /* lost, it runs out by itself */
 }
 

@@ -111,7 +111,7 @@ def test_answers_that_drip(world):
     mock.wait("delivered>=20")
     drip.slow = True
     mock.add(count=2, methods="POST", bodyBytes="100-400")
-    mock.wait("delivered>=22")
+    mock.wait("delivered>=22", 180)
     drip.slow = False
     mock.add(count=20, methods="GET,POST", bodyBytes="100-400")
     books = mock.wait("delivered>=42")

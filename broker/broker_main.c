@@ -14,6 +14,7 @@
 #include "broker/broker.h"
 #include "common/clock.h"
 #include "common/config.h"
+#include "common/crash_point.h"
 #include "common/dirs.h"
 #include "common/err.h"
 #include "common/log.h"
@@ -87,6 +88,7 @@ static int recover(program_t *self) {
     int err = journal_open(self->config->state_dir, &b->journal, self->why);
     if (!err) err = journal_new_epoch(b->journal, &epoch, self->why);
     if (err) return err == ERR_NOMEM ? EXIT_FAILED : EXIT_CONFIG;
+    CRASH_POINT("start.counted");
     core_settings_t settings = settings_of(self->config, epoch);
     b->core = core_new(&settings);
     b->effects = effects_new();
@@ -150,6 +152,7 @@ static int open_all(program_t *self) {
     if (sockets_open(config->bind, config->runtime_dir, config->worker_ports, &self->broker.sockets,
                      self->why) != 0)
         return EXIT_CONFIG;
+    CRASH_POINT("start.listening");
     self->broker.journal_ok = true;
     self->broker.debug = config->debug_mode;
     self->broker.started_wall_ms = clock_wall_ms();

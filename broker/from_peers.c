@@ -3,6 +3,7 @@
 
 #include "broker/broker.h"
 #include "common/clock.h"
+#include "common/crash_point.h"
 #include "common/err.h"
 #include "common/log.h"
 
@@ -76,6 +77,7 @@ int broker_take(broker_t *self, source_t source, received_t *got) {
         refuse(self, source, got, self->scratch->error, self->scratch->type, self->scratch->text);
         return 0;
     }
+    CRASH_POINT_MSG("got", msg.type);
     if (!belongs(source, msg.type)) {
         refuse(self, source, got, MSG_ERR_TYPE, (unsigned)msg.type, "this type is not for this socket");
         return 0;

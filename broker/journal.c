@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <sqlite3.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -13,6 +14,7 @@
 
 #include "broker/error_result.h"
 #include "broker/journal_private.h"
+#include "common/crash_point.h"
 #include "common/err.h"
 
 #define UNUSED_MAX ((int64_t)8 << 20) /* octets of free pages that a file may have at a start */
@@ -25,15 +27,18 @@ int journal_fail(char *why, int err, const char *fmt, ...) {
     return err;
 }
 
+static int damaged(const journal_t *self, const char *how, char *why) {
+    return journal_fail(
+        why, ERR_CORRUPT,
+        "journal %s is damaged (%s); nothing was changed. Move it aside, together with its -wal file, to"
+        " start with an empty one, or restore it from a backup",
+        self->path, how);
+}
+
 /* A failure of SQLite in words, and as a code. */
 int journal_failed(journal_t *self, char *why) {
     int code = sqlite3_errcode(self->db);
-    if (code == SQLITE_CORRUPT || code == SQLITE_NOTADB)
-        return journal_fail(
-            why, ERR_CORRUPT,
-            "journal %s is damaged (%s); nothing was changed. Move it aside, together with its -wal file, to"
-            " start with an empty one, or restore it from a backup",
-            self->path, sqlite3_errmsg(self->db));
+    if (code == SQLITE_CORRUPT || code == SQLITE_NOTADB) return damaged(self, sqlite3_errmsg(self->db), why);
     return journal_fail(why, ERR_IO, "journal %s: %s (%s)", self->path, sqlite3_errmsg(self->db),
                         sqlite3_system_errno(self->db) ? strerror(sqlite3_system_errno(self->db))
                                                        : sqlite3_errstr(code));
@@ -58,18 +63,26 @@ int journal_exec(journal_t *self, const char *sql) {
 static int make_schema(journal_t *self, char *why) {
     char version[64];
     (void)snprintf(version, sizeof version, "PRAGMA user_version = %d", JOURNAL_VERSION);
+    CRASH_POINT("schema.before");
     if (journal_exec(self, "BEGIN IMMEDIATE") || journal_exec(self, journal_schema) ||
         journal_exec(self, version) || journal_exec(self, "COMMIT"))
         return journal_failed(self, why);
+    CRASH_POINT("schema.made");
     return 0;
 }
 
-static int check_version(journal_t *self, char *why) {
-    int64_t version, tables;
+static int not_ours(const journal_t *self, char *why) {
+    return journal_fail(why, ERR_CORRUPT,
+                        "journal %s is no journal of sluice; nothing was changed. Name another --stateDir",
+                        self->path);
+}
+
+static int check_version(journal_t *self, int64_t *tables, char *why) {
+    int64_t version;
     if (get_number(self, "PRAGMA user_version", &version) != 0 ||
-        get_number(self, "SELECT count(*) FROM sqlite_master", &tables) != 0)
+        get_number(self, "SELECT count(*) FROM sqlite_master", tables) != 0)
         return journal_failed(self, why);
-    if (version == 0 && tables == 0) return make_schema(self, why);
+    if (version == 0 && *tables == 0) return 0;
     if (version == JOURNAL_VERSION) return 0;
     if (version > JOURNAL_VERSION)
         return journal_fail(
@@ -77,16 +90,16 @@ static int check_version(journal_t *self, char *why) {
             "journal %s was made by a newer sluice (format %lld, this one knows %d); install that version, or"
             " name another --stateDir",
             self->path, (long long)version, JOURNAL_VERSION);
-    return journal_fail(why, ERR_CORRUPT,
-                        "journal %s is no journal of sluice; nothing was changed. Name another --stateDir",
-                        self->path);
+    return not_ours(self, why);
 }
 
 static int prepare(journal_t *self, char *why) {
-    for (int i = 0; i < ST_COUNT; i++)
-        if (sqlite3_prepare_v3(self->db, journal_statements[i], -1, SQLITE_PREPARE_PERSISTENT,
-                               &self->statements[i], NULL) != SQLITE_OK)
-            return journal_failed(self, why);
+    for (int i = 0; i < ST_COUNT; i++) {
+        int code = sqlite3_prepare_v3(self->db, journal_statements[i], -1, SQLITE_PREPARE_PERSISTENT,
+                                      &self->statements[i], NULL);
+        if (code == SQLITE_ERROR) return not_ours(self, why); /* a table or a column is missing */
+        if (code != SQLITE_OK) return journal_failed(self, why);
+    }
     return 0;
 }
 
@@ -104,13 +117,53 @@ static void shrink(journal_t *self) {
         (void)sqlite3_wal_checkpoint_v2(self->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
 }
 
+static int64_t size_of(const journal_t *self, const char *suffix) {
+    char path[PATH_MAX];
+    struct stat info;
+    (void)snprintf(path, sizeof path, "%s%s", self->path, suffix);
+    return stat(path, &info) == 0 ? info.st_size : 0;
+}
+
+/* SQLite would take a file that was emptied for a new one, and delete the log that belongs to it. */
+static int check_files(journal_t *self, char *why) {
+    int64_t size = size_of(self, ""), log = size_of(self, "-wal");
+    if (log > 0 && size == 0) return damaged(self, "it is empty or gone, but its log is there", why);
+    if (log == 0 && size % 512 != 0) return damaged(self, "it was cut off", why);
+    return 0;
+}
+
+/* That every page is there and in its place. */
+static int check_pages(journal_t *self, char *why) {
+    sqlite3_stmt *statement = NULL;
+    char text[200] = "";
+    int code = sqlite3_prepare_v2(self->db, "PRAGMA quick_check(1)", -1, &statement, NULL);
+    if (code == SQLITE_OK && (code = sqlite3_step(statement)) == SQLITE_ROW)
+        (void)snprintf(text, sizeof text, "%s", (const char *)sqlite3_column_text(statement, 0));
+    (void)sqlite3_finalize(statement);
+    if (code != SQLITE_ROW) return journal_failed(self, why);
+    text[strcspn(text, "\n")] = ' ';
+    return strncmp(text, "ok", 2) == 0 ? 0 : damaged(self, text, why);
+}
+
+/* A journal that is refused stays as it is: closing it must not move its log into it. */
+static int check(journal_t *self, char *why) {
+    int64_t tables = 0;
+    (void)sqlite3_db_config(self->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+    int err = check_version(self, &tables, why);
+    if (!err && tables > 0) err = check_pages(self, why);
+    if (!err && tables > 0) err = prepare(self, why);
+    if (!err) (void)sqlite3_db_config(self->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, NULL);
+    return err;
+}
+
 int journal_open(const char *state_dir, journal_t **out, char why[JOURNAL_WHY_MAX]) {
     journal_t *self = calloc(1, sizeof *self);
     if (!self || asprintf(&self->path, "%s/journal.db", state_dir) < 0) {
         free(self);
         return journal_fail(why, ERR_NOMEM, "out of memory");
     }
-    int err = 0;
+    int err = check_files(self, why);
+    if (err) goto cleanup;
     if (sqlite3_open_v2(self->path, &self->db,
                         SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX |
                             SQLITE_OPEN_NOFOLLOW,
@@ -119,14 +172,16 @@ int journal_open(const char *state_dir, journal_t **out, char why[JOURNAL_WHY_MA
         goto cleanup;
     }
     (void)sqlite3_extended_result_codes(self->db, 0);
-    if (journal_exec(self, "PRAGMA locking_mode=EXCLUSIVE") ||
-        journal_exec(self, "PRAGMA journal_mode=WAL") || journal_exec(self, "PRAGMA synchronous=FULL") ||
+    if (journal_exec(self, "PRAGMA locking_mode=EXCLUSIVE")) err = journal_failed(self, why);
+    if (!err) err = check(self, why);
+    if (err) goto cleanup;
+    if (journal_exec(self, "PRAGMA journal_mode=WAL") || journal_exec(self, "PRAGMA synchronous=FULL") ||
         journal_exec(self, "PRAGMA journal_size_limit=67108864") ||
         journal_exec(self, "PRAGMA temp_store=MEMORY"))
         err = journal_failed(self, why);
-    if (!err) err = check_version(self, why);
+    if (!err && !self->statements[0]) err = make_schema(self, why);
+    if (!err && !self->statements[0]) err = prepare(self, why);
     if (!err) shrink(self);
-    if (!err) err = prepare(self, why);
 cleanup:
     if (err)
         journal_close(&self);
@@ -326,6 +381,7 @@ int journal_commit(journal_t *self, const record_t *records, size_t count, char 
         journal_roll_back(self);
         return err;
     }
+    CRASH_POINT("commit.written");
     if (journal_run(self->statements[ST_COMMIT]) != 0) {
         int err = journal_failed(self, why);
         journal_roll_back(self);
@@ -358,9 +414,7 @@ int journal_new_epoch(journal_t *self, uint64_t *epoch, char why[JOURNAL_WHY_MAX
     int64_t last = 0;
     int err = get_number(self, "SELECT value FROM meta WHERE key='epoch'", &last);
     if (err != 0 && err != ERR_NOT_FOUND) return journal_failed(self, why);
-    if (last < 0 || last >= INT32_MAX)
-        return journal_fail(why, ERR_CORRUPT, "journal %s has an impossible count of starts (%lld)",
-                            self->path, (long long)last);
+    if (last < 0 || last >= INT32_MAX) return damaged(self, "its count of starts is impossible", why);
     if (write_meta(self, "epoch", last + 1) != 0) return journal_failed(self, why);
     *epoch = (uint64_t)last + 1;
     return 0;

@@ -1,6 +1,7 @@
 /* The loop's turn: drain, step, commit, send. */
 #include "broker/broker.h"
 #include "common/clock.h"
+#include "common/crash_point.h"
 #include "common/err.h"
 #include "common/log.h"
 
@@ -82,6 +83,7 @@ static int commit(broker_t *self, int stop_fd) {
     const record_t *records = effects_records(self->effects, &count);
     if (count == 0) return 0;
     for (;;) {
+        CRASH_POINT("commit.before");
         int err = journal_commit(self->journal, records, count, self->journal_why);
         if (!err) break;
         if (err != ERR_IO) return err;
@@ -94,6 +96,7 @@ static int commit(broker_t *self, int stop_fd) {
             answer_status_only(self);
         }
     }
+    CRASH_POINT("commit.after");
     if (!self->journal_ok) log_warn("journal_recovered", "records=%zu", count);
     self->journal_ok = true;
     return 0;

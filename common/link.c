@@ -6,6 +6,7 @@
 #include <string.h>
 #include <zmq.h>
 
+#include "common/crash_point.h"
 #include "common/err.h"
 #include "common/link_wire.h"
 
@@ -217,6 +218,7 @@ static void take_welcome(link_t *self, const msg_welcome_t *welcome) {
         self->hello_due_ms = self->now_ms + PROTOCOL_REPEAT_MS;
         return;
     }
+    CRASH_POINT_MSG("got", MSG_WELCOME);
     self->session = welcome->session;
     self->restart = NULL;
     self->heartbeat_ms = bounded(welcome->heartbeat_ms, 50, 60000);
@@ -286,6 +288,7 @@ static void take_control(link_t *self, const msg_t *msg) {
     }
     if (self->session == 0 || self->restart || (session && *session != self->session)) return; /* stale */
     self->heard_ms = self->now_ms;
+    CRASH_POINT_MSG("got", msg->type);
     if (msg->type != MSG_HEARTBEAT) self->handler.message(self->handler.ctx, msg);
 }
 
@@ -332,6 +335,7 @@ static unsigned drain_pull(link_t *self) {
             tell_fault(self, MSG_ERR_TYPE, "a message on the worker socket that is no TASK");
         else if (msg.task.session == self->session) {
             self->heard_ms = self->now_ms;
+            CRASH_POINT_MSG("got", msg.type);
             self->handler.task(self->handler.ctx, &msg.task, &payload);
         }
         zframe_destroy(&header);

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "common/clock.h"
+#include "common/crash_point.h"
 #include "common/err.h"
 #include "common/log.h"
 #include "executor/error_text.h"
@@ -101,6 +102,7 @@ static void succeed(executor_t *self, run_t *run) {
     parts.body = body_inline(body, &parts.body_bytes);
     parts.zipped = body_is_large(body) && run->zipped;
     if (body_is_large(body)) take_file(run, body, run->zipped);
+    CRASH_POINT("run.done");
     log_debug("task_done", "number=%" PRIu64 " status=%d octets=%" PRIu64, run->number, parts.status_code,
               body_decoded(body));
     finish(self, run, &parts);
@@ -299,6 +301,7 @@ static void start(executor_t *self, run_t *run) {
         run_fail(self, run, text);
         return;
     }
+    CRASH_POINT("run.started");
     run->started = true;
     run->started_ms = clock_boot_ms();
 }

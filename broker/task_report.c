@@ -89,7 +89,10 @@ static const char *waits_for_upload(const core_view_t *view, const task_t *task,
     if (task->waits_rejoin) return "the uploaders known from before the broker's start";
     if (task->next_try_ms > now.ms) return "its next try";
     if (!view->uploaders) return "an uploader: none is connected";
-    return view->waits_for && view->waits_for[0] ? view->waits_for : "its turn";
+    if (now.ms < view->gate->pause_ms) return "the end of the pause that AC asked for";
+    if (view->gate->state == GATE_CLOSED) return "AC to answer again; one probe goes every 30 s at most";
+    if (gate_rate_free(view->gate, now.ms) == 0) return "the rate limit's minute";
+    return task->state == TASK_DONE ? "its turn" : "AC's answer";
 }
 
 /* What has to come before it goes on; NULL when nothing is to be waited for. */

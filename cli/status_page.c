@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <stdarg.h>
 #include <string.h>
+#include <time.h>
 
 #define TEXT_MAX 512
 
@@ -58,6 +59,17 @@ static void put(page_t *self, style_t style, const char *text) {
     self->used += columns_of(text);
 }
 
+static unsigned hang_of(const page_t *self) {
+    return self->hang > 0 ? self->hang : PAGE_INDENT;
+}
+
+/* Ends the line and begins one that goes on with it. */
+static void go_on(page_t *self) {
+    page_end(self);
+    while (self->used < hang_of(self))
+        put(self, STYLE_PLAIN, " ");
+}
+
 void page_label(page_t *self, const char *label) {
     self->used = 0;
     if (label != NULL) put(self, STYLE_STRONG, label);
@@ -93,10 +105,7 @@ void page_add_words(page_t *self, style_t style, const char *text) {
         size_t len = strcspn(word, " ");
         char after = word[len];
         word[len] = '\0';
-        if (self->used > PAGE_INDENT && self->used + columns_of(word) > self->width) {
-            page_end(self);
-            page_label(self, NULL);
-        }
+        if (self->used > hang_of(self) && self->used + columns_of(word) > self->width) go_on(self);
         page_add_text(self, style, word, 0); /* cut where it is longer than a line */
         if (after == '\0') break;
         if (self->used < self->width) put(self, STYLE_PLAIN, " ");
@@ -153,6 +162,18 @@ const char *page_duration(int64_t ms, char buf[PAGE_SHORT_MAX]) {
         (void)snprintf(buf, PAGE_SHORT_MAX, "%" PRId64 " h %" PRId64 " min", s / 3600, s % 3600 / 60);
     else
         (void)snprintf(buf, PAGE_SHORT_MAX, "%" PRId64 " d %" PRId64 " h", s / 86400, s % 86400 / 3600);
+    return buf;
+}
+
+const char *page_time(int64_t at_ms, int64_t now_ms, char buf[PAGE_SHORT_MAX]) {
+    time_t at = (time_t)(at_ms / 1000), now = (time_t)(now_ms / 1000);
+    struct tm then, today;
+    if (localtime_r(&at, &then) == NULL || localtime_r(&now, &today) == NULL) {
+        (void)snprintf(buf, PAGE_SHORT_MAX, "%" PRId64 " ms", at_ms);
+        return buf;
+    }
+    bool same = then.tm_year == today.tm_year && then.tm_yday == today.tm_yday;
+    if (strftime(buf, PAGE_SHORT_MAX, same ? "%H:%M:%S" : "%Y-%m-%d %H:%M:%S", &then) == 0) buf[0] = '\0';
     return buf;
 }
 

@@ -218,6 +218,8 @@ static void note_first_byte(run_t *run, CURL *easy) {
     if (response_status(run->response) == 0) return;
     if (curl_easy_getinfo(easy, CURLINFO_STARTTRANSFER_TIME_T, &us) == CURLE_OK && us > 0)
         run->first_byte_ms = run->leg_ms + us / 1000;
+    if (run->first_byte_ms && run->first_byte_ms < run->connected_ms) /* rounded */
+        run->first_byte_ms = run->connected_ms;
 }
 
 static void on_done(void *ctx, CURL *easy, CURLcode code, const char *error) {

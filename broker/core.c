@@ -294,8 +294,6 @@ int64_t core_due_ms(const core_t *self, int64_t now_ms) {
     int64_t due = heap_first_key(&self->tasks.timers);
     int64_t gate = gate_next_ms(&self->gate, now_ms);
     if (gate < due) due = gate;
-    int64_t buried = buried_due_ms(self, now_ms);
-    if (buried < due) due = buried;
     if (self->stopped && !self->stop_told) return now_ms;
     bool peers = self->execute.workers || self->upload.workers || self->fetchers || self->awaited;
     int64_t look = now_ms + 500; /* silent workers, the log of a pause */

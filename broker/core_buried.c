@@ -136,11 +136,3 @@ void buried_turn(core_t *core) {
            core->tasks.buried_bytes > s->dead_letter_bytes && first != core->tasks.buried_last)
         drop(core, first, "the oldest of more than deadLetterMb");
 }
-
-int64_t buried_due_ms(const core_t *core, int64_t now_ms) {
-    const task_t *first = core->tasks.buried_first;
-    if (!first || core->settings.dead_letter_days == 0) return INT64_MAX;
-    int64_t age_ms = core->now.wall_ms - first->buried_wall_ms;
-    int64_t left_ms = core->settings.dead_letter_days * DAY_MS - age_ms;
-    return left_ms <= 0 ? now_ms : core->now.ms + left_ms;
-}

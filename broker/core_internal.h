@@ -88,7 +88,6 @@ void buried_add(core_t *core, task_t *task, const msg_uploaded_t *uploaded);
 void buried_order(core_t *core, uint64_t peer, const msg_order_t *order);
 /* Drops what is too old or too much. */
 void buried_turn(core_t *core);
-int64_t buried_due_ms(const core_t *core, int64_t now_ms);
 
 /* core_tasks.c */
 /* What has happened to it, for its trail. */

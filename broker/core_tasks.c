@@ -165,6 +165,7 @@ void task_lost(core_t *core, task_t *task, const char *why) {
         if (may_redeliver(core, task)) {
             core->view.counters.redelivered++;
             task_log(core, task, "task_redelivered", why);
+            task->journaled = true; /* if only for its trail: this is rare */
             task_ready_again(core, task, TASK_EV_REDELIVER);
             break;
         }

@@ -310,6 +310,9 @@ void executor_task(world_t *world, int proc, const letter_t *letter);
 void executor_message(world_t *world, int proc, const msg_t *msg);
 void executor_tick(world_t *world, int proc);
 
+/* model_person.c */
+void person_begin(world_t *world);
+
 /* model_uploader.c */
 void uploader_task(world_t *world, int proc, const letter_t *letter);
 void uploader_message(world_t *world, int proc, const msg_t *msg);

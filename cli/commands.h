@@ -12,5 +12,7 @@ int command_resume(int argc, char **argv);
 int command_task(int argc, char **argv);
 /* `sluice dead`: the buried results, and what is to become of them. */
 int command_dead(int argc, char **argv);
+/* `sluice doctor`; its exit status is 0, 1 or 2 by the worst finding. */
+int command_doctor(int argc, char **argv);
 
 #endif

@@ -5,7 +5,7 @@
 #include <string.h>
 #include <time.h>
 
-#define TEXT_MAX 512
+#define TEXT_MAX 1100
 
 static const char *const codes[] = {"", "\033[1m", "\033[32m", "\033[33m", "\033[1;31m", "\033[2m"};
 
@@ -59,22 +59,15 @@ static void put(page_t *self, style_t style, const char *text) {
     self->used += columns_of(text);
 }
 
-static unsigned hang_of(const page_t *self) {
-    return self->hang > 0 ? self->hang : PAGE_INDENT;
-}
-
-/* Ends the line and begins one that goes on with it. */
-static void go_on(page_t *self) {
-    page_end(self);
-    while (self->used < hang_of(self))
+void page_fill(page_t *self, unsigned column) {
+    while (self->used < column)
         put(self, STYLE_PLAIN, " ");
 }
 
 void page_label(page_t *self, const char *label) {
     self->used = 0;
     if (label != NULL) put(self, STYLE_STRONG, label);
-    while (self->used < PAGE_INDENT)
-        put(self, STYLE_PLAIN, " ");
+    page_fill(self, PAGE_INDENT);
 }
 
 void page_end(page_t *self) {
@@ -99,13 +92,20 @@ void page_add_text(page_t *self, style_t style, const char *text, unsigned colum
 }
 
 void page_add_words(page_t *self, style_t style, const char *text) {
+    page_add_words_at(self, style, text, PAGE_INDENT);
+}
+
+void page_add_words_at(page_t *self, style_t style, const char *text, unsigned indent) {
     char words[TEXT_MAX];
     clean(text, TEXT_MAX, words);
     for (char *word = words; *word != '\0';) {
         size_t len = strcspn(word, " ");
         char after = word[len];
         word[len] = '\0';
-        if (self->used > hang_of(self) && self->used + columns_of(word) > self->width) go_on(self);
+        if (self->used > indent && self->used + columns_of(word) > self->width) {
+            page_end(self);
+            page_fill(self, indent);
+        }
         page_add_text(self, style, word, 0); /* cut where it is longer than a line */
         if (after == '\0') break;
         if (self->used < self->width) put(self, STYLE_PLAIN, " ");
@@ -174,6 +174,12 @@ const char *page_time(int64_t at_ms, int64_t now_ms, char buf[PAGE_SHORT_MAX]) {
     }
     bool same = then.tm_year == today.tm_year && then.tm_yday == today.tm_yday;
     if (strftime(buf, PAGE_SHORT_MAX, same ? "%H:%M:%S" : "%Y-%m-%d %H:%M:%S", &then) == 0) buf[0] = '\0';
+    return buf;
+}
+
+const char *page_span(int64_t ms, char buf[PAGE_SHORT_MAX]) {
+    if (ms < 0 || ms >= 1000) return page_duration(ms, buf);
+    (void)snprintf(buf, PAGE_SHORT_MAX, "%" PRId64 " ms", ms);
     return buf;
 }
 

@@ -12,7 +12,6 @@ typedef struct {
     bool colour;
     unsigned width; /* columns */
     unsigned used;  /* columns of the present line */
-    unsigned hang;  /* columns before a line that goes on; 0: PAGE_INDENT */
 } page_t;
 
 typedef enum { STYLE_PLAIN, STYLE_STRONG, STYLE_GOOD, STYLE_WARN, STYLE_BAD, STYLE_DIM } style_t;
@@ -27,8 +26,11 @@ void page_add(page_t *self, style_t style, const char *fmt, ...) __attribute__((
 /* Text from elsewhere: no control characters, at most `columns` wide (0: the rest of the line), cut with
  * "...". */
 void page_add_text(page_t *self, style_t style, const char *text, unsigned columns);
-/* The same, but broken into lines at its spaces. */
+/* The same, but broken into lines at its spaces, further lines at PAGE_INDENT or at `indent`. */
 void page_add_words(page_t *self, style_t style, const char *text);
+void page_add_words_at(page_t *self, style_t style, const char *text, unsigned indent);
+/* Blanks up to a column. */
+void page_fill(page_t *self, unsigned column);
 /* A column of a table: filled up to `columns`, two of them the gap to the next. */
 void page_add_cell(page_t *self, style_t style, const char *text, unsigned columns);
 /* Adds an item of a list and breaks the line where it does not fit. */
@@ -41,6 +43,8 @@ const char *page_number(int64_t value, char buf[PAGE_SHORT_MAX]);
 const char *page_duration(int64_t ms, char buf[PAGE_SHORT_MAX]);
 /* "10:12:03" of the same local day as `now_ms`, else "2026-11-21 10:12:03"; both in Unix ms. */
 const char *page_time(int64_t at_ms, int64_t now_ms, char buf[PAGE_SHORT_MAX]);
+/* The same, but "12 ms" under a second. */
+const char *page_span(int64_t ms, char buf[PAGE_SHORT_MAX]);
 /* "512 B", "1.2 MB". */
 const char *page_bytes(int64_t bytes, char buf[PAGE_SHORT_MAX]);
 

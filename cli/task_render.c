@@ -251,7 +251,6 @@ static void put_entry(page_t *page, yajl_val entry, int64_t now_ms, int64_t befo
     (void)snprintf(cell, sizeof cell, "%s.%03d", page_time(at_ms, now_ms, at),
                    at_ms > 0 ? (int)(at_ms % 1000) : 0);
     page->used = 0;
-    page->hang = columns + GAP_COLUMNS;
     page_add_cell(page, STYLE_DIM, cell, columns);
     if (before_ms == 0)
         cell[0] = '\0';
@@ -261,9 +260,8 @@ static void put_entry(page_t *page, yajl_val entry, int64_t now_ms, int64_t befo
         (void)snprintf(cell, sizeof cell, "%+" PRId64 " ms", passed_ms);
     page_add_cell(page, STYLE_DIM, cell, GAP_COLUMNS);
     style_t style = say_event(&s, entry);
-    page_add_words(page, style, s.text);
+    page_add_words_at(page, style, s.text, columns + GAP_COLUMNS);
     page_end(page);
-    page->hang = 0;
 }
 
 static void put_timeline(page_t *page, yajl_val task, int64_t now_ms) {

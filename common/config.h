@@ -14,7 +14,8 @@
 #define PROGRAM_EXECUTOR 0x08u
 #define PROGRAM_UPLOADER 0x10u
 #define PROGRAM_TOOL     0x20u /* sluice status and the like */
-#define PROGRAM_ALL      0x3fu
+#define PROGRAM_DOCTOR   0x40u
+#define PROGRAM_ALL      0x7fu
 
 /* Texts are owned by the config, never NULL unless said; an unset text is "". */
 typedef struct {

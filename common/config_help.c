@@ -20,6 +20,11 @@ static const struct {
     {PROGRAM_EXECUTOR, "sluice-executor [OPTION...]", "Makes the tasks' requests to the tools."},
     {PROGRAM_UPLOADER, "sluice-uploader --serverUrl URL --apiKeyFile FILE [OPTION...]",
      "Brings results to AC."},
+    {PROGRAM_DOCTOR, "sluice doctor [--tool URL] [--json] [OPTION...]",
+     "Looks at every hop of a task's way, from the options to AC, or with --tool from here to a tool, and "
+     "says what to "
+     "do. Give it the options of the agent. Exit status 0: all is well, 1: warnings, 2: something does not "
+     "work."},
     {PROGRAM_TOOL,
      "sluice status [--json] [--watch] [OPTION...]\n"
      "       sluice task ID [--number] [--json] [OPTION...]\n"
@@ -28,12 +33,9 @@ static const struct {
      "       sluice dead drop ID [--number] [--json] [OPTION...]\n"
      "       sluice drain|resume [OPTION...]",
      "Asks the running broker, or tells it what to do. ID is AC's taskId or the broker's own number of the "
-     "task; "
-     "with --number the number alone. `task` tells where a task is and what has happened to it, also when it "
-     "is gone. "
-     "`dead` lists the results that AC has refused for good; `retry` has them tried again, `drop` removes "
-     "one. "
-     "`drain` stops fetching until `resume`, also over restarts."},
+     "task; with --number the number alone. `task` tells where a task is and what has happened to it, also "
+     "when it is gone. `dead` lists the results that AC has refused for good; `retry` has them tried again, "
+     "`drop` removes one. `drain` pauses fetching until `resume`, also over restarts."},
 };
 
 /* Prints words from column `at` on, in lines that fit a terminal and begin at `indent`. */

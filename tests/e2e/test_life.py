@@ -1,5 +1,6 @@
 """Where a result is: `sluice task`; what becomes of results that AC refuses: `sluice dead`; and fetching paused by hand."""
 import json
+import re
 import signal
 import sqlite3
 import subprocess
@@ -93,8 +94,8 @@ def test_waiting(world):
     tried = until(lambda: (t := task(agent, "tried"))["tries"] >= 1 and "next_try_ms" in t and t, "a first try")
     failed = [entry for entry in tried["timeline"] if entry["event"] == "upload_failed"]
     assert failed[0]["status"] == 503 and failed[0]["next_try_in_ms"] > 4000
-    page = " ".join(sluice(agent, "task", "tried").split())
-    assert "waiting for AC: 1 try, last 503 at " in page and "next try in " in page
+    until(lambda: re.search(r"waiting for AC: \d+ (try|tries), last 503 at [0-9:]+, next try in [0-9.]+ s",
+                            " ".join(sluice(agent, "task", "tried").split())), "the page that says so")
     agent.restarted("broker", agent.kill("broker"))
     again = until(lambda: agent.status() and task(agent, "tried"), "the task after a restart")
     assert [e for e in again["timeline"] if e["event"] == "upload_failed"][:1] == failed[:1]

@@ -119,6 +119,16 @@ def test_uploaded_is_repeated_until_gone(up):
     assert up.broker.count("UPLOADED") == 0
 
 
+def test_a_result_that_comes_again_after_it_is_gone_is_let_go(up):
+    up.broker.push_task(up.worker, 1, body(1), 2)
+    up.broker.expect("CLAIM", number=1)
+    up.gone(up.worker, 1)  # what a claim of an attempt that is over is answered
+    count = len(up.broker.heartbeats)
+    up.broker.until(lambda: len(up.broker.heartbeats) > count and up.broker.heartbeats[-1].held == [], 5,
+                    "an empty list")
+    assert up.ac.requests == []
+
+
 def test_many_results_by_one_connection_within_the_budget(up):
     up.claimed(up.worker, *range(1, 13))
     up.granted(up.worker, 7, budget=5)

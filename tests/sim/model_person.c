@@ -16,7 +16,7 @@ static void order(world_t *world, const msg_t *msg, const char *task) {
     broker_receive(world, letter);
 }
 
-static void pause(world_t *world, bool on) {
+static void set_paused(world_t *world, bool on) {
     msg_t msg = {.type = MSG_DRAIN};
     TRACE(world, "PERSON %s fetching", on ? "pauses" : "resumes");
     msg.drain.mode = on;
@@ -40,11 +40,11 @@ static void act(world_t *world, sim_event_t *event) {
     if (world->broker) core_look(broker_core(world), proc_ms(world, BROKER), &view);
     bool paused = world->broker && view.drained_wall_ms != 0;
     if (world->calm ? paused : paused && chance(world, 600000))
-        pause(world, false);
+        set_paused(world, false);
     else if (world->calm)
         TRACE(world, "PERSON looks"); /* what was said last may not have been committed */
     else if (chance(world, 200000))
-        pause(world, true);
+        set_paused(world, true);
     else
         decide(world);
     world_after(world, (int64_t)rnd(world, world->calm ? SECOND : EVERY_US), -1, act, 0);

@@ -62,10 +62,10 @@ static void test_two_credits(void **state) {
     (void)state;
     bench_t b;
     bench_open(&b, 2, 250);
+    want(&b, 99, CREDIT_UPLOAD); /* has claimed nothing */
     assert_null(decide(&b));
     want(&b, FETCHER, CREDIT_FETCH);
     want(&b, UPLOADER, CREDIT_UPLOAD);
-    want(&b, 99, CREDIT_UPLOAD); /* has claimed nothing */
     expect(&b, CREDIT_UPLOAD, UPLOADER, 5);
     expect(&b, CREDIT_FETCH, FETCHER, 10);
     want(&b, UPLOADER2, CREDIT_UPLOAD);

@@ -5,7 +5,7 @@
 #include "tests/sim/sim.h"
 
 #define TOOL_INSTANCE ((uint64_t)1 << 60) /* of no process: what it is answered goes nowhere */
-#define EVERY_US      ((uint64_t)20 * SECOND)
+#define EVERY_US      ((uint64_t)5 * SECOND)
 
 static void order(world_t *world, order_t action, const char *task) {
     size_t len = strlen(task);

@@ -68,6 +68,8 @@ static core_settings_t settings_of(const config_t *config, uint64_t epoch) {
                          .response_queue = (uint32_t)config->response_queue_size,
                          .response_threshold = (uint32_t)config->response_queue_threshold,
                          .redeliver = REDELIVER_IDEMPOTENT,
+                         .dead_letter_days = config->dead_letter_days,
+                         .dead_letter_bytes = (uint64_t)config->dead_letter_mb * 1000000,
                          .debug = config->debug_mode,
                          .verify = config->verify,
                          .upload_to_ac = config->upload_to_ac};
@@ -111,7 +113,8 @@ static int recover(program_t *self) {
     return 0;
 }
 
-static bool has_body(void *ctx, uint64_t number) {
+static bool has_body(void *ctx, uint64_t number, uint64_t bytes) {
+    core_body_found(ctx, number, bytes);
     return core_has_body(ctx, number);
 }
 

@@ -46,8 +46,9 @@ static void sweep_one(spool_t *self, const char *name, spool_owned_fn owned, voi
     uint64_t number = strtoull(name, &end, 10);
     bool body = end != name && strcmp(end, ".body") == 0;
     size_t len = strlen(name);
-    if (body && owned(ctx, number))
-        self->bytes += size_of(self, name);
+    uint64_t bytes = size_of(self, name);
+    if (body && owned(ctx, number, bytes))
+        self->bytes += bytes;
     else if (body || (len > 5 && strcmp(name + len - 5, ".part") == 0))
         (void)unlinkat(self->dir, name, 0);
 }

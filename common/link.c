@@ -35,7 +35,7 @@ struct link_t {
     bool ended;          /* BYE was said */
     bool foreign;        /* the broker speaks another version */
     uint32_t faults;     /* kinds told already */
-    char agent_id[65];
+    char agent_id[65], host[65];
     char why[WHY_MAX];
     msg_scratch_t scratch;
     msg_held_t held[MSG_HELD_MAX];
@@ -82,6 +82,7 @@ link_t *link_new(const link_options_t *options, const link_handler_t *handler, c
     self->heartbeat_ms = PROTOCOL_HEARTBEAT_MS;
     self->lost_ms = PROTOCOL_LOST_MS;
     self->hello_seq = 1;
+    if (gethostname(self->host, sizeof self->host - 1) != 0) self->host[0] = '\0';
     self->base = strdup(options->broker);
     self->name = strdup(options->name);
     if (self->base && self->name) *why = open_sockets(self);
@@ -156,6 +157,7 @@ static void say_hello(link_t *self) {
         .name = {self->name, (uint32_t)strnlen(self->name, 64)},
         .program_version = str_of(SLUICE_VERSION),
         .pid = (uint32_t)getpid(),
+        .host = str_of(self->host),
         .slots = self->slots,
         .seq = self->hello_seq,
         .credit = self->handler.credit ? self->handler.credit(self->handler.ctx) : 0,

@@ -23,9 +23,22 @@ typedef struct {
     int64_t used;
 } restore_t;
 
+static bool is_within(sqlite3_stmt *s, int at, int64_t low, int64_t high) {
+    int64_t value = column_number(s, at);
+    return value >= low && value <= high;
+}
+
+/* Times that sums can be made of. */
+static bool is_time(sqlite3_stmt *s, int at) {
+    return is_within(s, at, INT64_MIN / 2, INT64_MAX / 2);
+}
+
 static int restore_task(restore_t *r, sqlite3_stmt *s) {
     int64_t state = column_number(s, 4);
     if (state != TASK_READY && state != TASK_RUNNING && state != TASK_DONE && state != TASK_BURIED)
+        return ERR_CORRUPT;
+    if (!is_within(s, 5, CALL_GET_TASK, CALL_STORE) || !is_time(s, 7) || !is_time(s, 8) || !is_time(s, 9) ||
+        !is_time(s, 10))
         return ERR_CORRUPT;
     task_image_t image = {.number = (uint64_t)column_number(s, 0),
                           .task_id = column_text(s, 1),
@@ -43,7 +56,9 @@ static int restore_task(restore_t *r, sqlite3_stmt *s) {
                           .holder = (uint64_t)column_number(s, 13),
                           .generation = (uint64_t)column_number(s, 14),
                           .reason = column_text(s, 15),
-                          .doc_bytes = (uint64_t)column_number(s, 16)};
+                          .doc_bytes = (uint64_t)column_number(s, 16),
+                          .buried_wall_ms = column_number(s, 17),
+                          .trail = {sqlite3_column_blob(s, 18), (uint32_t)sqlite3_column_bytes(s, 18)}};
     if (!r->same_boot) { /* boot time began anew: only wall time is left to go by */
         image.deadline_ms = r->now.ms + (image.expiry_wall_ms - r->now.wall_ms);
         image.next_try_ms = 0;
@@ -53,6 +68,7 @@ static int restore_task(restore_t *r, sqlite3_stmt *s) {
 }
 
 static int restore_worker(restore_t *r, sqlite3_stmt *s) {
+    if (!is_within(s, 2, ROLE_EXECUTOR, ROLE_UPLOADER)) return ERR_CORRUPT;
     return core_restore_worker(r->core, (uint64_t)column_number(s, 0), (uint64_t)column_number(s, 1),
                                (role_t)column_number(s, 2));
 }
@@ -64,6 +80,8 @@ static int restore_fetcher(restore_t *r, sqlite3_stmt *s) {
 }
 
 static int restore_credit(restore_t *r, sqlite3_stmt *s) {
+    if (!is_within(s, 2, CREDIT_FETCH, CREDIT_UPLOAD) || !is_within(s, 3, 1, CREDIT_BUDGET_MAX))
+        return ERR_CORRUPT;
     core_restore_credit(r->core, (uint64_t)column_number(s, 0), (uint64_t)column_number(s, 1),
                         (uint8_t)column_number(s, 2), (uint16_t)column_number(s, 3), r->now.ms);
     return 0;
@@ -76,7 +94,7 @@ static int restore_rate(restore_t *r, sqlite3_stmt *s) {
 }
 
 static int restore_drain(restore_t *r, sqlite3_stmt *s) {
-    core_restore_drain(r->core, column_number(s, 0) != 0);
+    core_restore_drain(r->core, column_number(s, 0));
     return 0;
 }
 
@@ -147,7 +165,8 @@ int journal_restore(journal_t *self, core_t *core, const char *boot_id, moment_t
     restore_t r = {core, now, boot_is(self, boot_id), 0, 0};
     int err = each_row(self, &r,
                        "SELECT number, task_id, method, host, state, call, flags, deadline_ms, expiry_wall,"
-                       " accepted_wall, next_try_ms, attempt, tries, holder, generation, reason, length(doc)"
+                       " accepted_wall, next_try_ms, attempt, tries, holder, generation, reason, length(doc),"
+                       " buried_wall, trail"
                        " FROM task ORDER BY number",
                        restore_task, why);
     if (!err) err = each_row(self, &r, "SELECT instance, place, role FROM worker", restore_worker, why);

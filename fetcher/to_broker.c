@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "common/clock.h"
+#include "common/crash_point.h"
 #include "common/err.h"
 #include "common/log.h"
 
@@ -225,6 +226,7 @@ static void save(to_broker_t *self, fetch_t *fetch, int64_t now_ms) {
         fetch->saved = true;
         window_drop(self->window, fetch->slot);
         fetch->slot = -1;
+        CRASH_POINT("inbox.saved");
         if (self->save_failed) log_info("inbox_writable", NULL);
         self->save_failed = false;
         return;

@@ -462,10 +462,41 @@ static void test_held_back(void **state) {
     bench_close(&b);
 }
 
+/* What comes beyond all credits is left with its sender, until there is room. */
+static void test_no_room(void **state) {
+    (void)state;
+    bench_t b;
+    core_view_t view;
+    char id[16];
+    bench_open(&b, REDELIVER_IDEMPOTENT);
+    bench_start(&b);
+    (void)bench_join(&b, ROLE_FETCHER, FETCHER, 0, NULL, 0);
+    unsigned taken = 0;
+    for (; taken < 1000; taken++) {
+        (void)snprintf(id, sizeof id, "id-%u", taken);
+        if (bench_fetch(&b, id, "GET", TASK_IDEMPOTENT) == 0) break;
+    }
+    core_look(b.core, b.now.ms, &view);
+    assert_int_equal(taken, 2 * view.settings->task_queue + PROTOCOL_FETCH_WINDOW);
+    assert_null(bench_heard(&b, FETCHER, MSG_ACCEPTED));
+    assert_int_equal(view.counters.no_room, 1);
+    bench_later(&b, 61000); /* they expire: their results are what fills it now */
+    b.fetch_seq--;
+    unsigned results = 0;
+    for (; results < 1000; results++) {
+        (void)snprintf(id, sizeof id, "id2-%u", results);
+        if (bench_fetch(&b, id, "GET", TASK_INVALID) == 0) break;
+    }
+    core_look(b.core, b.now.ms, &view);
+    assert_int_equal(taken + results, 2 * view.settings->response_queue + PROTOCOL_FETCH_WINDOW);
+    bench_close(&b);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_body),
         cmocka_unit_test(test_held_back),
+        cmocka_unit_test(test_no_room),
         cmocka_unit_test(test_large_results_leave_room),
         cmocka_unit_test(test_hello),
         cmocka_unit_test(test_wrong_credit),

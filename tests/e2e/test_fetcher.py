@@ -163,12 +163,20 @@ def test_budget_is_respected_on_one_connection(stage):
     assert stage.ac.connections == 1 and stage.ac.most_in_flight == 1
 
 
+def granted_without_an_inbox(stage):
+    """A fetcher with a credit that can save nothing, so that what it has fetched stays at risk."""
+    stage.start()
+    worker = stage.broker.welcome()
+    (stage.directory / "state" / "inbox").rmdir()
+    stage.broker.grant(worker, stage.broker.expect("WANT", stage=1).seq, 7, budget=20)
+
+
 def test_no_poll_while_two_tasks_are_in_memory_alone(stage):
     """What is neither accepted nor in a file would be lost with the process: two at most. These are too large for
     the window."""
     number = iter(range(1, 1000))
     stage.ac.answer = lambda _: answer_of(dict(task(next(number)), input="x" * 70000))
-    stage.granted(budget=20)
+    granted_without_an_inbox(stage)
     assert stage.broker.expect("RELEASE").used == 2
     assert len(stage.ac.requests) == 2
 
@@ -177,9 +185,9 @@ def test_no_poll_while_eight_tasks_are_not_synced(stage):
     """What is neither accepted nor in the inbox would be lost with the machine: eight at most."""
     number = iter(range(1, 1000))
     stage.ac.answer = lambda _: answer_of(task(next(number)))
-    stage.granted(budget=20)
-    used = stage.broker.expect("RELEASE").used
-    assert used == 8 and len(stage.ac.requests) == 8
+    granted_without_an_inbox(stage)
+    assert stage.broker.expect("RELEASE").used == 8
+    assert len(stage.ac.requests) == 8
 
 
 def test_what_was_fetched_outlives_a_killed_fetcher_and_broker(stage):

@@ -1,5 +1,6 @@
 #include "broker/sockets.h"
 
+#include <arpa/inet.h>
 #include <czmq.h>
 #include <errno.h>
 #include <poll.h>
@@ -8,16 +9,20 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "broker/worker_sockets.h"
+#include "broker/zap.h"
 #include "common/clock.h"
 #include "common/err.h"
+#include "common/link_wire.h"
+#include "common/log.h"
 
-#define CONTROL_HWM      1000
-#define PORT_TASKS       1
-#define PORT_RESULTS     2
-#define PORT_EVENTS      3
-#define PORT_WORKERS     8
-#define BACKLOG_POLL_MAX 64
+#define CONTROL_HWM       1000
+#define PORT_TASKS        1
+#define PORT_RESULTS      2
+#define PORT_EVENTS       3
+#define PORT_WORKERS      8
+#define BACKLOG_POLL_MAX  64
+#define DOOR_MAX          2
+#define HANDSHAKE_TOLD_MS 60000
 
 struct sockets_t {
     zsock_t *sources[FROM_COUNT];
@@ -25,6 +30,11 @@ struct sockets_t {
                                 some */
     zsock_t *events;
     char *runtime_dir;
+    int port; /* of control under tcp; 0: ipc alone */
+    key_pair_t key;
+    zap_t *zap;      /* NULL: nothing is encrypted */
+    inlet_t monitor; /* of handshakes with control, which fail in silence */
+    int64_t handshake_told_ms;
     worker_sockets_t workers;
 };
 
@@ -48,12 +58,25 @@ static bool split_tcp(const char *bind, char *host, size_t size, int *port) {
     return *port > 0;
 }
 
-static int bind_one(sockets_t *self, zsock_t **socket, int type, const char *name, int port, char *why) {
+/* Binds to tcp as well. What is set before holds for what is bound after, so that ipc stays as it is. */
+static int bind_tcp(sockets_t *self, zsock_t *socket, const char *name, int offset, char *why) {
+    const key_pair_t *key = self->workers.key;
+    if (!socket_secure(socket, self->workers.host, key, name))
+        return fail(why, ERR_IO, "cannot encrypt %s: %s", name, zmq_strerror(zmq_errno()));
+    char endpoint[256];
+    (void)snprintf(endpoint, sizeof endpoint, "tcp://%s:%d", self->workers.host, self->port + offset);
+    if (zsock_bind(socket, "%s", endpoint) == -1)
+        return fail(why, ERR_IO, "cannot listen on %s: %s", endpoint, zmq_strerror(zmq_errno()));
+    return 0;
+}
+
+static int bind_one(sockets_t *self, zsock_t **socket, int type, const char *name, int offset, char *why) {
     *socket = zsock_new(type);
     if (!*socket) return fail(why, ERR_NOMEM, "out of memory or sockets");
     zsock_set_linger(*socket, PROTOCOL_LINGER_MS);
     zsock_set_maxmsgsize(*socket, type == ZMQ_ROUTER ? MSG_CONTROL_MAX : (int)MSG_WIRE_MAX);
     zsock_set_handshake_ivl(*socket, PROTOCOL_HANDSHAKE_MS);
+    zsock_set_tcp_maxrt(*socket, PROTOCOL_TCP_DEAD_MS);
     int mark = type == ZMQ_PULL ? PROTOCOL_HWM : CONTROL_HWM;
     zsock_set_rcvhwm(*socket, mark);
     zsock_set_sndhwm(*socket, mark);
@@ -62,36 +85,45 @@ static int bind_one(sockets_t *self, zsock_t **socket, int type, const char *nam
         zsock_set_router_handover(*socket, 1);
     }
     char endpoint[512];
-    if (self->runtime_dir)
-        (void)snprintf(endpoint, sizeof endpoint, "ipc://%s/%s", self->runtime_dir, name);
-    else
-        (void)snprintf(endpoint, sizeof endpoint, "tcp://%s:%d", self->workers.host, port);
+    (void)snprintf(endpoint, sizeof endpoint, "ipc://%s/%s", self->runtime_dir, name);
     if (zsock_bind(*socket, "%s", endpoint) == -1)
         return fail(why, ERR_IO, "cannot listen on %s: %s", endpoint, zmq_strerror(zmq_errno()));
-    return 0;
+    /* fetchers share this machine: with keys, nobody has anything to bring there from another */
+    if (self->port == 0 || (self->workers.key && offset == PORT_TASKS)) return 0;
+    return bind_tcp(self, *socket, name, offset, why);
 }
 
-int sockets_open(const char *bind, const char *runtime_dir, int worker_ports, sockets_t **out,
-                 char why[SOCKETS_WHY_MAX]) {
+static int prepare_tcp(sockets_t *self, const sockets_options_t *options, char *why) {
+    if (!split_tcp(options->bind, self->workers.host, sizeof self->workers.host, &self->port))
+        return fail(why, ERR_INVALID, "--bind %s must be tcp://HOST:PORT", options->bind);
+    self->workers.first_port = self->port + PORT_WORKERS;
+    self->workers.ports = options->worker_ports;
+    self->workers.rests_until = calloc((size_t)options->worker_ports + 1, sizeof(int64_t));
+    if (!self->workers.rests_until) return fail(why, ERR_NOMEM, "out of memory");
+    if (!options->key) return 0;
+    self->key = *options->key;
+    self->workers.key = &self->key;
+    self->zap = zap_new(options->keyring);
+    return self->zap ? 0 : fail(why, ERR_NOMEM, "no socket to ask for keys: %s", zmq_strerror(zmq_errno()));
+}
+
+int sockets_open(const sockets_options_t *options, sockets_t **out, char why[SOCKETS_WHY_MAX]) {
     sockets_t *self = calloc(1, sizeof *self);
     if (!self) return fail(why, ERR_NOMEM, "out of memory");
-    int port = 0, err = 0;
-    if (bind[0] == '\0') {
-        self->runtime_dir = strdup(runtime_dir);
-        self->workers.runtime_dir = self->runtime_dir;
-    } else {
-        if (!split_tcp(bind, self->workers.host, sizeof self->workers.host, &port))
-            err = fail(why, ERR_INVALID, "--bind %s must be tcp://HOST:PORT", bind);
-        self->workers.first_port = port + PORT_WORKERS;
-        self->workers.ports = worker_ports;
-        self->workers.rests_until = calloc((size_t)worker_ports + 1, sizeof(int64_t));
+    int err = 0;
+    self->runtime_dir = strdup(options->runtime_dir);
+    self->workers.runtime_dir = self->runtime_dir;
+    if (!self->runtime_dir) err = fail(why, ERR_NOMEM, "out of memory");
+    if (!err && options->bind[0]) err = prepare_tcp(self, options, why);
+    if (!err) err = bind_one(self, &self->sources[FROM_CONTROL], ZMQ_ROUTER, "control", 0, why);
+    if (!err) err = bind_one(self, &self->sources[FROM_TASKS], ZMQ_PULL, "tasks-in", PORT_TASKS, why);
+    if (!err) err = bind_one(self, &self->sources[FROM_RESULTS], ZMQ_PULL, "results-in", PORT_RESULTS, why);
+    if (!err) err = bind_one(self, &self->events, ZMQ_PUB, "events", PORT_EVENTS, why);
+    if (!err && self->zap) {
+        void *control = zsock_resolve(self->sources[FROM_CONTROL]);
+        if (!inlet_open(&self->monitor, wire_monitor(zsys_init(), control, 0)))
+            err = fail(why, ERR_NOMEM, "no monitor of the control socket");
     }
-    if (!err && !self->runtime_dir && !self->workers.rests_until) err = fail(why, ERR_NOMEM, "out of memory");
-    if (!err) err = bind_one(self, &self->sources[FROM_CONTROL], ZMQ_ROUTER, "control", port, why);
-    if (!err) err = bind_one(self, &self->sources[FROM_TASKS], ZMQ_PULL, "tasks-in", port + PORT_TASKS, why);
-    if (!err)
-        err = bind_one(self, &self->sources[FROM_RESULTS], ZMQ_PULL, "results-in", port + PORT_RESULTS, why);
-    if (!err) err = bind_one(self, &self->events, ZMQ_PUB, "events", port + PORT_EVENTS, why);
     for (int i = 0; i < FROM_COUNT; i++)
         self->unread[i] = true;
     if (err)
@@ -104,9 +136,14 @@ int sockets_open(const char *bind, const char *runtime_dir, int worker_ports, so
 void sockets_close(sockets_t **self) {
     if (!*self) return;
     worker_sockets_clear(&(*self)->workers);
+    if ((*self)->monitor.socket)
+        (void)zmq_socket_monitor(zsock_resolve((*self)->sources[FROM_CONTROL]), NULL, 0);
+    inlet_close(&(*self)->monitor);
     for (int i = 0; i < FROM_COUNT; i++)
         zsock_destroy(&(*self)->sources[i]);
     zsock_destroy(&(*self)->events);
+    zap_destroy(&(*self)->zap);
+    key_wipe(&(*self)->key, sizeof(*self)->key);
     free((*self)->runtime_dir);
     free(*self);
     *self = NULL;
@@ -133,6 +170,15 @@ static uint64_t peer_of(zmq_msg_t *identity) {
     return peer;
 }
 
+/* By which connection it came. ZeroMQ names the address of a tcp peer, and the process of one by ipc. */
+static void look_at_peer(received_t *got) {
+    unsigned char parsed[16];
+    const char *address = zmq_msg_gets(&got->header, "Peer-Address");
+    got->user = zmq_msg_gets(&got->header, "User-Id");
+    got->by_tcp =
+        address && (inet_pton(AF_INET, address, parsed) == 1 || inet_pton(AF_INET6, address, parsed) == 1);
+}
+
 bool sockets_receive(sockets_t *self, source_t source, received_t *got) {
     void *raw = zsock_resolve(self->sources[source]);
     bool more = false;
@@ -150,6 +196,7 @@ bool sockets_receive(sockets_t *self, source_t source, received_t *got) {
         if (!more) return true; /* no header: refused as malformed */
         if (!receive_part(raw, &got->header, &more)) return false;
     }
+    if (self->port > 0) look_at_peer(got);
     if (more) got->has_payload = receive_part(raw, &got->payload, &more);
     while (more) {
         zmq_msg_t extra;
@@ -226,9 +273,8 @@ int sockets_control(sockets_t *self, uint64_t peer, const msg_t *msg) {
     return send_to(self, identity, sizeof identity, msg, NULL);
 }
 
-int sockets_worker_open(sockets_t *self, uint64_t peer, uint64_t session, uint16_t slots,
-                        const char **endpoint) {
-    return worker_sockets_open(&self->workers, peer, session, slots, clock_boot_ms(), endpoint);
+int sockets_worker_open(sockets_t *self, const worker_wish_t *wish, const char **endpoint) {
+    return worker_sockets_open(&self->workers, wish, clock_boot_ms(), endpoint);
 }
 
 void sockets_worker_close(sockets_t *self, uint64_t peer, int64_t now_ms) {
@@ -269,9 +315,38 @@ static bool flush(sockets_t *self) {
     return left;
 }
 
-/* Whether nothing is known to have come from the sources up to `last`. */
+int sockets_renew_events(sockets_t *self) {
+    char why[SOCKETS_WHY_MAX];
+    zsock_set_linger(self->events, 0);
+    zsock_destroy(&self->events);
+    return bind_one(self, &self->events, ZMQ_PUB, "events", PORT_EVENTS, why);
+}
+
+/* Those who knock: their keys, and their handshakes that fail before a key is seen. */
+static void serve_door(sockets_t *self) {
+    int64_t now_ms = clock_boot_ms();
+    zap_turn(self->zap, now_ms);
+    for (wire_event_t event; (event = wire_event(&self->monitor)) != WIRE_NOTHING;) {
+        if (event != WIRE_NO_HANDSHAKE && event != WIRE_OTHER_SECURITY) continue;
+        if (self->handshake_told_ms && now_ms - self->handshake_told_ms < HANDSHAKE_TOLD_MS) continue;
+        self->handshake_told_ms = now_ms;
+        log_warn("handshake_failed", "socket=control why=\"%s\"",
+                 event == WIRE_OTHER_SECURITY ? "the peer speaks another protocol, or has another brokerKey"
+                                              : "the connection ended in the middle");
+    }
+}
+
+/* The sockets behind which those wait who connect: at most DOOR_MAX. */
+static int door_of(sockets_t *self, inlet_t *door[DOOR_MAX]) {
+    if (!self->zap) return 0;
+    door[0] = zap_inlet(self->zap);
+    door[1] = &self->monitor;
+    return DOOR_MAX;
+}
+
+/* Whether nothing is known to have come from the sources up to `last`, nor at the door. */
 static bool is_quiet(sockets_t *self, source_t last) {
-    bool quiet = true;
+    bool quiet = !self->zap || !(zap_inlet(self->zap)->unread || self->monitor.unread);
     for (source_t i = 0; i <= last; i++) {
         if (self->unread[i]) self->unread[i] = has(self->sources[i], ZMQ_POLLIN);
         quiet = quiet && !self->unread[i];
@@ -279,27 +354,43 @@ static bool is_quiet(sockets_t *self, source_t last) {
     return quiet;
 }
 
-static bool wait_for(sockets_t *self, source_t last, int fd, long timeout_ms, bool backlog) {
-    struct pollfd polled[FROM_COUNT + 1 + BACKLOG_POLL_MAX];
-    nfds_t count = 0;
-    polled[count++] = (struct pollfd){.fd = fd, .events = POLLIN};
-    for (source_t i = 0; i <= last; i++)
-        polled[count++] = (struct pollfd){.fd = zsock_fd(self->sources[i]), .events = POLLIN};
-    for (worker_socket_t *s = backlog ? self->workers.list : NULL;
-         s && count < FROM_COUNT + 1 + BACKLOG_POLL_MAX; s = s->next)
+static unsigned wait_for(sockets_t *self, source_t last, const int *fds, int fd_count, long timeout_ms,
+                         bool backlog) {
+    struct pollfd polled[SOCKETS_FDS_MAX + FROM_COUNT + DOOR_MAX + BACKLOG_POLL_MAX];
+    inlet_t *door[DOOR_MAX];
+    int count = 0, first_source = fd_count, first_door = fd_count + (int)last + 1;
+    int doors = door_of(self, door), rest = first_door + doors;
+    unsigned readable = 0;
+    for (; count < fd_count; count++)
+        polled[count] = (struct pollfd){.fd = fds[count], .events = POLLIN};
+    for (; count < first_door; count++)
+        polled[count] =
+            (struct pollfd){.fd = zsock_fd(self->sources[count - first_source]), .events = POLLIN};
+    for (; count < rest; count++)
+        polled[count] = (struct pollfd){.fd = door[count - first_door]->fd, .events = POLLIN};
+    for (worker_socket_t *s = backlog ? self->workers.list : NULL; s && count < rest + BACKLOG_POLL_MAX;
+         s = s->next)
         if (s->first) polled[count++] = (struct pollfd){.fd = zsock_fd(s->push), .events = POLLIN};
-    if (poll(polled, count, is_quiet(self, last) ? (int)timeout_ms : 0) <= 0) return false;
-    for (source_t i = 0; i <= last; i++)
-        if (polled[1 + i].revents) self->unread[i] = true;
-    return (polled[0].revents & POLLIN) != 0;
+    bool any = poll(polled, (nfds_t)count, is_quiet(self, last) ? (int)timeout_ms : 0) > 0;
+    for (int i = 0; any && i < rest; i++) {
+        if (i < first_source)
+            readable |= polled[i].revents & POLLIN ? 1u << i : 0;
+        else if (polled[i].revents && i < first_door)
+            self->unread[i - first_source] = true;
+        else if (polled[i].revents)
+            door[i - first_door]->unread = true;
+    }
+    if (self->zap) serve_door(self);
+    return readable;
 }
 
-bool sockets_wait(sockets_t *self, int fd, long timeout_ms) {
-    bool backlog = flush(self), readable = wait_for(self, FROM_COUNT - 1, fd, timeout_ms, backlog);
+unsigned sockets_wait(sockets_t *self, const int *fds, int count, long timeout_ms) {
+    bool backlog = flush(self);
+    unsigned readable = wait_for(self, FROM_COUNT - 1, fds, count, timeout_ms, backlog);
     if (backlog) (void)flush(self);
     return readable;
 }
 
 bool sockets_wait_control(sockets_t *self, int fd, long timeout_ms) {
-    return wait_for(self, FROM_CONTROL, fd, timeout_ms, false);
+    return wait_for(self, FROM_CONTROL, &fd, 1, timeout_ms, false) != 0;
 }

@@ -161,9 +161,10 @@ static int loop(program_t *self) {
     for (;;) {
         program_alive(clock_boot_ms());
         int signal = 0;
-        if (sockets_wait(b->sockets, self->signals, broker_due_ms(b))) signal = program_signal(self->signals);
+        if (sockets_wait(b->sockets, self->signals, program_wait_ms(broker_due_ms(b))))
+            signal = program_signal(self->signals);
         if (signal == SIGTERM || signal == SIGINT) {
-            program_stopping();
+            program_stopping(0);
             core_stop(b->core);
             b->quit = true;
         }
@@ -213,7 +214,7 @@ int broker_main(int argc, char **argv) {
     }
     log_info("started", "version=%s bind=%s state=%s", SLUICE_VERSION,
              self.config->bind[0] ? self.config->bind : "ipc", self.config->state_dir);
-    program_ready();
+    program_ready("listening");
     code = loop(&self);
     close_all(&self);
     return code;

@@ -64,6 +64,9 @@ static int bind_one(sockets_t *self, zsock_t **socket, int type, const char *nam
         (void)snprintf(endpoint, sizeof endpoint, "tcp://%s:%d", self->workers.host, port);
     if (zsock_bind(*socket, "%s", endpoint) == -1)
         return fail(why, ERR_IO, "cannot listen on %s: %s", endpoint, zmq_strerror(zmq_errno()));
+    if (self->runtime_dir && socket_share(endpoint) != 0)
+        return fail(why, ERR_IO, "cannot let the group of %s use %s: %s", self->runtime_dir, endpoint,
+                    strerror(errno));
     return 0;
 }
 

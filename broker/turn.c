@@ -3,6 +3,7 @@
 #include "common/clock.h"
 #include "common/err.h"
 #include "common/log.h"
+#include "common/program.h"
 
 #define RETRY_MS 1000
 
@@ -90,6 +91,7 @@ static int commit(broker_t *self, int stop_fd) {
         if (self->quit) return ERR_BUSY;
         int64_t until = clock_boot_ms() + RETRY_MS;
         for (int64_t now; (now = clock_boot_ms()) < until;) {
+            program_alive(now); /* trying again is all that can be done */
             if (sockets_wait_control(self->sockets, stop_fd, (long)(until - now))) return ERR_BUSY;
             answer_status_only(self);
         }

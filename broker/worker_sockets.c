@@ -3,9 +3,11 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "broker/sockets.h"
+#include "common/dirs.h"
 #include "common/err.h"
 
 worker_socket_t *worker_sockets_find(worker_sockets_t *self, uint64_t peer) {
@@ -20,13 +22,18 @@ static int free_port(worker_sockets_t *self, int64_t now_ms) {
     return -1;
 }
 
+int socket_share(const char *endpoint) {
+    const char *path = endpoint + sizeof "ipc://" - 1;
+    return dirs_shared(path) && chmod(path, 0660) != 0 ? ERR_IO : 0;
+}
+
 /* Names an endpoint and binds to it; tcp tries further ports when another program has one. */
 static int bind_somewhere(worker_sockets_t *self, worker_socket_t *s, uint64_t session, int64_t now_ms) {
     s->port = -1;
     if (self->runtime_dir) {
         (void)snprintf(s->endpoint, sizeof s->endpoint, "ipc://%s/worker-%" PRIu64, self->runtime_dir,
                        session);
-        return zsock_bind(s->push, "%s", s->endpoint) == -1 ? ERR_IO : 0;
+        return zsock_bind(s->push, "%s", s->endpoint) == -1 ? ERR_IO : socket_share(s->endpoint);
     }
     for (;;) {
         int port = free_port(self, now_ms);

@@ -44,6 +44,7 @@ typedef struct {
     int drain_timeout_s;          /* 25 */
     /* places */
     char *state_dir, *runtime_dir, *log_dir;
+    char *lock_dir;   /* locks of executors, runtime_dir */
     char *bind;       /* broker: "" for ipc, or tcp://HOST:PORT */
     char *broker;     /* workers and tools: "" for ipc in runtime_dir, or tcp://HOST:PORT */
     int worker_ports; /* 128 */

@@ -59,7 +59,10 @@ static int default_runtime(config_t *config) {
 static int settle_places(config_t *config, char *why) {
     int err = config->state_dir[0] ? 0 : default_state(config);
     if (!err && !config->runtime_dir[0]) err = default_runtime(config);
-    if (!err && !config->log_dir[0]) err = set_place(&config->log_dir, config->state_dir, "/logs");
+    const char *logs = variable("LOGS_DIRECTORY");
+    if (!err && !config->log_dir[0])
+        err = set_place(&config->log_dir, logs ? logs : config->state_dir, logs ? "" : "/logs");
+    if (!err && !config->lock_dir[0]) err = set_place(&config->lock_dir, config->runtime_dir, "");
     if (err) return err;
     if (strchr(config->index, '/'))
         return fail(why, "index holds a slash; it is a part of file names, like _prod");

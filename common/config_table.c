@@ -72,6 +72,8 @@ const option_t config_options[] = {
          "sockets and locks (/run/sluice, or $XDG_RUNTIME_DIR/sluice for an ordinary user)"),
     TEXT("logDir", NULL, NULL, log_dir, "", PROGRAM_ALL & ~PROGRAM_TOOL, "DIR",
          "log files, renamed at midnight to .YYYY-MM-DD, 7 kept (default: logs in stateDir)"),
+    TEXT("lockDir", NULL, NULL, lock_dir, "", TO_TOOLS, "DIR",
+         "locks of executors, when they may not write in runtimeDir (default: runtimeDir)"),
     TEXT("bind", NULL, NULL, bind, "", IN_BROKER, "tcp://HOST:PORT",
          "where the broker listens instead of in runtimeDir; loopback addresses only"),
     TEXT("broker", NULL, NULL, broker, "", PROGRAM_ALL & ~PROGRAM_BROKER & ~RUN, "tcp://HOST:PORT",

@@ -3,6 +3,7 @@
 #ifndef SLUICE_COMMON_DIRS_H
 #define SLUICE_COMMON_DIRS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -10,6 +11,10 @@
  * directory of this user or root in which this user can create files. `option` names the option that gives
  * another one, for the reason: ERR_IO with `why` as one line. */
 int dirs_make(const char *path, const char *option, char why[512]);
+
+/* Whether the directory that `path` is in lets its group in, and nobody else (0750): what is in it may then
+ * be for that group. */
+bool dirs_shared(const char *path);
 
 /* A lock that is held. fd -1: none. */
 typedef struct {

@@ -87,7 +87,14 @@ void program_started(const config_t *config, const char *name) {
                  "remark=\"--verify false: anybody on the way may read and change all\"");
 }
 
-void program_ready(void) {
+/* What the manager allows beyond the drain time, for what a program does when that is up. */
+#define STOP_EXTRA_MS 15000
+
+void program_waits(const char *state) {
+    (void)sd_notifyf(0, "STATUS=%s", state);
+}
+
+void program_ready(const char *state) {
     const char *fd = getenv(PROGRAM_READY_FD);
     if (fd) {
         int pipe = (int)strtol(fd, NULL, 10);
@@ -96,19 +103,30 @@ void program_ready(void) {
         (void)close(pipe);
         (void)unsetenv(PROGRAM_READY_FD);
     }
-    (void)sd_notify(0, "READY=1");
+    (void)sd_notifyf(0, "READY=1\nSTATUS=%s", state);
 }
 
-void program_stopping(void) {
-    (void)sd_notify(0, "STOPPING=1");
+void program_stopping(int drain_ms) {
+    (void)sd_notifyf(0, "STOPPING=1\nSTATUS=draining\nEXTEND_TIMEOUT_USEC=%lld",
+                     (drain_ms + STOP_EXTRA_MS) * 1000LL);
+}
+
+/* 0 without a watchdog. */
+static long long watchdog_ms(void) {
+    uint64_t usec = 0;
+    return sd_watchdog_enabled(0, &usec) > 0 ? (long long)(usec / 3000) : 0;
+}
+
+long program_wait_ms(long timeout_ms) {
+    static long long most_ms = -1;
+    if (most_ms < 0) most_ms = watchdog_ms();
+    if (most_ms == 0) return timeout_ms;
+    return timeout_ms < 0 || timeout_ms > most_ms ? (long)most_ms : timeout_ms;
 }
 
 void program_alive(long long now_ms) {
     static long long next_ms, every_ms = -1;
-    if (every_ms < 0) {
-        uint64_t usec = 0;
-        every_ms = sd_watchdog_enabled(0, &usec) > 0 ? (long long)(usec / 3000) : 0;
-    }
+    if (every_ms < 0) every_ms = watchdog_ms();
     if (every_ms == 0 || now_ms < next_ms) return;
     next_ms = now_ms + every_ms;
     (void)sd_notify(0, "WATCHDOG=1");

@@ -32,13 +32,18 @@ void program_hide(void);
 /* Reads a signal from the descriptor: its number, 0 when there is none. SIGHUP is taken and passed over. */
 int program_signal(int fd);
 
-/* Tells the service manager, when there is one (sd_notify(3)), and the parent that has named a descriptor in
- * the variable PROGRAM_READY_FD. */
+/* Tells the service manager, when there is one (sd_notify(3)), and, once it can work, the parent that has
+ * named a descriptor in the variable PROGRAM_READY_FD. `state` is shown by systemctl status. A worker can
+ * work when it has a session with the broker. */
 #define PROGRAM_READY_FD "SLUICE_READY_FD"
-void program_ready(void);
-void program_stopping(void);
+void program_ready(const char *state);
+void program_waits(const char *state);
+/* It ends, in at most `drain_ms` and the time to say so: the manager waits that long. */
+void program_stopping(int drain_ms);
 /* Feeds the watchdog, at most as often as it asks for; call it once a loop turn. `now_ms` is boot time. */
 void program_alive(long long now_ms);
+/* How long a turn may wait for events (-1: for ever) so that the watchdog is fed in time. */
+long program_wait_ms(long timeout_ms);
 
 /* One line on stderr: "NAME: TEXT". */
 void program_complain(const char *name, const char *text);

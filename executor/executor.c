@@ -66,7 +66,7 @@ void executor_destroy(executor_t **self) {
 static void read_signals(executor_t *self, int signal_fd) {
     for (int signal; (signal = program_signal(signal_fd)) != 0;) {
         if (signal != SIGTERM && signal != SIGINT) continue;
-        program_stopping();
+        program_stopping(self->drain_timeout_ms);
         drain_begin(self);
     }
 }
@@ -121,7 +121,7 @@ static void wait_for_events(executor_t *self, int signal_fd, bool more) {
 
     items[count++] = (zmq_pollitem_t){.fd = http_fd(self->http), .events = ZMQ_POLLIN};
     items[count++] = (zmq_pollitem_t){.fd = signal_fd, .events = ZMQ_POLLIN};
-    (void)zmq_poll(items, count, more ? 0 : timeout_ms(self));
+    (void)zmq_poll(items, count, more ? 0 : program_wait_ms(timeout_ms(self)));
 }
 
 int executor_run(executor_t *self, int signal_fd) {

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/log.h"
+#include "common/program.h"
 #include "executor/drain.h"
 #include "executor/run_task.h"
 #include "executor/send_body.h"
@@ -40,6 +41,7 @@ static void on_welcome(void *ctx, const msg_welcome_t *welcome) {
 
     log_info("session_begun", "session=%" PRIu64 " held=%u dropped=%u", welcome->session,
              slots_count(self->slots), welcome->drop.count);
+    program_ready("in session with the broker");
     for (uint32_t i = slots_count(self->slots); i-- > 0;) {
         run_t *run = slots_at(self->slots, i);
         if (is_dropped(welcome, run->number)) {
@@ -198,6 +200,7 @@ static void on_lost(void *ctx, const char *why) {
     char quoted[LOG_QUOTED_MAX];
 
     log_warn("session_lost", "held=%u why=%s", slots_count(self->slots), log_quote(why, quoted));
+    program_waits("waiting for the broker");
 }
 
 static void on_fault(void *ctx, const char *what) {

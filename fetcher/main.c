@@ -40,7 +40,7 @@ static int run(const config_t *config, int signal_fd, char why[512]) {
     status = EXIT_FAILED;
     if (fetcher) {
         program_started(config, config->name[0] ? config->name : "fetcher");
-        program_ready();
+        program_waits("waiting for the broker");
         status = fetcher_run(fetcher, signal_fd);
     } else {
         snprintf(why, 512, "%s", fault);

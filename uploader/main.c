@@ -33,7 +33,7 @@ static int run(const config_t *config, int signal_fd, char why[512]) {
     status = EXIT_FAILED;
     if (uploader) {
         program_started(config, config->name[0] ? config->name : "uploader");
-        program_ready();
+        program_waits("waiting for the broker");
         status = uploader_run(uploader, signal_fd);
     } else {
         snprintf(why, 512, "%s", fault);

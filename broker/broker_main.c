@@ -123,14 +123,18 @@ static void send_to(void *ctx, uint64_t peer, const msg_t *msg) {
     (void)sockets_control(b->sockets, peer, msg);
 }
 
+static uint64_t spool_bytes_of(const config_t *config) {
+    return (uint64_t)config->spool_mb * 1000000;
+}
+
 /* The spool, as the journal's tasks need it. */
 static int open_spool(program_t *self) {
     broker_t *b = &self->broker;
     char link[PATH_MAX];
     const bodies_handler_t handler = {b, send_to, runs};
     (void)snprintf(link, sizeof link, "%s/spool", self->config->runtime_dir);
-    if (spool_open(self->config->state_dir, link, (uint64_t)self->config->spool_mb * 1000000, has_body,
-                   b->core, &b->spool, self->why) != 0)
+    if (spool_open(self->config->state_dir, link, spool_bytes_of(self->config), has_body, b->core, &b->spool,
+                   self->why) != 0)
         return EXIT_CONFIG;
     b->bodies = bodies_new(b->spool, &handler);
     if (b->bodies) return 0;
@@ -156,6 +160,15 @@ static int open_all(program_t *self) {
     return 0;
 }
 
+static int apply(void *ctx, const config_t *fresh, const char **why) {
+    program_t *self = ctx;
+    core_settings_t settings = settings_of(fresh, 0);
+    (void)why;
+    core_reconfigure(self->broker.core, &settings);
+    spool_limit(self->broker.spool, spool_bytes_of(fresh));
+    return 0;
+}
+
 static int loop(program_t *self) {
     broker_t *b = &self->broker;
     for (;;) {
@@ -163,6 +176,7 @@ static int loop(program_t *self) {
         int signal = 0;
         if (sockets_wait(b->sockets, self->signals, program_wait_ms(broker_due_ms(b))))
             signal = program_signal(self->signals);
+        if (signal == SIGHUP) program_reload(self->config, apply, self);
         if (signal == SIGTERM || signal == SIGINT) {
             program_stopping(0);
             core_stop(b->core);

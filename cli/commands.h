@@ -8,5 +8,7 @@ int command_status(int argc, char **argv);
 /* `sluice drain` and `sluice resume`: stop and resume fetching by hand. */
 int command_drain(int argc, char **argv);
 int command_resume(int argc, char **argv);
+/* `sluice config check|show`. */
+int command_config(int argc, char **argv);
 
 #endif

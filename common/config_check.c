@@ -189,10 +189,10 @@ static int check_files(const config_t *config, char *why) {
 }
 
 int config_settle(config_t *config, unsigned program, char why[CONFIG_WHY_MAX]) {
-    int err = check_url(config, program, why);
+    int err = settle_places(config, why);
+    if (!err) err = check_url(config, program, why);
     if (!err) err = check_proxies(config, why);
     if (!err) err = check_files(config, why);
-    if (!err) err = settle_places(config, why);
     if (!err) err = check_endpoint("bind", config->bind, config->worker_ports, why);
     if (!err) err = check_endpoint("broker", config->broker, 0, why);
     if (!err && program == PROGRAM_RUN && config->broker[0])
@@ -250,6 +250,14 @@ static int key_from_file(config_t *config, const char *path, char *why) {
     return err;
 }
 
+static config_origin_t *origin_of(const config_t *config, const char *name) {
+    return &config->origins[config_option(name, strlen(name)) - config_options];
+}
+
+static void set_key_origin(const config_t *config, config_origin_t origin) {
+    *origin_of(config, "apiKey") = origin;
+}
+
 int config_read_key(config_t *config, unsigned program, char why[CONFIG_WHY_MAX]) {
     bool needed = program & (PROGRAM_RUN | PROGRAM_FETCHER | PROGRAM_UPLOADER);
     char credential[512];
@@ -261,9 +269,11 @@ int config_read_key(config_t *config, unsigned program, char why[CONFIG_WHY_MAX]
     }
     if (config->api_key_file[0] != '\0') {
         err = key_from_file(config, config->api_key_file, why);
+        if (!err) set_key_origin(config, *origin_of(config, "apiKeyFile"));
     } else if (config->api_key[0] == '\0' && dir) {
         (void)snprintf(credential, sizeof credential, "%s/api_key", dir);
         err = key_from_file(config, credential, why);
+        if (!err) set_key_origin(config, (config_origin_t){ORIGIN_CREDENTIAL, 0});
     }
     if (err) return err;
     if (config->api_key[0] == '\0')

@@ -19,6 +19,8 @@
 
 #define FILES_WANTED 16384
 
+static bool is_ready; /* has been said to the manager */
+
 int program_start(const char *name, const config_t *config) {
     log_init(name, config->debug_mode ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO, config->log_json);
     (void)umask(077);
@@ -72,9 +74,28 @@ void program_hide(void) {
 
 int program_signal(int fd) {
     struct signalfd_siginfo info;
-    while (read(fd, &info, sizeof info) == (ssize_t)sizeof info)
-        if (info.ssi_signo != SIGHUP) return (int)info.ssi_signo;
-    return 0;
+    return read(fd, &info, sizeof info) == (ssize_t)sizeof info ? (int)info.ssi_signo : 0;
+}
+
+void program_reload(config_t *config, program_apply_fn apply, void *ctx) {
+    char text[512] = "", quoted[2][LOG_QUOTED_MAX];
+    const char *why = text;
+    config_t *fresh = NULL;
+    config_changes_t changes;
+    (void)sd_notify(0, "RELOADING=1");
+    int err = config_reload(config, &fresh, text);
+    if (!err) config_compare(config, fresh, &changes);
+    if (!err) err = apply(ctx, fresh, &why);
+    if (err) {
+        log_error("config_not_reloaded", "why=%s remark=\"nothing has changed\"", log_quote(why, quoted[0]));
+        config_destroy(&fresh);
+    } else {
+        log_info("config_reloaded", "changed=%s",
+                 log_quote(changes.live[0] ? changes.live : "nothing", quoted[0]));
+        if (changes.later[0]) log_warn("restart_needed", "options=%s", log_quote(changes.later, quoted[1]));
+        config_take_fresh(config, &fresh);
+    }
+    if (is_ready) (void)sd_notify(0, "READY=1");
 }
 
 void program_started(const config_t *config, const char *name) {
@@ -103,6 +124,7 @@ void program_ready(const char *state) {
         (void)close(pipe);
         (void)unsetenv(PROGRAM_READY_FD);
     }
+    is_ready = true;
     (void)sd_notifyf(0, "READY=1\nSTATUS=%s", state);
 }
 

@@ -29,8 +29,13 @@ void program_log(const char *name, unsigned number, const config_t *config);
 metrics_t *program_metrics(const config_t *config);
 /* The process holds a secret: no core dump, no look from other processes of the user. */
 void program_hide(void);
-/* Reads a signal from the descriptor: its number, 0 when there is none. SIGHUP is taken and passed over. */
+/* Reads a signal from the descriptor: its number, 0 when there is none. */
 int program_signal(int fd);
+
+/* SIGHUP: reads the configuration anew, has `apply` change what can change while the program runs (0, or an
+ * error with *why and nothing changed), and logs what was changed and what needs a restart. */
+typedef int (*program_apply_fn)(void *ctx, const config_t *fresh, const char **why);
+void program_reload(config_t *config, program_apply_fn apply, void *ctx);
 
 /* Tells the service manager, when there is one (sd_notify(3)), and, once it can work, the parent that has
  * named a descriptor in the variable PROGRAM_READY_FD. `state` is shown by systemctl status. A worker can

@@ -66,12 +66,7 @@ static void apply_config(executor_t *self, const msg_config_t *config) {
     if (config->debug != self->debug_told) log_set_level(config->debug ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO);
     self->debug_told = config->debug;
     if (config->generation > self->generation) self->generation = config->generation;
-    if (config->pool_size && config->pool_size != self->pool_size) {
-        log_info("config", "slots=%u before=%u", config->pool_size, self->pool_size);
-        self->pool_size = config->pool_size;
-        link_set_slots(self->link, self->pool_size);
-        http_keep(self->http, 2L * self->pool_size);
-    }
+    if (config->pool_size) executor_set_slots(self, config->pool_size);
     for (uint32_t i = slots_count(self->slots); i-- > 0;)
         run_start_if_due(self, slots_at(self->slots, i));
 }

@@ -35,7 +35,7 @@ static int take_place(config_t *config, lock_t *lock, char why[512]) {
     return -1;
 }
 
-static int run(const config_t *config, const lock_t *lock, int signal_fd) {
+static int run(config_t *config, const lock_t *lock, int signal_fd) {
     executor_t *executor = NULL;
     const char *why;
     int status;
@@ -51,7 +51,7 @@ static int run(const config_t *config, const lock_t *lock, int signal_fd) {
     }
     program_started(config, config->name);
     program_waits("waiting for the broker");
-    status = executor_run(executor, signal_fd);
+    status = executor_run(executor, config, signal_fd);
     executor_destroy(&executor);
     curl_global_cleanup();
     log_info("stopped", "status=%d", status);

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -163,9 +164,17 @@ void fetcher_destroy(fetcher_t **self_p) {
 
 /* The loop. */
 
-static void read_signals(fetcher_t *self, int signal_fd) {
-    while (program_signal(signal_fd) > 0) {
-        if (self->draining) continue;
+static int apply(void *ctx, const config_t *fresh, const char **why) {
+    fetcher_t *self = ctx;
+    (void)why;
+    self->drain_timeout_ms = fresh->drain_timeout_s * 1000;
+    return 0;
+}
+
+static void read_signals(fetcher_t *self, config_t *config, int signal_fd) {
+    for (int signal; (signal = program_signal(signal_fd)) > 0;) {
+        if (signal == SIGHUP) program_reload(config, apply, self);
+        if (signal == SIGHUP || self->draining) continue;
         self->draining = true;
         self->drain_end_ms = clock_boot_ms() + self->drain_timeout_ms;
         program_stopping(self->drain_timeout_ms);
@@ -228,9 +237,9 @@ static void wait_for_events(fetcher_t *self, int signal_fd) {
     (void)zmq_poll(items, count, program_wait_ms(timeout_ms(self)));
 }
 
-int fetcher_run(fetcher_t *self, int signal_fd) {
+int fetcher_run(fetcher_t *self, config_t *config, int signal_fd) {
     for (;;) {
-        read_signals(self, signal_fd);
+        read_signals(self, config, signal_fd);
         work(self);
         program_alive(self->now_ms);
         if (link_foreign(self->link)) return EXIT_FAILED;

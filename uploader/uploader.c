@@ -1,6 +1,7 @@
 #include "uploader/uploader.h"
 
 #include <inttypes.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -159,9 +160,17 @@ void uploader_destroy(uploader_t **self_p) {
 
 /* The loop. */
 
-static void read_signals(uploader_t *self, int signal_fd) {
-    while (program_signal(signal_fd) > 0) {
-        if (self->draining) continue;
+static int apply(void *ctx, const config_t *fresh, const char **why) {
+    uploader_t *self = ctx;
+    (void)why;
+    self->drain_timeout_ms = fresh->drain_timeout_s * 1000;
+    return 0;
+}
+
+static void read_signals(uploader_t *self, config_t *config, int signal_fd) {
+    for (int signal; (signal = program_signal(signal_fd)) > 0;) {
+        if (signal == SIGHUP) program_reload(config, apply, self);
+        if (signal == SIGHUP || self->draining) continue;
         self->draining = true;
         self->drain_end_ms = clock_boot_ms() + self->drain_timeout_ms;
         program_stopping(self->drain_timeout_ms);
@@ -225,9 +234,9 @@ static void wait_for_events(uploader_t *self, int signal_fd) {
     (void)zmq_poll(items, count, program_wait_ms(timeout_ms(self)));
 }
 
-int uploader_run(uploader_t *self, int signal_fd) {
+int uploader_run(uploader_t *self, config_t *config, int signal_fd) {
     for (;;) {
-        read_signals(self, signal_fd);
+        read_signals(self, config, signal_fd);
         work(self);
         program_alive(self->now_ms);
         if (link_foreign(self->link)) return EXIT_FAILED;

@@ -36,7 +36,7 @@ void ac_seat_abort(ac_seat_t *self, const char *why);
 void ac_seat_release(ac_seat_t *self);
 
 /* What the broker says; true when it was for this seat. */
-bool ac_seat_granted(ac_seat_t *self, const msg_grant_t *grant, int64_t now_ms);
+bool ac_seat_granted(ac_seat_t *self, const msg_grant_t *grant);
 bool ac_seat_revoked(ac_seat_t *self, const msg_revoke_t *revoke);
 void ac_seat_welcome(ac_seat_t *self, uint64_t credit, int64_t now_ms);
 /* A GRANT that was for no seat: gives it back. */

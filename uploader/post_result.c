@@ -74,11 +74,11 @@ void post_result_destroy(post_result_t **self) {
     *self = NULL;
 }
 
-bool post_result_message(post_result_t *self, const msg_t *msg, int64_t now_ms) {
+bool post_result_message(post_result_t *self, const msg_t *msg) {
     bool ours = false;
     if (msg->type == MSG_GRANT) {
         for (int i = 0; i < SEATS && !ours; i++)
-            ours = ac_seat_granted(self->posts[i].seat, &msg->grant, now_ms);
+            ours = ac_seat_granted(self->posts[i].seat, &msg->grant);
         if (!ours) ac_seat_decline(self->link, &msg->grant);
         return true;
     }

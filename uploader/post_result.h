@@ -21,7 +21,7 @@ post_result_t *post_result_new(ac_door_t *door, link_t *link, from_broker_t *res
 void post_result_destroy(post_result_t **self);
 
 /* GRANT and REVOKE; true if it was one of these. */
-bool post_result_message(post_result_t *self, const msg_t *msg, int64_t now_ms);
+bool post_result_message(post_result_t *self, const msg_t *msg);
 void post_result_welcome(post_result_t *self, uint64_t credit, int64_t now_ms);
 /* The credit to name in HELLO, which has room for one: rather one that is at work. 0 for none. */
 uint64_t post_result_credit(const post_result_t *self);

@@ -62,7 +62,7 @@ static void on_message(void *ctx, const msg_t *msg) {
             ac_door_verify(self->door);
             store_result_verify(self->stores);
         }
-    } else if (!post_result_message(self->posts, msg, self->now_ms)) {
+    } else if (!post_result_message(self->posts, msg)) {
         from_broker_message(self->results, msg, self->now_ms);
     }
 }

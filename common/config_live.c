@@ -66,6 +66,8 @@ void config_compare(const config_t *self, const config_t *fresh, config_changes_
         bool live_one = config_is_live(option, self->program);
         const config_t *from = live_one && self->latest ? self->latest : self;
         if (!concerns(option, self->program)) continue;
+        if (self->origins[i].kind == ORIGIN_DEFAULT && fresh->origins[i].kind == ORIGIN_DEFAULT && !live_one)
+            continue; /* one that a program chooses for itself at its start */
         if (strcmp(config_value(from, option, before), config_value(fresh, option, after)) == 0) continue;
         if (live_one)
             add(changes->live, sizeof changes->live, option->name, config_shown(fresh, option, shown));

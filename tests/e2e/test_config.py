@@ -153,6 +153,7 @@ def test_reload(broker):
     line = broker.reload("executor", "config_reloaded")
     assert "executorPoolSize=5" in line and "rateLimitPerMin" not in line
     broker.until(lambda s: [w["slots"] for w in executors(s)] == [5], "five slots")
+    assert "options=index" in broker.lines("executor", "restart_needed")[-1]
     assert all(process.poll() is None for process in broker.processes.values())
 
 

@@ -26,16 +26,21 @@ core_t *core_new(const core_settings_t *settings) {
     return self;
 }
 
+static void free_list(worker_t **list) {
+    while (*list) {
+        worker_t *worker = *list;
+        *list = worker->next;
+        free(worker);
+    }
+}
+
 void core_destroy(core_t **self) {
     if (!*self) return;
     core_t *core = *self;
     stage_clear(&core->execute);
     stage_clear(&core->upload);
-    while (core->fetchers) {
-        worker_t *worker = core->fetchers;
-        core->fetchers = worker->next;
-        free(worker);
-    }
+    free_list(&core->fetchers);
+    free_list(&core->tools);
     while (core->awaited) {
         awaited_t *awaited = core->awaited;
         core->awaited = awaited->next;
@@ -157,12 +162,13 @@ static uint64_t session_of(const msg_t *msg) {
 static bool role_may(role_t role, const msg_t *msg) {
     switch (msg->type) {
     case MSG_WANT:
-        return role == (msg->want.stage == CREDIT_FETCH ? ROLE_FETCHER : ROLE_UPLOADER);
+        return msg->want.stage == CREDIT_FETCH ? role == ROLE_FETCHER
+                                               : role == ROLE_UPLOADER || role == ROLE_TOOL;
     case MSG_RENEW:
     case MSG_RELEASE:
-        return role == ROLE_FETCHER || role == ROLE_UPLOADER;
+        return role == ROLE_FETCHER || role == ROLE_UPLOADER || role == ROLE_TOOL;
     case MSG_REPORT:
-        return role == ROLE_FETCHER;
+        return role == ROLE_FETCHER || (role == ROLE_TOOL && msg->report.call == CALL_UPLOAD_URL);
     case MSG_CLAIM:
     case MSG_RETURN:
         return role == ROLE_EXECUTOR || role == ROLE_UPLOADER;
@@ -285,7 +291,8 @@ int64_t core_due_ms(const core_t *self, int64_t now_ms) {
     int64_t gate = gate_next_ms(&self->gate, now_ms);
     if (gate < due) due = gate;
     if ((self->stopped && !self->stop_told) || self->reconfigured) return now_ms;
-    bool peers = self->execute.workers || self->upload.workers || self->fetchers || self->awaited;
+    bool peers =
+        self->execute.workers || self->upload.workers || self->fetchers || self->tools || self->awaited;
     int64_t look = now_ms + 500; /* silent workers, the log of a pause */
     if ((peers || self->paused) && look < due) due = look;
     if (due < self->judge_ms) due = self->judge_ms;

@@ -7,7 +7,7 @@
 
 static bool has_claimed(void *ctx, uint64_t holder) {
     worker_t *worker = session_find(ctx, holder);
-    return worker && worker->claimed > 0;
+    return worker && (worker->claimed > 0 || worker->role == ROLE_TOOL);
 }
 
 static bool results_full(core_t *core) {

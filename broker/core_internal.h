@@ -10,9 +10,9 @@
 #define LATE_GRACE_MS   2000  /* and then nobody is judged for this long */
 #define PAUSE_LOG_MS    1000  /* a pause is logged once it has lasted this long */
 #define RUNNING_OVER_MS 10000 /* a claim is ended this long after its task's expiry */
-#define WORKERS_MAX     256   /* sessions at a time; each costs some descriptors */
 #define FETCHERS_MAX    64
 #define WORKERS_MAX     256 /* sessions at a time; each costs descriptors */
+#define TOOLS_MAX       4   /* of them, sessions of tools that ask for a credit */
 
 /* A worker of the journal that has not come back since the restart. */
 typedef struct awaited_t {
@@ -35,7 +35,7 @@ struct core_t {
     int error;
     tasks_t tasks;
     stage_t execute, upload;
-    worker_t *fetchers;
+    worker_t *fetchers, *tools;
     awaited_t *awaited;
     int64_t grace_ms; /* the awaited are judged lost then */
     bool rejoined;    /* nobody is awaited and no task waits for somebody to come back */

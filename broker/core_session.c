@@ -8,13 +8,15 @@
 
 static worker_t **list_of(core_t *core, role_t role) {
     stage_t *stage = stage_of(core, role);
-    return stage ? &stage->workers : &core->fetchers;
+    if (stage) return &stage->workers;
+    return role == ROLE_TOOL ? &core->tools : &core->fetchers;
 }
 
-static const role_t roles[] = {ROLE_FETCHER, ROLE_EXECUTOR, ROLE_UPLOADER};
+#define ROLES 4
+static const role_t roles[ROLES] = {ROLE_FETCHER, ROLE_EXECUTOR, ROLE_UPLOADER, ROLE_TOOL};
 
 worker_t *session_find(core_t *core, uint64_t instance) {
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < ROLES; i++)
         for (worker_t *worker = *list_of(core, roles[i]); worker; worker = worker->next)
             if (worker->instance == instance) return worker;
     return NULL;
@@ -26,12 +28,19 @@ worker_t *session_executor(const core_t *core, uint64_t session) {
     return NULL;
 }
 
-static unsigned session_count(core_t *core) {
+static unsigned session_count(core_t *core, role_t role) {
     unsigned count = 0;
-    for (int i = 0; i < 3; i++)
-        for (const worker_t *worker = *list_of(core, roles[i]); worker; worker = worker->next)
-            count++;
+    for (const worker_t *worker = *list_of(core, role); worker; worker = worker->next)
+        count++;
     return count;
+}
+
+/* Tools have a few places of their own, so that they take none from workers. */
+static bool session_room(core_t *core, role_t role) {
+    if (role == ROLE_TOOL) return session_count(core, ROLE_TOOL) < TOOLS_MAX;
+    return session_count(core, ROLE_FETCHER) + session_count(core, ROLE_EXECUTOR) +
+               session_count(core, ROLE_UPLOADER) <
+           WORKERS_MAX;
 }
 
 static worker_t *find_place(core_t *core, role_t role, uint64_t place) {
@@ -46,7 +55,7 @@ static void unlink_worker(core_t *core, worker_t *worker) {
         stage_remove_worker(stage, worker);
         return;
     }
-    for (worker_t **at = &core->fetchers; *at; at = &(*at)->next) {
+    for (worker_t **at = list_of(core, worker->role); *at; at = &(*at)->next) {
         if (*at != worker) continue;
         *at = worker->next;
         return;
@@ -68,8 +77,10 @@ void session_end(core_t *core, worker_t *worker, const char *why) {
     effects_log(core->fx, LOG_LEVEL_INFO, "worker_gone", "name=%s session=%" PRIu64 " tasks=%u why=\"%s\"",
                 log_quote(worker->name, name), worker->session, worker->out, why);
     core->view.counters.sessions_lost++;
-    if (worker->role != ROLE_FETCHER) effects_out(core->fx, OUT_CLOSE, worker->instance);
-    effects_record(core->fx, REC_WORKER_GONE)->instance = worker->instance;
+    if (stage_of(core, worker->role)) {
+        effects_out(core->fx, OUT_CLOSE, worker->instance);
+        effects_record(core->fx, REC_WORKER_GONE)->instance = worker->instance;
+    }
     remove_worker(core, worker, why);
 }
 
@@ -138,8 +149,9 @@ static worker_t *new_worker(core_t *core, uint64_t peer, const msg_hello_t *hell
     if (stage) {
         stage_add_worker(stage, worker);
     } else {
-        worker->next = core->fetchers;
-        core->fetchers = worker;
+        worker_t **list = list_of(core, worker->role);
+        worker->next = *list;
+        *list = worker;
     }
     return worker;
 }
@@ -158,7 +170,7 @@ static void welcome(core_t *core, worker_t *worker, const msg_hello_t *hello, ms
     bool kept = hello->credit != 0 &&
                 gate_rejoin(&core->gate, hello->credit, worker->instance, worker->session, core->now.ms);
     out_t *out =
-        effects_out(core->fx, worker->role == ROLE_FETCHER ? OUT_CONTROL : OUT_OPEN, worker->instance);
+        effects_out(core->fx, stage_of(core, worker->role) ? OUT_OPEN : OUT_CONTROL, worker->instance);
     out->slots = worker->slots;
     out->msg.type = MSG_WELCOME;
     out->msg.welcome = (msg_welcome_t){.seq = hello->seq,
@@ -173,16 +185,16 @@ static void welcome(core_t *core, worker_t *worker, const msg_hello_t *hello, ms
 }
 
 void session_hello(core_t *core, uint64_t peer, const msg_hello_t *hello) {
-    if (hello->role == ROLE_TOOL || hello->instance != peer || peer == 0) {
+    if (hello->instance != peer || peer == 0) {
         msg_t *msg = effects_msg(core->fx, peer, MSG_ERROR);
-        msg->error = (msg_error_t){MSG_ERR_ROLE, MSG_HELLO,
-                                   str_of("HELLO is for workers; its instance must be the routing id")};
+        msg->error =
+            (msg_error_t){MSG_ERR_ROLE, MSG_HELLO, str_of("the instance of HELLO must be the routing id")};
         return;
     }
     worker_t *former = session_find(core, peer);
     worker_t *replaced = former ? NULL : find_place(core, (role_t)hello->role, hello->place);
     if (replaced) session_end(core, replaced, "its place was taken by a new process");
-    if (!former && session_count(core) >= WORKERS_MAX) {
+    if (!former && !session_room(core, (role_t)hello->role)) {
         msg_t *msg = effects_msg(core->fx, peer, MSG_ERROR);
         msg->error = (msg_error_t){MSG_ERR_FULL, MSG_HELLO, str_of("no room for another worker")};
         return;
@@ -196,7 +208,7 @@ void session_hello(core_t *core, uint64_t peer, const msg_hello_t *hello) {
         remove_worker(core, former, "its worker began anew without it");
     }
     session_rejoined(core, peer, hello->place);
-    if (worker->role != ROLE_FETCHER) { /* a fetcher holds nothing that the broker has handed out */
+    if (stage_of(core, worker->role)) { /* the others hold nothing that the broker has handed out */
         record_t *record = effects_record(core->fx, REC_WORKER);
         record->instance = peer;
         record->place = hello->place;
@@ -234,7 +246,7 @@ void session_heartbeat(core_t *core, worker_t *worker, const msg_heartbeat_t *be
 }
 
 void session_tell_stop(core_t *core) {
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < ROLES; i++) {
         for (worker_t *worker = *list_of(core, roles[i]); worker; worker = worker->next) {
             msg_t *msg = effects_msg(core->fx, worker->instance, MSG_DRAIN);
             msg->drain = (msg_drain_t){.session = worker->session, .mode = 1};
@@ -252,7 +264,7 @@ static void judge_list(core_t *core, role_t role) {
 
 void session_judge(core_t *core) {
     if (core->now.ms < core->judge_ms) return;
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < ROLES; i++)
         judge_list(core, roles[i]);
     if (core->rejoined || core->now.ms < core->grace_ms) return;
     while (core->awaited) {

@@ -10,5 +10,7 @@ int command_drain(int argc, char **argv);
 int command_resume(int argc, char **argv);
 /* `sluice config check|show`. */
 int command_config(int argc, char **argv);
+/* `sluice doctor`; its exit status is 0, 1 or 2 by the worst finding. */
+int command_doctor(int argc, char **argv);
 
 #endif

@@ -10,11 +10,10 @@
 #include "common/err.h"
 #include "common/program.h"
 
-#define NAME       "sluice"
-#define PROGRAMS   4
-#define WORDS_MAX  64
-#define COLUMN     56            /* where origins begin */
-#define CREDENTIAL "/etc/sluice" /* where the units load the key from, by the name api_key */
+#define NAME      "sluice"
+#define PROGRAMS  4
+#define WORDS_MAX 64
+#define COLUMN    56 /* where origins begin */
 
 static const unsigned programs[PROGRAMS] = {PROGRAM_BROKER, PROGRAM_FETCHER, PROGRAM_EXECUTOR,
                                             PROGRAM_UPLOADER};
@@ -54,7 +53,7 @@ static int surroundings(check_t *self, unsigned program) {
     static char executor[][40] = {"--runtimeDir=/run/sluice", "--lockDir=/run/sluice-executor"};
     bool executes = program == PROGRAM_EXECUTOR;
     if (self->key) (void)setenv("api_key", self->key, 1);
-    (void)setenv("CREDENTIALS_DIRECTORY", CREDENTIAL, 0);
+    (void)setenv("CREDENTIALS_DIRECTORY", CONFIG_SYSTEM_DIR, 0); /* where the units load the key from */
     if (!self->installed) return self->count;
     (void)setenv("STATE_DIRECTORY", "/var/lib/sluice", 1);
     (void)setenv("RUNTIME_DIRECTORY", "/run/sluice", 1);

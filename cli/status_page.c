@@ -4,7 +4,7 @@
 #include <stdarg.h>
 #include <string.h>
 
-#define TEXT_MAX 512
+#define TEXT_MAX 1100
 
 static const char *const codes[] = {"", "\033[1m", "\033[32m", "\033[33m", "\033[1;31m", "\033[2m"};
 
@@ -58,11 +58,15 @@ static void put(page_t *self, style_t style, const char *text) {
     self->used += columns_of(text);
 }
 
+void page_fill(page_t *self, unsigned column) {
+    while (self->used < column)
+        put(self, STYLE_PLAIN, " ");
+}
+
 void page_label(page_t *self, const char *label) {
     self->used = 0;
     if (label != NULL) put(self, STYLE_STRONG, label);
-    while (self->used < PAGE_INDENT)
-        put(self, STYLE_PLAIN, " ");
+    page_fill(self, PAGE_INDENT);
 }
 
 void page_end(page_t *self) {
@@ -87,15 +91,19 @@ void page_add_text(page_t *self, style_t style, const char *text, unsigned colum
 }
 
 void page_add_words(page_t *self, style_t style, const char *text) {
+    page_add_words_at(self, style, text, PAGE_INDENT);
+}
+
+void page_add_words_at(page_t *self, style_t style, const char *text, unsigned indent) {
     char words[TEXT_MAX];
     clean(text, TEXT_MAX, words);
     for (char *word = words; *word != '\0';) {
         size_t len = strcspn(word, " ");
         char after = word[len];
         word[len] = '\0';
-        if (self->used > PAGE_INDENT && self->used + columns_of(word) > self->width) {
+        if (self->used > indent && self->used + columns_of(word) > self->width) {
             page_end(self);
-            page_label(self, NULL);
+            page_fill(self, indent);
         }
         page_add_text(self, style, word, 0); /* cut where it is longer than a line */
         if (after == '\0') break;
@@ -153,6 +161,12 @@ const char *page_duration(int64_t ms, char buf[PAGE_SHORT_MAX]) {
         (void)snprintf(buf, PAGE_SHORT_MAX, "%" PRId64 " h %" PRId64 " min", s / 3600, s % 3600 / 60);
     else
         (void)snprintf(buf, PAGE_SHORT_MAX, "%" PRId64 " d %" PRId64 " h", s / 86400, s % 86400 / 3600);
+    return buf;
+}
+
+const char *page_span(int64_t ms, char buf[PAGE_SHORT_MAX]) {
+    if (ms < 0 || ms >= 1000) return page_duration(ms, buf);
+    (void)snprintf(buf, PAGE_SHORT_MAX, "%" PRId64 " ms", ms);
     return buf;
 }
 

@@ -26,8 +26,11 @@ void page_add(page_t *self, style_t style, const char *fmt, ...) __attribute__((
 /* Text from elsewhere: no control characters, at most `columns` wide (0: the rest of the line), cut with
  * "...". */
 void page_add_text(page_t *self, style_t style, const char *text, unsigned columns);
-/* The same, but broken into lines at its spaces. */
+/* The same, but broken into lines at its spaces, further lines at PAGE_INDENT or at `indent`. */
 void page_add_words(page_t *self, style_t style, const char *text);
+void page_add_words_at(page_t *self, style_t style, const char *text, unsigned indent);
+/* Blanks up to a column. */
+void page_fill(page_t *self, unsigned column);
 /* A column of a table: filled up to `columns`, two of them the gap to the next. */
 void page_add_cell(page_t *self, style_t style, const char *text, unsigned columns);
 /* Adds an item of a list and breaks the line where it does not fit. */
@@ -38,6 +41,8 @@ void page_add_item(page_t *self, const char *name, const char *value);
 const char *page_number(int64_t value, char buf[PAGE_SHORT_MAX]);
 /* "0.4 s", "12 s", "5 min", "2 h 13 min", "3 d 4 h". */
 const char *page_duration(int64_t ms, char buf[PAGE_SHORT_MAX]);
+/* The same, but "12 ms" under a second. */
+const char *page_span(int64_t ms, char buf[PAGE_SHORT_MAX]);
 /* "512 B", "1.2 MB". */
 const char *page_bytes(int64_t bytes, char buf[PAGE_SHORT_MAX]);
 

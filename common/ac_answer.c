@@ -28,6 +28,7 @@ void ac_headers_line(ac_headers_t *headers, const char *line, size_t size) {
         memset(headers, 0, sizeof *headers);
         return;
     }
+    if (take_header(line, size, "Date", headers->date, sizeof headers->date)) return;
     if (!take_header(line, size, "X-Rate-Limit-Retry-After-Seconds", headers->rate_retry,
                      sizeof headers->rate_retry))
         take_header(line, size, "Retry-After", headers->retry_after, sizeof headers->retry_after);

@@ -17,6 +17,7 @@
 typedef struct {
     char rate_retry[32];  /* X-Rate-Limit-Retry-After-Seconds, "" when absent */
     char retry_after[64]; /* Retry-After, "" when absent */
+    char date[64];        /* Date, "" when absent */
 } ac_headers_t;
 
 /* Takes one header line (a status line forgets what came before). */

@@ -158,7 +158,9 @@ static int read_arguments(config_t *config, arguments_t *args, bool only_file, c
 /* Where a tool finds the broker of the installed agent, when nothing else is said. */
 static const char *system_file(const arguments_t *args) {
     static const char *const others[] = {"--config", "--runtimeDir", "--bind", "--broker"};
-    if (args->program != PROGRAM_TOOL || geteuid() != 0 || access(CONFIG_SYSTEM_FILE, R_OK) != 0) return NULL;
+    if (!(args->program & (PROGRAM_TOOL | PROGRAM_DOCTOR)) || geteuid() != 0 ||
+        access(CONFIG_SYSTEM_FILE, R_OK) != 0)
+        return NULL;
     for (int i = 1; i < args->argc; i++)
         for (size_t o = 0; o < sizeof others / sizeof others[0]; o++)
             if (strncmp(args->argv[i], others[o], strlen(others[o])) == 0) return NULL;
@@ -178,6 +180,7 @@ static int begin(arguments_t *args, config_t **out, char *why) {
     if (!err) err = read_arguments(config, args, true, why);
     const char *file = err || args->done || config->config_file[0] ? NULL : system_file(args);
     if (file) err = config_set(config, config_option("config", 6), file, why);
+    if (file) (void)setenv("CREDENTIALS_DIRECTORY", CONFIG_SYSTEM_DIR, 0); /* the key, as the units have it */
     return err;
 }
 

@@ -14,9 +14,11 @@
 #define PROGRAM_EXECUTOR 0x08u
 #define PROGRAM_UPLOADER 0x10u
 #define PROGRAM_TOOL     0x20u /* sluice status and the like */
-#define PROGRAM_ALL      0x3fu
+#define PROGRAM_DOCTOR   0x40u
+#define PROGRAM_ALL      0x7fu
 
-#define CONFIG_SYSTEM_FILE "/etc/sluice/sluice.conf"
+#define CONFIG_SYSTEM_DIR  "/etc/sluice"
+#define CONFIG_SYSTEM_FILE CONFIG_SYSTEM_DIR "/sluice.conf"
 
 /* Where a value comes from. */
 typedef enum {

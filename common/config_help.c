@@ -20,6 +20,11 @@ static const struct {
     {PROGRAM_EXECUTOR, "sluice-executor [OPTION...]", "Makes the tasks' requests to the tools."},
     {PROGRAM_UPLOADER, "sluice-uploader --serverUrl URL --apiKeyFile FILE [OPTION...]",
      "Brings results to AC."},
+    {PROGRAM_DOCTOR, "sluice doctor [--tool URL] [--json] [OPTION...]",
+     "Looks at every hop of a task's way, from the options to AC, or with --tool from here to a tool, and "
+     "says what to "
+     "do. Give it the options of the agent. Exit status 0: all is well, 1: warnings, 2: something does not "
+     "work."},
     {PROGRAM_TOOL, "sluice status [--json] [--watch] [OPTION...], sluice drain|resume [OPTION...]",
      "Asks the running broker, or tells it to stop or resume fetching."},
 };

@@ -12,10 +12,11 @@
 #define INDEX_MAX_BYTES 64
 #define AT(field)       offsetof(config_t, field)
 #define RUN             PROGRAM_RUN
-#define TO_AC           (PROGRAM_RUN | PROGRAM_FETCHER | PROGRAM_UPLOADER)
-#define TO_TOOLS        (PROGRAM_RUN | PROGRAM_EXECUTOR)
+#define TO_AC           (PROGRAM_RUN | PROGRAM_FETCHER | PROGRAM_UPLOADER | PROGRAM_DOCTOR)
+#define TO_TOOLS        (PROGRAM_RUN | PROGRAM_EXECUTOR | PROGRAM_DOCTOR)
 #define MEASURED        (PROGRAM_RUN | PROGRAM_FETCHER | PROGRAM_EXECUTOR | PROGRAM_UPLOADER)
 #define IN_BROKER       (PROGRAM_RUN | PROGRAM_BROKER)
+#define DAEMONS         (PROGRAM_ALL & ~PROGRAM_TOOL & ~PROGRAM_DOCTOR)
 #define TEXT(n, o, e, f, d, p, v, h)                                                                         \
     { n, o, e, OPTION_TEXT, AT(f), d, 0, 0, NULL, p, v, h }
 #define INT(n, o, e, f, d, lo, hi, p, v, h)                                                                  \
@@ -64,13 +65,13 @@ const option_t config_options[] = {
      "idempotent|always|never", "tasks to run again when their executor is lost while they run: idempotent, always or never"},
     BOOL("uploadToAc", NULL, NULL, upload_to_ac, "true", IN_BROKER,
          "large results go to AC itself, not to a presigned URL"),
-    INT("drainTimeout", NULL, NULL, drain_timeout_s, "25", 0, 3600, PROGRAM_ALL & ~PROGRAM_TOOL, "SECONDS",
+    INT("drainTimeout", NULL, NULL, drain_timeout_s, "25", 0, 3600, DAEMONS, "SECONDS",
         "for work under way after SIGTERM"),
-    TEXT("stateDir", NULL, NULL, state_dir, NULL, PROGRAM_ALL & ~PROGRAM_TOOL, "DIR",
+    TEXT("stateDir", NULL, NULL, state_dir, NULL, DAEMONS | PROGRAM_DOCTOR, "DIR",
          "journal, inbox, spool and logs (/var/lib/sluice, or $XDG_STATE_HOME/sluice for an ordinary user)"),
     TEXT("runtimeDir", NULL, NULL, runtime_dir, NULL, PROGRAM_ALL, "DIR",
          "sockets and locks (/run/sluice, or $XDG_RUNTIME_DIR/sluice for an ordinary user)"),
-    TEXT("logDir", NULL, NULL, log_dir, "", PROGRAM_ALL & ~PROGRAM_TOOL, "DIR",
+    TEXT("logDir", NULL, NULL, log_dir, "", DAEMONS, "DIR",
          "log files, renamed at midnight to .YYYY-MM-DD, 7 kept (default: logs in stateDir)"),
     TEXT("lockDir", NULL, NULL, lock_dir, "", TO_TOOLS, "DIR",
          "locks of executors, when they may not write in runtimeDir (default: runtimeDir)"),
@@ -90,11 +91,11 @@ const option_t config_options[] = {
      "text (key=value) or json"},
     TEXT("config", NULL, NULL, config_file, "", PROGRAM_ALL, "FILE", "read options from FILE (name = value lines)"),
     BOOL("check-config", NULL, NULL, check_only, "false", PROGRAM_ALL, "check all options, then end"),
-    {"index", NULL, NULL, OPTION_TEXT, AT(index), "_prod", 0, INDEX_MAX_BYTES, NULL, PROGRAM_ALL & ~PROGRAM_TOOL,
+    {"index", NULL, NULL, OPTION_TEXT, AT(index), "_prod", 0, INDEX_MAX_BYTES, NULL, DAEMONS,
      "TEXT", "end of the names of log and metrics files, e.g. sluice-broker_prod.log"},
     INT("timeout", NULL, "timeout", timeout_s, "30", 0, 1000000, 0, "SECONDS",
         "accepted and ignored, as in the old agent"),
-    BOOL("enableStdoutLogging", NULL, NULL, stdout_logging, "false", PROGRAM_ALL & ~PROGRAM_TOOL,
+    BOOL("enableStdoutLogging", NULL, NULL, stdout_logging, "false", DAEMONS,
          "log to stderr as well as to the log file, as under `sluice run` and systemd in any case"),
     BOOL("metrics", NULL, NULL, metrics, "false", MEASURED, "write logDir/metrics/metricsINDEX.json"),
     INT("metricsRetentionDays", NULL, "metricsRetentionDays", metrics_retention_days, "7", 0, 36500, MEASURED, "DAYS",

@@ -1,6 +1,6 @@
-/* Fills in a template of a manual page, or of the configuration file: lines that begin with @ become the options of a
- * program (@OPTIONS broker), of the file (@FILE), its example (@EXAMPLE), and @VERSION@ the version. A tool of the
- * build. */
+/* Fills in a template of a manual page, or of the configuration file: lines that begin with @ become the
+ * options of a program (@OPTIONS broker), of the file (@FILE), its example (@EXAMPLE), and @VERSION@ the
+ * version. A tool of the build. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,8 +11,10 @@ static const struct {
     const char *name;
     unsigned program;
 } programs[] = {{"run", PROGRAM_RUN},           {"broker", PROGRAM_BROKER},     {"fetcher", PROGRAM_FETCHER},
-                {"executor", PROGRAM_EXECUTOR}, {"uploader", PROGRAM_UPLOADER}, {"tool", PROGRAM_TOOL}};
+                {"executor", PROGRAM_EXECUTOR}, {"uploader", PROGRAM_UPLOADER}, {"tool", PROGRAM_TOOL},
+                {"doctor", PROGRAM_DOCTOR}};
 
+#define SERVICES      (PROGRAM_BROKER | PROGRAM_FETCHER | PROGRAM_EXECUTOR | PROGRAM_UPLOADER)
 #define PROGRAM_COUNT (sizeof programs / sizeof programs[0])
 
 /* A text as roff takes it. */
@@ -41,9 +43,10 @@ static void put_readers(FILE *out, const option_t *option) {
     const char *comma = "";
     unsigned live = 0, readers = 0;
     for (size_t i = 0; i < PROGRAM_COUNT; i++) {
-        if (!(option->programs & programs[i].program) || programs[i].program == PROGRAM_TOOL) continue;
-        if (programs[i].program == PROGRAM_RUN && option->programs != PROGRAM_RUN) continue;
-        (void)fprintf(out, "%s%s", comma, programs[i].program == PROGRAM_RUN ? "sluice run" : programs[i].name);
+        if (!(option->programs & programs[i].program & ~(PROGRAM_TOOL | PROGRAM_DOCTOR))) continue;
+        if (programs[i].program == PROGRAM_RUN && (option->programs & SERVICES)) continue;
+        (void)fprintf(out, "%s%s", comma,
+                      programs[i].program == PROGRAM_RUN ? "sluice run" : programs[i].name);
         comma = ", ";
         readers++;
         live += config_is_live(option, programs[i].program);
@@ -91,7 +94,8 @@ static void put_options(FILE *out, unsigned program) {
 /* What a file cannot say. */
 static bool in_file(const option_t *option) {
     return option->kind != OPTION_HELP && option->kind != OPTION_VERSION &&
-           option->offset != offsetof(config_t, config_file) && option->offset != offsetof(config_t, check_only);
+           option->offset != offsetof(config_t, config_file) &&
+           option->offset != offsetof(config_t, check_only);
 }
 
 static void put_file_options(FILE *out) {
@@ -121,10 +125,12 @@ static void put_example(FILE *out) {
         if (!in_file(option)) continue;
         (void)fprintf(out, "\n# %s\n# ", option->help);
         if (option->kind == OPTION_INT) (void)fprintf(out, "%ld to %ld; ", option->min, option->max);
-        if (option->kind == OPTION_BOOL || option->kind == OPTION_CHOICE) (void)fprintf(out, "%s; ", option->value);
+        if (option->kind == OPTION_BOOL || option->kind == OPTION_CHOICE)
+            (void)fprintf(out, "%s; ", option->value);
         (void)fputs("for ", out);
         put_readers(out, option);
-        (void)fprintf(out, "\n#%s = %s\n", option->name, has_default(option) ? option->fallback : option->value);
+        (void)fprintf(out, "\n#%s = %s\n", option->name,
+                      has_default(option) ? option->fallback : option->value);
     }
 }
 
@@ -152,7 +158,8 @@ static void put_line(FILE *out, const char *line) {
     if (!mark)
         (void)fputs(line, out);
     else
-        (void)fprintf(out, "%.*s%s%s", (int)(mark - line), line, SLUICE_VERSION, mark + sizeof "@VERSION@" - 1);
+        (void)fprintf(out, "%.*s%s%s", (int)(mark - line), line, SLUICE_VERSION,
+                      mark + sizeof "@VERSION@" - 1);
 }
 
 int main(int argc, char **argv) {
@@ -167,8 +174,9 @@ int main(int argc, char **argv) {
             ok = put_directive(out, line);
     }
     free(line);
-    if (!ok) (void)fprintf(stderr, "make-docs: %s: cannot be read, or has an unknown line that begins with @\n",
-                           argc > 1 ? argv[1] : "");
+    if (!ok)
+        (void)fprintf(stderr, "make-docs: %s: cannot be read, or has an unknown line that begins with @\n",
+                      argc > 1 ? argv[1] : "");
     if (in) (void)fclose(in);
     if (out && fclose(out) != 0) ok = false;
     return ok ? 0 : 1;

@@ -45,7 +45,13 @@ void store_destroy(store_t **self) {
 
 bool store_grant(store_t *self, span_t file_name, buf_t *put_path, buf_t *get_path) {
     if (file_name.len <= 32 || !is_hex32((span_t){file_name.data + file_name.len - 32, 32})) return false;
-    const task_t *task = tasks_by_id(self->tasks, (span_t){file_name.data, file_name.len - 32});
+    const span_t id = {file_name.data, file_name.len - 32};
+    const task_t *task = tasks_by_id(self->tasks, id);
+    if (!task && span_is(id, "sluice-doctor")) { /* asks, and puts nothing there */
+        buf_printf(put_path, "/store/put/none");
+        buf_printf(get_path, "/store/get/none");
+        return true;
+    }
     if (!task) return false;
     put_t *put = mem_new(1, sizeof *put);
     *put = (put_t){.task = task, .next = self->puts};

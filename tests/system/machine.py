@@ -19,6 +19,10 @@ class Failure(AssertionError):
     pass
 
 
+class Skip(Exception):
+    """What the test needs is not to be had here."""
+
+
 def until(condition, what, deadline=DEADLINE):
     end = time.monotonic() + deadline
     while not (value := condition()):
@@ -43,11 +47,20 @@ def base_tree(cache):
         done = subprocess.run(["debootstrap", "--variant=minbase", "--include=" + ",".join(PACKAGES), SUITE, fresh],
                               capture_output=True, text=True)
         if done.returncode != 0:
-            raise Failure(f"debootstrap failed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+            raise Skip(f"debootstrap cannot make the tree:\n{done.stdout[-1000:]}{done.stderr[-1000:]}")
         shutil.rmtree(fresh / "var/cache/apt", ignore_errors=True)
         fresh.rename(base)
         stamp.write_text(" ".join([SUITE, *PACKAGES]))
     return base
+
+
+def probe(base):
+    """Whether this machine lets systemd-nspawn do its work at all."""
+    done = subprocess.run(["systemd-nspawn", "-q", "-D", base, "--register=no", "--keep-unit", "--volatile=overlay", "--pipe",
+                           f"--machine=sluice-probe-{os.getpid()}", "/bin/true"], stdin=subprocess.DEVNULL, capture_output=True,
+                          text=True, timeout=60)
+    if done.returncode != 0:
+        raise Skip(f"systemd-nspawn does not work here: {done.stdout[-1000:]}{done.stderr[-1000:]}")
 
 
 class Machine:

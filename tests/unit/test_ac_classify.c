@@ -76,7 +76,7 @@ static void every_answer(void **state) {
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         const case_t *it = &cases[i];
-        ac_headers_t headers = {"", ""};
+        ac_headers_t headers = {"", "", ""};
         int64_t retry_ms = 12345;
         snprintf(headers.rate_retry, sizeof headers.rate_retry, "%s", it->rate);
         snprintf(headers.retry_after, sizeof headers.retry_after, "%s", it->after);
@@ -94,7 +94,7 @@ static void take(ac_headers_t *headers, const char *line) {
 
 static void header_lines(void **state) {
     (void)state;
-    ac_headers_t headers = {"", ""};
+    ac_headers_t headers = {"", "", ""};
     take(&headers, "HTTP/1.1 429 Too Many\r\n");
     take(&headers, "x-rate-limit-retry-after-seconds:  12 \r\n");
     take(&headers, "RETRY-AFTER:7\r\n");

@@ -1,0 +1,272 @@
+/* What this machine can tell: options, key, places, the broker's own word. */
+#include <errno.h>
+#include <limits.h>
+#include <sqlite3.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <yajl/yajl_tree.h>
+
+#include "cli/ask.h"
+#include "cli/doctor.h"
+#include "cli/status_page.h"
+#include "common/dirs.h"
+
+#define DISK_FAIL_MB  100
+#define DISK_WARN_MB  1000
+#define SILENT_MS     3000     /* a worker's heartbeat comes every second */
+#define OLD_TASK_MS   900000LL /* tasks end within minutes */
+#define PERCENT_WARN  90
+#define JOURNAL_LARGE 1000000000
+
+/* --- options, key, places --- */
+
+static void check_options(report_t *report, const config_t *config) {
+    if (config->server_url[0])
+        report_add(report, FOUND_OK, "configuration", "", "%s%s; AC is %s; state in %s",
+                   config->config_file[0] ? "from " : "no file", config->config_file, config->server_url,
+                   config->state_dir);
+    else
+        report_add(report, FOUND_FAILURE, "configuration",
+                   "give --serverUrl URL, set $server_url, or name the file with --config", "no server URL");
+    if (!config->verify)
+        report_add(report, FOUND_WARNING, "configuration",
+                   "remove it, and give the issuer's certificates with --caBundle and --toolCaBundle",
+                   "--verify false: whoever stands on the way can read the API key and the results");
+}
+
+static void check_key(report_t *report, const config_t *config) {
+    struct stat st;
+    const char *file = config->api_key_file;
+    if (!config->api_key[0])
+        report_add(report, FOUND_FAILURE, "API key", "give --apiKeyFile FILE, or set $api_key", "none");
+    else if (file[0] && stat(file, &st) == 0 && (st.st_mode & (S_IRWXO | S_IWGRP)) != 0)
+        report_add(report, FOUND_WARNING, "API key",
+                   "chmod 600 the file, and make a new key if others use this machine",
+                   "%s can be read by others (mode %03o)", file, (unsigned)st.st_mode & 0777U);
+    else
+        report_add(report, FOUND_OK, "API key", "", "%zu characters, from %s", strlen(config->api_key),
+                   file[0] ? file : "the environment, a credential or the command line");
+}
+
+static void check_disk(report_t *report, const config_t *config) {
+    struct statvfs fs;
+    char free_text[PAGE_SHORT_MAX];
+    if (statvfs(config->state_dir, &fs) != 0) {
+        report_add(report, errno == ENOENT ? FOUND_SKIPPED : FOUND_FAILURE, "disk",
+                   errno == ENOENT ? "it is made at the first start" : "check the path and its owner",
+                   "%s: %s", config->state_dir, strerror(errno));
+        return;
+    }
+    int64_t room = (int64_t)fs.f_bavail * (int64_t)fs.f_frsize;
+    bool no_files = fs.f_files > 0 && fs.f_favail < 1000;
+    severity_t severity = room < DISK_FAIL_MB * 1000000L || no_files ? FOUND_FAILURE
+                          : room < DISK_WARN_MB * 1000000L           ? FOUND_WARNING
+                                                                     : FOUND_OK;
+    report_add(report, severity, "disk",
+               severity == FOUND_OK ? "" : "make room: with a full disk nothing is fetched any more",
+               "%s free in %s%s", page_bytes(room, free_text), config->state_dir,
+               no_files ? ", but hardly a file can be made (inodes)" : "");
+}
+
+/* --- the journal of a broker that does not run --- */
+
+static int take_word(void *ctx, int columns, char **values, char **names) {
+    (void)names;
+    if (columns > 0 && values[0]) (void)snprintf(ctx, 200, "%s", values[0]);
+    return 0;
+}
+
+static void check_journal(report_t *report, const config_t *config) {
+    char path[PATH_MAX], word[200] = "";
+    struct stat st;
+    sqlite3 *db = NULL;
+    (void)snprintf(path, sizeof path, "%s/journal.db", config->state_dir);
+    if (stat(path, &st) != 0) {
+        report_add(report, errno == ENOENT ? FOUND_SKIPPED : FOUND_FAILURE, "journal",
+                   errno == ENOENT ? "" : "ask as the user who runs the agent, or as root", "%s: %s", path,
+                   errno == ENOENT ? "none yet" : strerror(errno));
+        return;
+    }
+    int rc = sqlite3_open_v2(path, &db, SQLITE_OPEN_READONLY, NULL);
+    if (rc == SQLITE_OK) rc = sqlite3_exec(db, "PRAGMA quick_check(1)", take_word, word, NULL);
+    if (rc == SQLITE_OK && strcmp(word, "ok") == 0)
+        report_add(report, FOUND_OK, "journal", "", "%s is sound", path);
+    else if (rc == SQLITE_CANTOPEN || rc == SQLITE_PERM || rc == SQLITE_READONLY || rc == SQLITE_BUSY)
+        report_add(report, FOUND_SKIPPED, "journal", "ask as the user who runs the agent, or as root",
+                   "%s: %s", path, sqlite3_errmsg(db));
+    else
+        report_add(
+            report, FOUND_FAILURE, "journal",
+            "move it aside, together with its -wal file, to start with an empty one, or restore a backup",
+            "%s is damaged: %s", path, rc == SQLITE_OK ? word : sqlite3_errmsg(db));
+    (void)sqlite3_close(db);
+}
+
+/* --- the broker's word --- */
+
+static yajl_val get(yajl_val at, const char *first, const char *second) {
+    const char *path[] = {first, second, NULL};
+    return yajl_tree_get(at, path, yajl_t_any);
+}
+
+static long long number(yajl_val at, const char *first, const char *second) {
+    yajl_val v = get(at, first, second);
+    return YAJL_IS_INTEGER(v) ? YAJL_GET_INTEGER(v) : 0;
+}
+
+static const char *text(yajl_val at, const char *first, const char *second) {
+    yajl_val v = get(at, first, second);
+    return YAJL_IS_STRING(v) ? YAJL_GET_STRING(v) : "";
+}
+
+static bool truth(yajl_val at, const char *first, const char *second) {
+    return YAJL_IS_TRUE(get(at, first, second));
+}
+
+typedef struct {
+    unsigned count, slots;
+    const char *silent; /* name of one that is not heard */
+    const char *version;
+} group_t;
+
+static group_t group_of(yajl_val root, const char *role) {
+    group_t group = {0};
+    yajl_val workers = get(root, "workers", NULL);
+    for (size_t i = 0; YAJL_IS_ARRAY(workers) && i < YAJL_GET_ARRAY(workers)->len; i++) {
+        yajl_val worker = YAJL_GET_ARRAY(workers)->values[i];
+        if (strcmp(text(worker, "role", NULL), role) != 0) continue;
+        group.count++;
+        group.slots += (unsigned)number(worker, "slots", NULL);
+        if (number(worker, "heard_ms", NULL) > SILENT_MS) group.silent = text(worker, "name", NULL);
+        if (strcmp(text(worker, "version", NULL), text(root, "version", NULL)) != 0)
+            group.version = text(worker, "version", NULL);
+    }
+    return group;
+}
+
+static void check_group(report_t *report, yajl_val root, const char *role, const char *check,
+                        const char *missing) {
+    group_t group = group_of(root, role);
+    if (group.count == 0)
+        report_add(report, FOUND_FAILURE, check, missing, "none is connected to the broker");
+    else if (group.silent)
+        report_add(report, FOUND_WARNING, check, "it may be stopped or overloaded: see its log",
+                   "%u connected, but %s is silent", group.count, group.silent);
+    else if (group.version)
+        report_add(report, FOUND_WARNING, check, "install the same version everywhere",
+                   "%u connected, one of version %s", group.count, group.version);
+    else if (group.slots > 0)
+        report_add(report, FOUND_OK, check, "", "%u connected, %u slots", group.count, group.slots);
+    else
+        report_add(report, FOUND_OK, check, "", "%u connected", group.count);
+}
+
+static void check_store(report_t *report, yajl_val root) {
+    long long bytes = number(root, "journal", "bytes"), used = number(root, "spool", "bytes"),
+              limit = number(root, "spool", "limit");
+    char size[PAGE_SHORT_MAX], spool[PAGE_SHORT_MAX], most[PAGE_SHORT_MAX];
+    if (!truth(root, "journal", "ok"))
+        report_add(report, FOUND_FAILURE, "journal",
+                   "make room, or put the disk right; the agent then goes on by itself",
+                   "%s cannot be written: %s", text(root, "journal", "path"), text(root, "journal", "error"));
+    else
+        report_add(report, bytes > JOURNAL_LARGE ? FOUND_WARNING : FOUND_OK, "journal",
+                   bytes > JOURNAL_LARGE ? "many tasks are held: see `sluice status`" : "",
+                   "%s is written, %s", text(root, "journal", "path"), page_bytes(bytes, size));
+    bool full = limit > 0 && used * 100 > limit * PERCENT_WARN;
+    report_add(report, full ? FOUND_WARNING : FOUND_OK, "spool",
+               full ? "results do not get away to AC, or --spoolMb is small for them" : "", "%s of %s used",
+               page_bytes(used, spool), page_bytes(limit, most));
+}
+
+static void check_gate(report_t *report, yajl_val root) {
+    const char *state = text(root, "ac", "state"), *error = text(root, "ac", "last_error");
+    long long used = number(root, "gate", "rate_used"), limit = number(root, "gate", "rate_limit");
+    if (truth(root, "gate", "closed"))
+        report_add(report, FOUND_FAILURE, "calls to AC", "see the findings on the way to AC below",
+                   "closed, one probe at a time: %s", error);
+    else if (strcmp(state, "failing") == 0)
+        report_add(report, FOUND_WARNING, "calls to AC", "see the findings on the way to AC below",
+                   "the last one failed: %s", error);
+    else
+        report_add(report, FOUND_OK, "calls to AC", "", "%s%s",
+                   strcmp(state, "ok") == 0 ? "the last one went well" : "none yet",
+                   number(root, "gate", "paused_until_ms") > 0 ? "; AC asked for a pause" : "");
+    bool tight = limit > 0 && used * 100 >= limit * PERCENT_WARN;
+    report_add(
+        report, tight ? FOUND_WARNING : FOUND_OK, "rate limit",
+        tight
+            ? "work waits for the minute to pass; ask for a higher limit, and give it with --rateLimitPerMin"
+            : "",
+        "%lld of %lld requests in the last minute", used, limit);
+}
+
+static void check_work(report_t *report, yajl_val root) {
+    char age[PAGE_SHORT_MAX];
+    const char *reason = text(root, "fetch", "reason");
+    long long oldest_ms = number(root, "oldest", "age_ms"), buried = number(root, "buried", NULL);
+    if (truth(root, "fetch", "paused"))
+        report_add(report, FOUND_WARNING, "fetching",
+                   strcmp(reason, "stopped by hand") == 0 ? "`sluice resume` starts it again" : "",
+                   "paused: %s", reason);
+    else
+        report_add(report, FOUND_OK, "fetching", "", "on; room for %lld more",
+                   number(root, "gate", "fetch_room"));
+    bool old = oldest_ms > OLD_TASK_MS;
+    report_add(report, old ? FOUND_WARNING : FOUND_OK, "tasks",
+               old ? "`sluice task ID` says what it waits for" : "",
+               "%lld waiting, %lld running, %lld results waiting%s%s%s%s", number(root, "tasks", "ready"),
+               number(root, "tasks", "running"),
+               number(root, "results", "waiting") + number(root, "results", "uploading"),
+               oldest_ms > 0 ? "; the oldest, " : "", oldest_ms > 0 ? text(root, "oldest", "task") : "",
+               oldest_ms > 0 ? ", since " : "", oldest_ms > 0 ? page_duration(oldest_ms, age) : "");
+    if (buried > 0)
+        report_add(report, FOUND_WARNING, "buried results", "`sluice dead` lists them with AC's reasons",
+                   "%lld that AC refused", buried);
+}
+
+static void check_status(report_t *report, yajl_val root) {
+    char up[PAGE_SHORT_MAX];
+    const char *version = text(root, "version", NULL);
+    bool other = strcmp(version, SLUICE_VERSION) != 0;
+    report_add(report, other ? FOUND_WARNING : FOUND_OK, "broker",
+               other ? "restart the agent, so that it runs the version that is installed" : "",
+               "pid %lld, version %s, up %s", number(root, "pid", NULL), version,
+               page_duration(number(root, "now_ms", NULL) - number(root, "started_ms", NULL), up));
+    check_store(report, root);
+    check_group(report, root, "fetcher", "fetcher", "start sluice-fetcher, or see its log");
+    check_group(report, root, "executor", "executors",
+                "start sluice-executor, here or on another machine: without one nothing is fetched");
+    check_group(report, root, "uploader", "uploader", "start sluice-uploader, or see its log");
+    check_gate(report, root);
+    check_work(report, root);
+}
+
+static bool check_broker(report_t *report, const config_t *config) {
+    char why[ASK_WHY_MAX], fault[256], *json = NULL;
+    size_t size;
+    ask_t *ask = ask_new(config, why);
+    bool answered = ask && ask_status(ask, -1, &json, &size, why) == 0;
+    yajl_val root = answered ? yajl_tree_parse(json, fault, sizeof fault) : NULL;
+    if (root) {
+        check_status(report, root);
+    } else {
+        report_add(report, FOUND_FAILURE, "broker",
+                   "start the agent: sluice run, or systemctl start sluice.target", "%s",
+                   answered ? "its answer is no JSON" : why);
+        check_journal(report, config);
+    }
+    yajl_tree_free(root);
+    free(json);
+    ask_destroy(&ask);
+    return root != NULL;
+}
+
+bool doctor_local(report_t *report, const config_t *config) {
+    check_options(report, config);
+    check_key(report, config);
+    check_disk(report, config);
+    return check_broker(report, config);
+}

@@ -51,7 +51,7 @@ def test_options_of_a_program(name):
     for option, value in own_options(help_of(f"sluice-{name}")).items():
         value = " " + re.escape(value) if value else ""
         assert re.search(rf"(?m)^ {{5,9}}--{re.escape(option)}{value}(?: |$)", text), option
-    told = set(re.findall(r"(?m)^ {5,9}--([A-Za-z0-9-]+)(?: |$)", text))
+    told = set(re.findall(r"(?m)^ {5,9}--([A-Za-z0-9.-]+)(?: |$)", text))
     assert told == set(own_options(help_of(f"sluice-{name}")))
 
 
@@ -75,12 +75,12 @@ def in_file():
 def test_the_file_is_told_of():
     text = rendered("sluice.conf.5")
     names = set(in_file()) - {"help", "version", "config", "check-config"}
-    assert set(re.findall(r"(?m)^ {5,9}([A-Za-z0-9]+) = ", text)) == names
+    assert set(re.findall(r"(?m)^ {5,9}([A-Za-z0-9.]+) = ", text)) == names
 
 
 def example():
     """(name, value) of each commented line of the example."""
-    return re.findall(r"(?m)^#(\w+) = (.*)$", (MAN / "sluice.conf").read_text())
+    return re.findall(r"(?m)^#([A-Za-z0-9.]+) = (.*)$", (MAN / "sluice.conf").read_text())
 
 
 def test_example_has_every_option_once():
@@ -90,7 +90,7 @@ def test_example_has_every_option_once():
     for line in text.splitlines():
         assert not line or line.startswith("#")
     for name, _ in example():
-        assert re.search(rf"(?m)^# .+\n# .+\n#{name} = ", text), f"{name} is not explained"
+        assert re.search(rf"(?m)^# .+\n# .+\n#{re.escape(name)} = ", text), f"{name} is not explained"
 
 
 def test_example_shows_the_defaults(tmp_path):

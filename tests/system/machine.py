@@ -32,25 +32,25 @@ def until(condition, what, deadline=DEADLINE):
     return value
 
 
-def base_tree(cache):
-    """The tree with the packages ours depend on, made once; returns its path."""
+def base_tree(cache, name="base", packages=tuple(PACKAGES)):
+    """A tree with these packages, made once; returns its path."""
     cache.mkdir(parents=True, exist_ok=True)
-    base, stamp = cache / "base", cache / "base.packages"
-    with open(cache / "lock", "w") as lock:
+    base, stamp, wanted = cache / name, cache / f"{name}.packages", " ".join([SUITE, *packages])
+    with open(cache / f"{name}.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if base.is_dir() and stamp.is_file() and stamp.read_text() == " ".join([SUITE, *PACKAGES]):
+        if base.is_dir() and stamp.is_file() and stamp.read_text() == wanted:
             return base
-        print(f"making the tree in {cache} (once)", flush=True)
+        print(f"making the tree {base} (once)", flush=True)
         shutil.rmtree(base, ignore_errors=True)
-        fresh = cache / "base.part"
+        fresh = cache / f"{name}.part"
         shutil.rmtree(fresh, ignore_errors=True)
-        done = subprocess.run(["debootstrap", "--variant=minbase", "--include=" + ",".join(PACKAGES), SUITE, fresh],
-                              capture_output=True, text=True)
+        include = ["--include=" + ",".join(packages)] if packages else []
+        done = subprocess.run(["debootstrap", "--variant=minbase", *include, SUITE, fresh], capture_output=True, text=True)
         if done.returncode != 0:
             raise Skip(f"debootstrap cannot make the tree:\n{done.stdout[-1000:]}{done.stderr[-1000:]}")
         shutil.rmtree(fresh / "var/cache/apt", ignore_errors=True)
         fresh.rename(base)
-        stamp.write_text(" ".join([SUITE, *PACKAGES]))
+        stamp.write_text(wanted)
     return base
 
 

@@ -260,9 +260,9 @@ def steps(run):
     import sandbox
     return [("packages installed: the executor's alone, then all", run.step_install),
             ("configured, checked, the target enabled", run.step_configure),
+            ("nobody sees the key; an executor sees nothing", lambda: sandbox.step(run)),
             ("500 tasks; each unit restarted, each process killed", run.step_load),
             ("reload", run.step_reload),
-            ("nobody sees the key; an executor sees nothing", lambda: sandbox.step(run)),
             ("two executors added and removed", run.step_scale),
             ("watchdog", run.step_watchdog),
             ("upgrade with tasks in the journal", run.step_upgrade),

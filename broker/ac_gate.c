@@ -123,13 +123,15 @@ static int count(const ac_gate_t *gate, uint8_t stage) {
     return n;
 }
 
+static bool is_long(const credit_t *c, int64_t now_ms) {
+    return now_ms - c->progress_ms > GATE_LONG_UPLOAD_MS;
+}
+
 /* Whether an upload credit has been busy with one request for long. */
 static bool long_upload(const ac_gate_t *gate, int64_t now_ms) {
     for (int i = 0; i < GATE_CREDITS_MAX; i++) {
         const credit_t *c = &gate->credits[i];
-        if (c->credit && c->stage == CREDIT_UPLOAD && !c->recovered &&
-            now_ms - c->progress_ms > GATE_LONG_UPLOAD_MS)
-            return true;
+        if (c->credit && c->stage == CREDIT_UPLOAD && !c->recovered && is_long(c, now_ms)) return true;
     }
     return false;
 }
@@ -172,11 +174,12 @@ static credit_t *grant_probe(ac_gate_t *gate, const offer_t *o, int64_t now_ms, 
     return c;
 }
 
-/* The other credit while an upload lasts: polls and small results take turns, one request each. */
+/* The other credit while an upload lasts: a poll and the small results that wait take turns. A poll may be
+ * long, so that one result a turn would be a queue that grows. */
 static credit_t *grant_beside_long(ac_gate_t *gate, const offer_t *o, int64_t now_ms, uint64_t *seq) {
     bool fetch_turn = gate->last_stage == CREDIT_UPLOAD || !o->upload_units;
     if (fetch_turn && o->fetch_units) return grant(gate, o->fetch, 1, now_ms, seq);
-    return o->upload_units ? grant(gate, o->upload, 1, now_ms, seq) : NULL;
+    return o->upload_units ? grant(gate, o->upload, o->upload_units, now_ms, seq) : NULL;
 }
 
 static credit_t *grant_single(ac_gate_t *gate, const offer_t *o, int64_t now_ms, uint64_t *seq) {
@@ -200,16 +203,25 @@ credit_t *gate_decide(ac_gate_t *gate, const gate_view_t *view, int64_t now_ms, 
     return NULL;
 }
 
-static int unrevoked_uploads(const ac_gate_t *gate) {
+/* Upload credits that will not come back soon by themselves. */
+static int lasting_uploads(const ac_gate_t *gate, int64_t now_ms) {
     int n = 0;
-    for (int i = 0; i < GATE_CREDITS_MAX; i++)
-        n += gate->credits[i].credit && gate->credits[i].stage == CREDIT_UPLOAD && !gate->credits[i].revoked;
+    for (int i = 0; i < GATE_CREDITS_MAX; i++) {
+        const credit_t *c = &gate->credits[i];
+        n += c->credit && c->stage == CREDIT_UPLOAD && (!c->revoked || is_long(c, now_ms));
+    }
     return n;
+}
+
+/* The small results beside an upload that lasts: their turn is over after as long. */
+static bool has_its_turn(const ac_gate_t *gate, const credit_t *c, int64_t now_ms) {
+    return c->stage == CREDIT_UPLOAD && now_ms - c->granted_ms < GATE_LONG_UPLOAD_MS &&
+           long_upload(gate, now_ms);
 }
 
 credit_t *gate_recall(ac_gate_t *gate, const gate_view_t *view, int64_t now_ms, uint8_t *reason) {
     bool paused = now_ms < gate->pause_ms || gate->state == GATE_CLOSED;
-    bool fetch_waits = gate->max == 2 && unrevoked_uploads(gate) == 2 &&
+    bool fetch_waits = gate->max == 2 && lasting_uploads(gate, now_ms) == 2 &&
                        want_of(gate, view, CREDIT_FETCH, now_ms) && fetch_budget(gate, view, now_ms) > 0;
     bool upload_waits = gate->max == 2 && count(gate, CREDIT_UPLOAD) == 1 && long_upload(gate, now_ms) &&
                         want_of(gate, view, CREDIT_UPLOAD, now_ms);
@@ -218,7 +230,8 @@ credit_t *gate_recall(ac_gate_t *gate, const gate_view_t *view, int64_t now_ms, 
         credit_t *c = &gate->credits[i];
         if (c->credit == 0 || c->revoked || c->recovered || c->probe) continue;
         bool fetch_over = c->stage == CREDIT_FETCH && fetch_ends;
-        bool turn_over = c->budget > 1 && (c->stage == CREDIT_FETCH ? upload_waits : fetch_waits);
+        bool turn_over = c->budget > 1 && !has_its_turn(gate, c, now_ms) &&
+                         (c->stage == CREDIT_FETCH ? upload_waits : fetch_waits);
         if (!paused && !fetch_over && !turn_over) continue;
         c->revoked = true;
         *reason = paused || fetch_over ? REVOKE_PAUSED : REVOKE_WANTED;

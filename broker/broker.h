@@ -8,12 +8,16 @@
 #include "broker/bodies.h"
 #include "broker/core.h"
 #include "broker/journal.h"
+#include "broker/log_limit.h"
 #include "broker/payloads.h"
 #include "broker/sockets.h"
 
 #define TURN_MESSAGES 64 /* of each socket a turn */
 #define TURN_MS       5
 #define UNOPENED_MAX  32
+#define LOG_BAD_MAX   20  /* lines about bad messages in LOG_LIMIT_MS */
+#define LOG_PEERS_MAX 500 /* about workers that come and go */
+#define LOG_LIMIT_MS  60000
 
 typedef struct {
     core_t *core;
@@ -28,8 +32,10 @@ typedef struct {
     uint64_t bad_messages, event_seq;
     uint64_t logged_peers[64]; /* whose bad messages have been logged already */
     unsigned logged_at;
+    log_limit_t bad_log, peers_log;
     uint64_t unopened[UNOPENED_MAX]; /* workers whose socket could not be opened */
     unsigned unopened_count;
+    doc_t *status;                 /* of this turn, once somebody has asked for it */
     bool journal_ok, tasks_capped; /* tasks_capped: a turn ended at its cap, more waits */
     bool debug;                    /* the log level follows the core */
     bool quit;                     /* a commit that fails is not waited for */

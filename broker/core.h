@@ -99,9 +99,9 @@ typedef struct {
     const char *waits_for;    /* what the gate waits for */
     bool drained;
     struct {
-        uint64_t fetched, repeated, held_already, delivered, refused, retried, expired, outcome_unknown,
-            redelivered, unclaimed, denied, bad_sessions, results, returned, sessions_lost, credits_lost,
-            invalid, malformed;
+        uint64_t fetched, repeated, held_already, no_room, delivered, refused, retried, expired,
+            outcome_unknown, redelivered, unclaimed, denied, bad_sessions, results, returned, sessions_lost,
+            credits_lost, invalid, malformed;
     } counters;
     const core_settings_t *settings; /* with what AC has set */
     uint64_t generation;

@@ -224,6 +224,11 @@ void session_hello(core_t *core, uint64_t peer, const msg_hello_t *hello) {
 
 void session_heartbeat(core_t *core, worker_t *worker, const msg_heartbeat_t *beat) {
     worker->ready = true;
+    msg_t *answer = effects_msg(core->fx, worker->instance, MSG_HEARTBEAT);
+    answer->heartbeat.session = beat->session;
+    answer->heartbeat.seq = beat->seq;
+    if (beat->seq <= worker->beat_seq) return; /* repeated or overtaken: its list is out of date */
+    worker->beat_seq = beat->seq;
     worker->beat++;
     for (uint32_t i = 0; i < beat->held.count; i++) {
         task_t *task = tasks_find(&core->tasks, beat->held.items[i]);
@@ -240,9 +245,6 @@ void session_heartbeat(core_t *core, worker_t *worker, const msg_heartbeat_t *be
         task_deny(core, worker->instance, worker->session, task->number, task->attempt, DENIED_LOST);
         task_lost(core, task, "its worker no longer lists it");
     }
-    msg_t *answer = effects_msg(core->fx, worker->instance, MSG_HEARTBEAT);
-    answer->heartbeat.session = beat->session;
-    answer->heartbeat.seq = beat->seq;
 }
 
 void session_tell_stop(core_t *core) {

@@ -23,7 +23,8 @@ static void refuse(broker_t *self, source_t source, received_t *got, msg_err_t c
                    const char *text) {
     self->bad_messages++;
     char quoted[LOG_QUOTED_MAX];
-    if (!logged_before(self, source == FROM_CONTROL ? got->peer : (uint64_t)source))
+    if (!logged_before(self, source == FROM_CONTROL ? got->peer : (uint64_t)source) &&
+        log_limit_take(&self->bad_log, clock_boot_ms(), LOG_BAD_MAX, LOG_LIMIT_MS))
         log_warn("bad_message", "socket=%s peer=%016" PRIx64 " code=%d type=%s why=%s", source_name(source),
                  got->peer, code, msg_type_name(type), log_quote(text, quoted));
     if (source != FROM_CONTROL) return;
@@ -38,12 +39,13 @@ static bool belongs(source_t source, msg_type_t type) {
     return type != MSG_FETCHED && type != MSG_RESULT && type != MSG_CHUNK;
 }
 
+/* Those who ask in one turn get one document: a flood of questions costs little, and what nobody reads is
+ * shared. */
 static void answer_status(broker_t *self, received_t *got, const msg_t *msg) {
-    doc_t *status = broker_status(self);
     msg_t answer = {.type = MSG_STATUS_REPLY};
     answer.status.seq = msg->status.seq;
-    if (status) sockets_answer(self->sockets, got, &answer, status);
-    doc_destroy(&status);
+    if (!self->status) self->status = broker_status(self);
+    if (self->status) sockets_answer(self->sockets, got, &answer, self->status);
 }
 
 static int into_core(broker_t *self, received_t *got, const msg_t *msg) {

@@ -15,6 +15,8 @@
 #include "broker/journal_private.h"
 #include "common/err.h"
 
+#define UNUSED_MAX ((int64_t)8 << 20) /* octets of free pages that a file may have at a start */
+
 int journal_fail(char *why, int err, const char *fmt, ...) {
     va_list args;
     va_start(args, fmt);
@@ -88,6 +90,20 @@ static int prepare(journal_t *self, char *why) {
     return 0;
 }
 
+/* A backlog of results leaves free pages behind that are used again, but make the file as large as it ever
+ * was: at the next start it shrinks, when that is worth the copying. Without room for the copy it stays as it
+ * is. */
+static void shrink(journal_t *self) {
+    int64_t pages = 0, unused = 0, page_bytes = 0;
+    if (get_number(self, "PRAGMA page_count", &pages) != 0 ||
+        get_number(self, "PRAGMA freelist_count", &unused) != 0 ||
+        get_number(self, "PRAGMA page_size", &page_bytes) != 0)
+        return;
+    if (unused * page_bytes < UNUSED_MAX || unused < pages / 2) return;
+    if (journal_exec(self, "VACUUM") == 0)
+        (void)sqlite3_wal_checkpoint_v2(self->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+}
+
 int journal_open(const char *state_dir, journal_t **out, char why[JOURNAL_WHY_MAX]) {
     journal_t *self = calloc(1, sizeof *self);
     if (!self || asprintf(&self->path, "%s/journal.db", state_dir) < 0) {
@@ -109,6 +125,7 @@ int journal_open(const char *state_dir, journal_t **out, char why[JOURNAL_WHY_MA
         journal_exec(self, "PRAGMA temp_store=MEMORY"))
         err = journal_failed(self, why);
     if (!err) err = check_version(self, why);
+    if (!err) shrink(self);
     if (!err) err = prepare(self, why);
 cleanup:
     if (err)

@@ -23,9 +23,22 @@ typedef struct {
     int64_t used;
 } restore_t;
 
+static bool is_within(sqlite3_stmt *s, int at, int64_t low, int64_t high) {
+    int64_t value = column_number(s, at);
+    return value >= low && value <= high;
+}
+
+/* Times that sums can be made of. */
+static bool is_time(sqlite3_stmt *s, int at) {
+    return is_within(s, at, INT64_MIN / 2, INT64_MAX / 2);
+}
+
 static int restore_task(restore_t *r, sqlite3_stmt *s) {
     int64_t state = column_number(s, 4);
     if (state != TASK_READY && state != TASK_RUNNING && state != TASK_DONE && state != TASK_BURIED)
+        return ERR_CORRUPT;
+    if (!is_within(s, 5, CALL_GET_TASK, CALL_STORE) || !is_time(s, 7) || !is_time(s, 8) || !is_time(s, 9) ||
+        !is_time(s, 10))
         return ERR_CORRUPT;
     task_image_t image = {.number = (uint64_t)column_number(s, 0),
                           .task_id = column_text(s, 1),
@@ -53,6 +66,7 @@ static int restore_task(restore_t *r, sqlite3_stmt *s) {
 }
 
 static int restore_worker(restore_t *r, sqlite3_stmt *s) {
+    if (!is_within(s, 2, ROLE_EXECUTOR, ROLE_UPLOADER)) return ERR_CORRUPT;
     return core_restore_worker(r->core, (uint64_t)column_number(s, 0), (uint64_t)column_number(s, 1),
                                (role_t)column_number(s, 2));
 }
@@ -64,6 +78,8 @@ static int restore_fetcher(restore_t *r, sqlite3_stmt *s) {
 }
 
 static int restore_credit(restore_t *r, sqlite3_stmt *s) {
+    if (!is_within(s, 2, CREDIT_FETCH, CREDIT_UPLOAD) || !is_within(s, 3, 1, CREDIT_BUDGET_MAX))
+        return ERR_CORRUPT;
     core_restore_credit(r->core, (uint64_t)column_number(s, 0), (uint64_t)column_number(s, 1),
                         (uint8_t)column_number(s, 2), (uint16_t)column_number(s, 3), r->now.ms);
     return 0;

@@ -49,7 +49,8 @@ static int bind_one(sockets_t *self, zsock_t **socket, int type, const char *nam
     *socket = zsock_new(type);
     if (!*socket) return fail(why, ERR_NOMEM, "out of memory or sockets");
     zsock_set_linger(*socket, PROTOCOL_LINGER_MS);
-    zsock_set_maxmsgsize(*socket, (int)MSG_WIRE_MAX);
+    zsock_set_maxmsgsize(*socket, type == ZMQ_ROUTER ? MSG_CONTROL_MAX : (int)MSG_WIRE_MAX);
+    zsock_set_handshake_ivl(*socket, PROTOCOL_HANDSHAKE_MS);
     int mark = type == ZMQ_PULL ? PROTOCOL_HWM : CONTROL_HWM;
     zsock_set_rcvhwm(*socket, mark);
     zsock_set_sndhwm(*socket, mark);

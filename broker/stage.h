@@ -22,7 +22,8 @@ struct worker_t {
     bool leaving;     /* it gave tasks back: it drains */
     int64_t heard_ms;
     uint32_t beat;
-    task_t *tasks; /* what it has, newest first */
+    uint64_t beat_seq; /* of its latest heartbeat */
+    task_t *tasks;     /* what it has, newest first */
     worker_t *next;
 };
 

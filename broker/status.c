@@ -173,6 +173,7 @@ static void put_counters(yajl_gen g, const broker_t *self, const core_view_t *vi
                     {"answers_malformed", view->counters.malformed},
                     {"fetches_repeated", view->counters.repeated},
                     {"tasks_held_already", view->counters.held_already},
+                    {"tasks_without_room", view->counters.no_room},
                     {"claims_denied", view->counters.denied},
                     {"sessions_lost", view->counters.sessions_lost},
                     {"stale_messages", view->counters.bad_sessions},

@@ -29,7 +29,8 @@ static int open_worker(broker_t *self, out_t *out) {
     int err = sockets_worker_open(self->sockets, out->peer, out->msg.welcome.session, out->slots, &endpoint);
     if (err == ERR_NOMEM) return err;
     if (err) {
-        log_error("worker_socket_failed", "peer=%016" PRIx64 " why=\"%s\"", out->peer, err_str(err));
+        if (log_limit_take(&self->peers_log, clock_boot_ms(), LOG_PEERS_MAX, LOG_LIMIT_MS))
+            log_error("worker_socket_failed", "peer=%016" PRIx64 " why=\"%s\"", out->peer, err_str(err));
         if (self->unopened_count < UNOPENED_MAX) /* told to the core in the next turn */
             self->unopened[self->unopened_count++] = out->peer;
         return 0;
@@ -49,6 +50,11 @@ static void publish(broker_t *self, const out_t *out) {
     sockets_publish(self->sockets, &msg);
 }
 
+/* Whoever connects makes these lines, as often as it likes. */
+static bool is_of_peers(const char *event) {
+    return strcmp(event, "worker_joined") == 0 || strcmp(event, "worker_gone") == 0;
+}
+
 static int send_one(broker_t *self, out_t *out, int64_t late_ms) {
     switch (out->type) {
     case OUT_CONTROL:
@@ -65,6 +71,9 @@ static int send_one(broker_t *self, out_t *out, int64_t late_ms) {
         payloads_drop(self->payloads, out->number);
         return 0;
     default:
+        if (is_of_peers(out->event) &&
+            !log_limit_take(&self->peers_log, clock_boot_ms(), LOG_PEERS_MAX, LOG_LIMIT_MS))
+            return 0;
         log_line((log_level_t)out->level, out->event, "%.*s", (int)out->text.len, out->text.ptr);
         publish(self, out);
         return 0;
@@ -90,6 +99,11 @@ static void keep_documents(broker_t *self) {
     }
 }
 
+static void tell_left_out(log_limit_t *limit, const char *what) {
+    uint64_t lines = log_limit_left_out(limit, clock_boot_ms(), LOG_LIMIT_MS);
+    if (lines > 0) log_warn("log_left_out", "what=%s lines=%" PRIu64, what, lines);
+}
+
 int broker_send(broker_t *self, int64_t late_ms) {
     size_t count;
     int err = 0;
@@ -97,5 +111,7 @@ int broker_send(broker_t *self, int64_t late_ms) {
     out_t *outs = effects_outs(self->effects, &count);
     for (size_t i = 0; !err && i < count; i++)
         err = send_one(self, &outs[i], late_ms);
+    tell_left_out(&self->bad_log, "bad_message");
+    tell_left_out(&self->peers_log, "workers");
     return err;
 }

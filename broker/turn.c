@@ -104,6 +104,7 @@ static int commit(broker_t *self, int stop_fd) {
 int broker_turn(broker_t *self, int stop_fd) {
     int err = tell_unopened(self);
     if (!err) err = drain(self);
+    doc_destroy(&self->status);
     moment_t now = broker_now();
     if (!err) {
         bodies_turn(self->bodies, now.ms);

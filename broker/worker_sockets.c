@@ -60,6 +60,7 @@ int worker_sockets_open(worker_sockets_t *self, uint64_t peer, uint64_t session,
         zsock_set_linger(s->push, PROTOCOL_LINGER_MS);
         zsock_set_sndhwm(s->push, slots ? slots : 1);
         zsock_set_maxmsgsize(s->push, (int)MSG_WIRE_MAX);
+        zsock_set_handshake_ivl(s->push, PROTOCOL_HANDSHAKE_MS);
         err = bind_somewhere(self, s, session, now_ms);
     }
     if (err) {

@@ -133,7 +133,7 @@ static void on_welcome(void *ctx, const msg_welcome_t *welcome) {
 static void on_message(void *ctx, const msg_t *msg) {
     visit_t *visit = ctx;
     if (msg->type == MSG_GRANT && !ac_seat_granted(visit->seat, &msg->grant))
-        ac_seat_decline(visit->link, &msg->grant);
+        ac_seat_decline(visit->link, &msg->grant, ac_seat_used(visit->seat, msg->grant.credit));
     else if (msg->type == MSG_REVOKE)
         (void)ac_seat_revoked(visit->seat, &msg->revoke);
 }

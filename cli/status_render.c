@@ -211,6 +211,19 @@ static void put_queues(page_t *page, yajl_val root) {
     }
 }
 
+/* Large bodies on disk. */
+static void put_spool(page_t *page, yajl_val root) {
+    char buf[PAGE_SHORT_MAX], limit[PAGE_SHORT_MAX];
+    yajl_val spool = member(root, "spool");
+    if (!YAJL_IS_OBJECT(spool)) return;
+    page_label(page, "Spool");
+    page_add(page, STYLE_PLAIN, "%s of %s", page_bytes(number_of(spool, "bytes"), buf),
+             page_bytes(number_of(spool, "limit"), limit));
+    if (number_of(spool, "streams") > 0)
+        page_add(page, STYLE_PLAIN, ", coming in %s", page_number(number_of(spool, "streams"), buf));
+    page_end(page);
+}
+
 static void put_worker(page_t *page, yajl_val worker) {
     char buf[PAGE_SHORT_MAX];
     int64_t heard_ms = number_of(worker, "heard_ms");
@@ -338,6 +351,7 @@ int status_render(const char *json, size_t size, unsigned width, bool colour, FI
     put_gate(&page, root);
     put_fetch(&page, root);
     put_queues(&page, root);
+    put_spool(&page, root);
     put_oldest(&page, root);
     put_workers(&page, root);
     put_rest(&page, root);

@@ -6,8 +6,8 @@
 #include <stddef.h>
 #include <stdio.h>
 
-/* Writes the page. Members that are absent or of another kind are left out. ERR_MALFORMED when it is no JSON
- * object (or nests too deep), with nothing written. */
+/* Writes the page; a NUL follows the `size` octets. Members that are absent or of another kind are left out.
+ * ERR_MALFORMED when it is no JSON object (or nests too deep), with nothing written. */
 int status_render(const char *json, size_t size, unsigned width, bool colour, FILE *out);
 
 #endif

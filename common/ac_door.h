@@ -40,8 +40,9 @@ typedef struct {
     int64_t retry_after_ms; /* -1: none given */
     int64_t date_unix_s;    /* AC's own time; -1: none given */
     uint32_t elapsed_ms;
-    bool stale;   /* a reused connection was dead: the caller may ask anew, on a fresh one */
-    bool aborted; /* by ac_line_abort() or the end of the lease */
+    bool stale;     /* a reused connection was dead: the caller may ask anew, on a fresh one */
+    bool aborted;   /* by ac_line_abort() or the end of the lease */
+    bool timed_out; /* by our own clock */
     const char *body;
     size_t body_bytes;
     const char

@@ -205,6 +205,7 @@ static void on_done(void *ctx, CURL *easy, CURLcode code, const char *error) {
         answer.stale = true;
         give_reason(self, "stale connection", "it was closed before the answer");
     } else {
+        answer.timed_out = code == CURLE_OPERATION_TIMEDOUT;
         give_reason(self, ac_failure_phase(code), error[0] ? error : curl_easy_strerror(code));
     }
     finish(self, &answer);

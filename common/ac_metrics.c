@@ -33,6 +33,7 @@ void ac_metrics(metrics_t *metrics, const ac_door_t *door, const ac_answer_t *an
                                        .failed = answer->outcome != OUTCOME_DONE &&
                                                  answer->outcome != OUTCOME_EMPTY,
                                        .has_task = has_task,
-                                       .upload = answer->call != CALL_GET_TASK};
+                                       .upload = answer->call != CALL_GET_TASK,
+                                       .timed_out = answer->timed_out};
     metrics_request(metrics, &request);
 }

@@ -117,8 +117,12 @@ void ac_seat_welcome(ac_seat_t *self, uint64_t credit, int64_t now_ms) {
     lease_welcome(&self->lease, credit, now_ms);
 }
 
-void ac_seat_decline(link_t *link, const msg_grant_t *grant) {
-    msg_t msg = {.type = MSG_RELEASE, .release = {grant->session, grant->credit, 0}};
+uint16_t ac_seat_used(const ac_seat_t *self, uint64_t credit) {
+    return lease_used(&self->lease, credit);
+}
+
+void ac_seat_decline(link_t *link, const msg_grant_t *grant, uint16_t used) {
+    msg_t msg = {.type = MSG_RELEASE, .release = {grant->session, grant->credit, used}};
     (void)link_send(link, &msg); /* lost, it runs out by itself */
 }
 

@@ -39,8 +39,10 @@ void ac_seat_release(ac_seat_t *self);
 bool ac_seat_granted(ac_seat_t *self, const msg_grant_t *grant);
 bool ac_seat_revoked(ac_seat_t *self, const msg_revoke_t *revoke);
 void ac_seat_welcome(ac_seat_t *self, uint64_t credit, int64_t now_ms);
-/* A GRANT that was for no seat: gives it back. */
-void ac_seat_decline(link_t *link, const msg_grant_t *grant);
+/* Requests started under the credit, held now or lately; 0 for one the seat never had. */
+uint16_t ac_seat_used(const ac_seat_t *self, uint64_t credit);
+/* A GRANT that was for no seat: gives it back. `used`: the most that any seat knows of it. */
+void ac_seat_decline(link_t *link, const msg_grant_t *grant, uint16_t used);
 
 /* Sends what is due, aborts what must be, gives back what is over. */
 void ac_seat_turn(ac_seat_t *self, int64_t now_ms);

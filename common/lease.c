@@ -5,7 +5,8 @@
 
 #define GUARD_MS 1000 /* before the end: nothing is started, and what is under way is aborted */
 
-#define SENT_MAX (sizeof((lease_t *)0)->sent / sizeof((lease_t *)0)->sent[0])
+#define SENT_MAX   (sizeof((lease_t *)0)->sent / sizeof((lease_t *)0)->sent[0])
+#define FORMER_MAX (sizeof((lease_t *)0)->former / sizeof((lease_t *)0)->former[0])
 
 static void forget_sent(lease_t *self) {
     memset(self->sent, 0, sizeof self->sent);
@@ -116,8 +117,25 @@ void lease_welcome(lease_t *self, uint64_t credit, int64_t now_ms) {
     if (self->state == LEASE_HELD && credit != self->credit) self->revoked = self->lost = true;
 }
 
+uint16_t lease_used(const lease_t *self, uint64_t credit) {
+    if (self->state == LEASE_HELD && self->credit == credit) return self->used;
+    for (unsigned i = 0; i < FORMER_MAX; i++)
+        if (self->former[i].credit == credit) return self->former[i].used;
+    return 0;
+}
+
+static void remember_former(lease_t *self) {
+    self->former[self->former_at].credit = self->credit;
+    self->former[self->former_at].used = self->used;
+    self->former_at = (self->former_at + 1) % FORMER_MAX;
+}
+
 void lease_drop(lease_t *self) {
-    lease_init(self, self->stage, self->seq);
+    if (self->state == LEASE_HELD) remember_former(self);
+    lease_t kept = *self;
+    lease_init(self, kept.stage, kept.seq);
+    memcpy(self->former, kept.former, sizeof self->former);
+    self->former_at = kept.former_at;
 }
 
 int64_t lease_next_ms(const lease_t *self) {

@@ -26,6 +26,11 @@ typedef struct {
         int64_t at_ms;
     } sent[8]; /* the latest WANT/RENEW and when they were sent */
     unsigned sent_at;
+    struct {
+        uint64_t credit;
+        uint16_t used;
+    } former[8]; /* the latest that were given back, or ran out */
+    unsigned former_at;
 } lease_t;
 
 /* `seq` is the worker's own count, shared by its leases, borrowed. */
@@ -51,7 +56,9 @@ bool lease_must_abort(const lease_t *self, int64_t now_ms);
 void lease_release(lease_t *self, uint64_t session, msg_t *msg);
 /* A new session: keep the credit if `credit` is ours, else it is lost; asking goes on. */
 void lease_welcome(lease_t *self, uint64_t credit, int64_t now_ms);
-/* Forget everything (the request is aborted, the lease ran out). */
+/* Requests started under the credit, as far as the lease remembers it; 0 for one it never had. */
+uint16_t lease_used(const lease_t *self, uint64_t credit);
+/* Forget the credit (the request is aborted, the lease ran out). */
 void lease_drop(lease_t *self);
 /* The time at which lease_due() or lease_must_abort() turns true by time alone; INT64_MAX for never. */
 int64_t lease_next_ms(const lease_t *self);

@@ -14,6 +14,7 @@
 #define MSG_TASK_ID_MAX  1024
 #define MSG_CHUNK_MAX    262144
 #define MSG_WIRE_MAX     (100L * 1024 * 1024) /* ZMQ_MAXMSGSIZE */
+#define MSG_CONTROL_MAX  (1024 * 1024)        /* and of the broker's control socket */
 
 #define PROTOCOL_HEARTBEAT_MS 1000
 #define PROTOCOL_LOST_MS      5000
@@ -21,6 +22,7 @@
 #define PROTOCOL_REPEAT_MS    1000
 #define PROTOCOL_GRACE_MS     5000
 #define PROTOCOL_LINGER_MS    2000
+#define PROTOCOL_HANDSHAKE_MS 5000 /* ZMQ_HANDSHAKE_IVL at the broker */
 #define PROTOCOL_HWM          64
 #define PROTOCOL_FETCH_WINDOW 64 /* fetches a fetcher may have unanswered */
 #define CREDIT_TTL_MS         4000

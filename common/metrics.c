@@ -152,7 +152,8 @@ static void tag_url(text_t *line, const char *url) {
     tag(line, "url", text, len < 0 ? 0 : (size_t)len < sizeof text ? (size_t)len : sizeof text - 1);
 }
 
-static const char *error_type(int status) {
+static const char *error_type(int status, bool timed_out) {
+    if (timed_out) return "timeout";
     if (status == 429) return "rate_limit";
     if (status == 408 || status == 504) return "timeout";
     if (status >= 500) return "server_error";
@@ -163,7 +164,7 @@ void metrics_request(metrics_t *self, const metrics_request_t *request) {
     text_t line = {0};
     if (!self) return;
     bool success = !request->failed && request->status > 0 && request->status < 400;
-    const char *type = request->upload && !success ? error_type(request->status) : NULL;
+    const char *type = request->upload && !success ? error_type(request->status, request->timed_out) : NULL;
     begin(&line, "http.request.duration_ms", request->elapsed_ms, request->task_id);
     tag_str(&line, "operation", request->operation);
     tag_url(&line, request->url);

@@ -31,6 +31,7 @@ typedef struct {
     bool failed;          /* whatever the status */
     const bool *has_task; /* get_task only */
     bool upload;          /* a failure has an error_type */
+    bool timed_out;       /* by our own clock, without an answer */
 } metrics_request_t;
 void metrics_request(metrics_t *self, const metrics_request_t *request);
 /* A task from its arrival at the executor to its result: task.processing_duration_ms. */

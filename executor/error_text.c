@@ -45,6 +45,7 @@ static bool is_tls(CURLcode code, const char *reason) {
 /* How far the transfer had come. */
 static const char *phase_of(CURL *easy, CURLcode code, const char *reason) {
     if (code == CURLE_COULDNT_RESOLVE_PROXY) return "looking up the name";
+    if (code == CURLE_SEND_ERROR) return "sending the request";
     if (code == CURLE_GOT_NOTHING) return "waiting for the answer";
     if (reached(easy, CURLINFO_STARTTRANSFER_TIME_T)) return "reading the answer";
     if (reached(easy, CURLINFO_PRETRANSFER_TIME_T)) return "waiting for the answer";

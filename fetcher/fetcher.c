@@ -64,7 +64,8 @@ static void on_message(void *ctx, const msg_t *msg) {
         to_broker_accepted(self->to_broker, &msg->accepted);
         break;
     case MSG_GRANT:
-        if (!ac_seat_granted(self->seat, &msg->grant)) ac_seat_decline(self->link, &msg->grant);
+        if (!ac_seat_granted(self->seat, &msg->grant))
+            ac_seat_decline(self->link, &msg->grant, ac_seat_used(self->seat, msg->grant.credit));
         break;
     case MSG_REVOKE:
         if (ac_seat_revoked(self->seat, &msg->revoke))

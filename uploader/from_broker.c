@@ -132,7 +132,8 @@ void from_broker_message(from_broker_t *self, const msg_t *msg, int64_t now_ms) 
     case MSG_GONE:
         result = find(self, msg->ref.number);
         if (result && result->attempt == msg->ref.attempt &&
-            (result->state == RESULT_OUTCOME || result->state == RESULT_RETURNING))
+            (result->state == RESULT_OUTCOME || result->state == RESULT_RETURNING ||
+             result->state == RESULT_CLAIMING)) /* a TASK that came twice, the second time after its GONE */
             forget(self, result);
         break;
     case MSG_DENIED:

@@ -52,7 +52,8 @@ void measure_store(metrics_t *metrics, const result_t *result, const char *url, 
                                        .status = stored->http_status,
                                        .elapsed_ms = stored->elapsed_ms,
                                        .failed = stored->outcome != OUTCOME_DONE,
-                                       .upload = true};
+                                       .upload = true,
+                                       .timed_out = stored->timed_out};
     metrics_request(metrics, &request);
     if (stored->outcome == OUTCOME_DONE) metrics_upload(metrics, result->task_id, "direct", file_bytes);
 }

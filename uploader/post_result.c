@@ -74,12 +74,22 @@ void post_result_destroy(post_result_t **self) {
     *self = NULL;
 }
 
+/* A GRANT that no seat takes is given back, with what was used of it when it was here before. */
+static void decline(const post_result_t *self, const msg_grant_t *grant) {
+    uint16_t used = 0;
+    for (int i = 0; i < SEATS; i++) {
+        uint16_t known = ac_seat_used(self->posts[i].seat, grant->credit);
+        used = known > used ? known : used;
+    }
+    ac_seat_decline(self->link, grant, used);
+}
+
 bool post_result_message(post_result_t *self, const msg_t *msg) {
     bool ours = false;
     if (msg->type == MSG_GRANT) {
         for (int i = 0; i < SEATS && !ours; i++)
             ours = ac_seat_granted(self->posts[i].seat, &msg->grant);
-        if (!ours) ac_seat_decline(self->link, &msg->grant);
+        if (!ours) decline(self, &msg->grant);
         return true;
     }
     if (msg->type != MSG_REVOKE) return false;

@@ -28,8 +28,10 @@ struct store_body_t {
     int64_t at, bytes, started_ms;
     store_done_fn done;
     void *ctx;
+    const proxy_t *proxy; /* of this PUT's scheme */
     char host[128];
-    char reason[REASON_MAX + 1];
+    unsigned port;
+    char reason[REASON_MAX + 200];
 };
 
 store_body_t *store_body_new(const config_t *config, http_t *http, const char **why) {
@@ -109,7 +111,7 @@ static bool add_headers(store_body_t *self, const char *type, const char *encodi
 }
 
 /* Host and port of the URL, for the choice of a proxy and for reasons. */
-static unsigned read_host(store_body_t *self, const char *url) {
+static void read_host(store_body_t *self, const char *url) {
     char *host = NULL, *port = NULL;
     CURLU *parsed = curl_url();
     if (parsed && curl_url_set(parsed, CURLUPART_URL, url, 0) == CURLUE_OK) {
@@ -117,11 +119,10 @@ static unsigned read_host(store_body_t *self, const char *url) {
         (void)curl_url_get(parsed, CURLUPART_PORT, &port, CURLU_DEFAULT_PORT);
     }
     (void)snprintf(self->host, sizeof self->host, "%.120s", host ? host : "an unreadable URL");
-    unsigned number = port ? (unsigned)strtoul(port, NULL, 10) : 0;
+    self->port = port ? (unsigned)strtoul(port, NULL, 10) : 0;
     curl_free(host);
     curl_free(port);
     curl_url_cleanup(parsed);
-    return number;
 }
 
 static void set_options(store_body_t *self, const char *url) {
@@ -146,9 +147,9 @@ static void set_options(store_body_t *self, const char *url) {
     curl_easy_setopt(easy, CURLOPT_LOW_SPEED_TIME, TIMEOUT_S);
     curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 1L);
     trust_apply(&self->trust, easy, self->verify);
-    bool https = strncasecmp(url, "https:", 6) == 0;
-    unsigned port = read_host(self, url);
-    proxy_apply(https ? &self->proxy_https : &self->proxy_http, easy, self->host, port);
+    self->proxy = strncasecmp(url, "https:", 6) == 0 ? &self->proxy_https : &self->proxy_http;
+    read_host(self, url);
+    proxy_apply(self->proxy, easy, self->host, self->port);
 }
 
 static outcome_t judge(long status) {
@@ -156,6 +157,15 @@ static outcome_t judge(long status) {
     if (status == 408 || status == 425 || status == 429 || status < 400 || status >= 500)
         return OUTCOME_SERVER;
     return OUTCOME_REFUSED;
+}
+
+/* "the store at HOST:PORT: WHAT: DETAIL"; a failure on the way there names the proxy too. */
+static void give_reason(store_body_t *self, const char *what, const char *detail) {
+    bool by_proxy = proxy_used(self->proxy, self->host, self->port);
+    (void)snprintf(self->reason, sizeof self->reason, "the store at %.60s:%u%s%.60s: %s%s%.100s", self->host,
+                   self->port, by_proxy ? " through the proxy " : "", by_proxy ? self->proxy->where : "",
+                   what, detail[0] ? ": " : "", detail);
+    self->reason[REASON_MAX] = '\0';
 }
 
 static void on_done(void *ctx, CURL *easy, CURLcode code, const char *error);
@@ -179,12 +189,12 @@ static void on_done(void *ctx, CURL *easy, CURLcode code, const char *error) {
         (void)curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
         answer.outcome = judge(status);
         answer.http_status = (uint16_t)status;
-        if (answer.outcome != OUTCOME_DONE)
-            (void)snprintf(self->reason, sizeof self->reason, "the store at %s answered %ld", self->host,
-                           status);
+        char what[32];
+        (void)snprintf(what, sizeof what, "answered %ld", status);
+        if (answer.outcome != OUTCOME_DONE) give_reason(self, what, "");
     } else {
-        (void)snprintf(self->reason, sizeof self->reason, "the store at %.80s: %s: %.60s", self->host,
-                       ac_failure_phase(code), error[0] ? error : curl_easy_strerror(code));
+        answer.timed_out = code == CURLE_OPERATION_TIMEDOUT;
+        give_reason(self, ac_failure_phase(code), error[0] ? error : curl_easy_strerror(code));
     }
     int64_t elapsed_ms = clock_boot_ms() - self->started_ms;
     answer.elapsed_ms = (uint32_t)(elapsed_ms < 0 ? 0 : elapsed_ms > UINT32_MAX ? UINT32_MAX : elapsed_ms);

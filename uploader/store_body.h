@@ -16,6 +16,7 @@ typedef struct {
     outcome_t outcome;
     uint16_t http_status;
     uint32_t elapsed_ms;
+    bool timed_out; /* by our own clock */
     const char *reason;
 } store_answer_t;
 

@@ -19,7 +19,7 @@ struct store_result_t {
     store_body_t *store;
     char *runtime_dir;
     result_t *result; /* whose body is on its way */
-    char *get_url;
+    char *put_url, *get_url;
     int64_t bytes;
 };
 
@@ -40,6 +40,7 @@ void store_result_destroy(store_result_t **self) {
     if (!*self) return;
     store_body_destroy(&(*self)->store);
     free((*self)->runtime_dir);
+    free((*self)->put_url);
     free((*self)->get_url);
     free(*self);
     *self = NULL;
@@ -55,8 +56,9 @@ bool store_result_busy(const store_result_t *self) {
 
 static void end(store_result_t *self) {
     self->result = NULL;
+    free(self->put_url);
     free(self->get_url);
-    self->get_url = NULL;
+    self->put_url = self->get_url = NULL;
 }
 
 static void give_up(store_result_t *self, result_t *result, call_t call, outcome_t outcome,
@@ -77,7 +79,7 @@ static void on_stored(void *ctx, const store_answer_t *stored) {
     result_t *result = self->result;
     int64_t now_ms = clock_boot_ms();
     char quoted[LOG_QUOTED_MAX];
-    measure_store(self->metrics, result, self->get_url, stored, self->bytes);
+    measure_store(self->metrics, result, self->put_url, stored, self->bytes);
     if (stored->outcome == OUTCOME_DONE && add_url(self, result) == 0) {
         result->state = RESULT_CLAIMED; /* for put-result */
         end(self);
@@ -107,9 +109,9 @@ static void on_stored(void *ctx, const store_answer_t *stored) {
 void store_result_begin(store_result_t *self, result_t *result, const ac_answer_t *answer, int64_t now_ms) {
     const char *json = (const char *)zframe_data(result->payload);
     size_t size = zframe_size(result->payload);
-    char *put_url = NULL, *type = NULL, *encoding = NULL;
+    char *type = NULL, *encoding = NULL;
     int64_t bytes = 0;
-    int err = presigned_read(answer->body, answer->body_bytes, &put_url, &self->get_url);
+    int err = presigned_read(answer->body, answer->body_bytes, &self->put_url, &self->get_url);
     if (err) {
         give_up(self, result, CALL_UPLOAD_URL, OUTCOME_MALFORMED,
                 "upload-url: no putUrl and getUrl in the answer", now_ms);
@@ -121,7 +123,7 @@ void store_result_begin(store_result_t *self, result_t *result, const ac_answer_
     } else {
         type = result_header(json, size, "Content-Type");
         encoding = result_header(json, size, "Content-Encoding");
-        err = store_body_start(self->store, put_url, fd, bytes, type, encoding, on_stored, self);
+        err = store_body_start(self->store, self->put_url, fd, bytes, type, encoding, on_stored, self);
         if (err)
             give_up(self, result, CALL_STORE, OUTCOME_NETWORK, err_str(err), now_ms);
         else
@@ -132,7 +134,6 @@ void store_result_begin(store_result_t *self, result_t *result, const ac_answer_
         self->result = result;
     else
         end(self);
-    free(put_url);
     free(type);
     free(encoding);
 }

@@ -11,30 +11,30 @@ RAW = RAW.compress(TEXT) + RAW.flush()
 
 
 def sized(size):
-    return Case(f"size-{size}", "2", answers=answer(body=bytes(range(256)) * (size // 256) + b"e" * (size % 256)),
+    return Case(f"size-{size}", "2 result", answers=answer(body=bytes(range(256)) * (size // 256) + b"e" * (size % 256)),
                 gives=given(200, f'"Content-Length":"{size}"', bytes(range(256)) * (size // 256) + b"e" * (size % 256)))
 
 
 def coded(name, encoding, octets, body=TEXT, **more):
-    return Case(f"coded-{name}", "2", answers=answer("200 OK", f"Content-Encoding: {encoding}", body=octets),
+    return Case(f"coded-{name}", "3 decoding", answers=answer("200 OK", f"Content-Encoding: {encoding}", body=octets),
                 gives=given(200, f'"Content-Encoding":"{encoding}","Content-Length":"{len(octets)}"', body), **more)
 
 
 def broken(name, answers, why, **more):
-    return Case(f"broken-{name}", "3", answers=answers, gives=network("{tool.at}: " + why), **more)
+    return Case(f"broken-{name}", "3 cut short", answers=answers, gives=network("{tool.at}: " + why), **more)
 
 
 def echoed(name, members, echo=None):
     """`echo` is what comes back in place of `members`."""
     whole = task(members)
-    return Case(f"echo-{name}", "2", task=whole, echo=None if echo is None else task(echo).removesuffix("}"))
+    return Case(f"echo-{name}", "2 echo", task=whole, echo=None if echo is None else task(echo).removesuffix("}"))
 
 
 def invalid(name, raw, why):
-    return Case(f"invalid-{name}", "1", task=raw, sees=[], gives=Failed(why))
+    return Case(f"invalid-{name}", "1 get-task", task=raw, sees=[], gives=Failed(why))
 
 
-SIZES = [sized(size) for size in (0, 1, 511999, 512000)]
+SIZES = [sized(size) for size in (0, 1, 511999, 512000, 512001, 3000000)]
 
 CODED = [
     coded("gzip", "gzip", GZIP),
@@ -53,33 +53,33 @@ CODED = [
 ]
 
 ANSWERS = [
-    Case("answer-chunked", "2", answers=b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3;x=y\r\nabc\r\n2\r\nde\r\n0\r\n"
+    Case("answer-chunked", "2 result", answers=b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3;x=y\r\nabc\r\n2\r\nde\r\n0\r\n"
          b"X-Trailer: no\r\n\r\n", gives=given(200, '"Transfer-Encoding":"chunked"', b"abcde")),
-    Case("answer-chunked-gzip", "2", answers=b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Encoding: gzip\r\n\r\n%x\r\n"
+    Case("answer-chunked-gzip", "2 result", answers=b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Encoding: gzip\r\n\r\n%x\r\n"
          % len(GZIP) + GZIP + b"\r\n0\r\n\r\n", gives=given(200, '"Transfer-Encoding":"chunked","Content-Encoding":"gzip"', TEXT)),
-    Case("answer-until-close", "2", answers=b"HTTP/1.0 200 OK\r\nX: y\r\n\r\nto the end" + CLOSE,
+    Case("answer-until-close", "2 result", answers=b"HTTP/1.0 200 OK\r\nX: y\r\n\r\nto the end" + CLOSE,
          gives=given(200, '"X":"y"', b"to the end")),
-    Case("answer-204", "2", answers=answer("204 None", "X: y", length=False), gives=given(204, '"X":"y"', b"")),
-    Case("answer-304", "2", answers=answer("304 Same", "Content-Length: 10", 'ETag: "e"', length=False),
+    Case("answer-204", "2 result", answers=answer("204 None", "X: y", length=False), gives=given(204, '"X":"y"', b"")),
+    Case("answer-304", "2 result", answers=answer("304 Same", "Content-Length: 10", 'ETag: "e"', length=False),
          gives=given(304, '"Content-Length":"10","ETag":"\\"e\\""', b"")),
-    Case("answer-head", "2", task=task(method="HEAD"), sees=[seen("HEAD")],
+    Case("answer-head", "2 result", task=task(method="HEAD"), sees=[seen("HEAD")],
          answers=answer("200 OK", "Content-Length: 1000000", "Content-Encoding: gzip", length=False),
          gives=given(200, '"Content-Length":"1000000","Content-Encoding":"gzip"', b"")),
-    Case("answer-interim", "2", answers=b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early\r\nLink: x\r\n\r\n" +
+    Case("answer-interim", "2 result", answers=b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early\r\nLink: x\r\n\r\n" +
          answer("200 OK", "A: b", body=b"ok"), gives=given(200, '"A":"b","Content-Length":"2"')),
-    Case("answer-404", "2", answers=answer("404 Not Found", body=b"no"), gives=given(404, '"Content-Length":"2"', b"no")),
-    Case("answer-500", "2", answers=answer("500 Oh", body=b"oh"), gives=given(500, '"Content-Length":"2"', b"oh")),
-    Case("answer-503-large", "2", answers=answer("503 No", body=b"n" * 512000), gives=given(503, '"Content-Length":"512000"', b"n" * 512000)),
-    Case("answer-401", "2", answers=answer("401 Who", "WWW-Authenticate: Basic realm=x", body=b"ok"),
+    Case("answer-404", "2 result", answers=answer("404 Not Found", body=b"no"), gives=given(404, '"Content-Length":"2"', b"no")),
+    Case("answer-500", "2 result", answers=answer("500 Oh", body=b"oh"), gives=given(500, '"Content-Length":"2"', b"oh")),
+    Case("answer-503-large", "2 result", answers=answer("503 No", body=b"n" * 512000), gives=given(503, '"Content-Length":"512000"', b"n" * 512000)),
+    Case("answer-401", "2 result", answers=answer("401 Who", "WWW-Authenticate: Basic realm=x", body=b"ok"),
          gives=given(401, '"WWW-Authenticate":"Basic realm=x","Content-Length":"2"')),
-    Case("answer-429", "2", answers=answer("429 Slow", "Retry-After: 1", body=b"ok"),
+    Case("answer-429", "2 result", answers=answer("429 Slow", "Retry-After: 1", body=b"ok"),
          gives=given(429, '"Retry-After":"1","Content-Length":"2"')),
-    Case("answer-without-reason", "2", answers=b"HTTP/1.1 200\r\nContent-Length: 2\r\n\r\nok"),
-    Case("answer-binary", "2", answers=answer(body=b"\xff\xfe\0\x80"), gives=given(200, '"Content-Length":"4"', b"\xff\xfe\0\x80")),
-    Case("answer-headers-joined", "2",
+    Case("answer-without-reason", "2 result", answers=b"HTTP/1.1 200\r\nContent-Length: 2\r\n\r\nok"),
+    Case("answer-binary", "2 result", answers=answer(body=b"\xff\xfe\0\x80"), gives=given(200, '"Content-Length":"4"', b"\xff\xfe\0\x80")),
+    Case("answer-headers-joined", "2 headers",
          answers=answer("200 OK", "Set-Cookie: a=1; Path=/", "x-Two: 1", "Set-Cookie: b=2", "X-two: 2", "X-TWO: 3", body=b"ok"),
          gives=given(200, '"Set-Cookie":"a=1; Path=/, b=2","x-Two":"1, 2, 3","Content-Length":"2"')),
-    Case("answer-header-texts", "2", answers=answer("200 OK", "X-Empty:", "X-Umlaut: caf\xe9", 'X-Quote: "a\\b"', "X-Spaces:   a  b  ",
+    Case("answer-header-texts", "2 headers", answers=answer("200 OK", "X-Empty:", "X-Umlaut: caf\xe9", 'X-Quote: "a\\b"', "X-Spaces:   a  b  ",
                                                     "x-lOWER: MiXed", body=b"ok"),
          gives=given(200, '"X-Empty":"","X-Umlaut":"café","X-Quote":"\\"a\\\\b\\"","X-Spaces":"a  b  ","x-lOWER":"MiXed",'
                      '"Content-Length":"2"')),
@@ -113,9 +113,9 @@ ECHOED = [
     echoed("many", ",".join(f'"m{i}":{i}' for i in range(20000))),
     echoed("replaced", '"version":"1.1.13","a":1,"statusCode":5,"responseHeaders":{"x":"y"},"responseBase64":false,"output":"old","b":2',
            '"a":1,"b":2'),
-    Case("echo-last-of-two-counts", "2", task=task('"method":"PUT"'), sees=[seen("PUT", "/{name}", "Content-Length: 0")]),
-    Case("echo-task-id", "2", task='{"taskId":"t/ä \\u00e9\\"","url":"{tool}/{name}","method":"GET"}', task_id='t/ä é"'),
-    Case("echo-error", "2", task=task('"input":1,"output":"old","n":2.50,"responseHeaders":{"x":"y"}'), sees=[],
+    Case("echo-last-of-two-counts", "2 echo", task=task('"method":"PUT"'), sees=[seen("PUT", "/{name}", "Content-Length: 0")]),
+    Case("echo-task-id", "2 echo", task='{"taskId":"t/ä \\u00e9\\"","url":"{tool}/{name}","method":"GET"}', task_id='t/ä é"'),
+    Case("echo-error", "2 echo", task=task('"input":1,"output":"old","n":2.50,"responseHeaders":{"x":"y"}'), sees=[],
          echo=task('"input":1,"n":2.50,"responseHeaders":{"x":"y"}').removesuffix("}"),
          gives=Failed("the task's input is neither a string nor an object")),
 ]

@@ -6,6 +6,10 @@ import pytest
 from agent import World
 
 
+def pytest_configure(config):
+    config.addinivalue_line("markers", "contract(topic): what of the AC contract it tests (tests/contract/topics.py)")
+
+
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item, call):
     outcome = yield

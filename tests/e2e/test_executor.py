@@ -495,15 +495,28 @@ def test_config_is_applied_before_its_tasks(broker, start, tool):
     assert broker.expect("HELLO").slots == 9
 
 
-def test_a_task_held_already_does_not_run_again(broker, start, tool):
+@pytest.mark.parametrize("method", ["POST", "GET"])
+def test_a_task_held_already_does_not_run_again(broker, start, tool, method):
     start()
     worker = broker.welcome()
     for _ in range(2):
-        push(broker, worker, 1, task(tool.url("/"), "POST"))
+        push(broker, worker, 1, task(tool.url("/"), method))
     broker.expect("CLAIM", number=1)
     broker.send(worker, "CLAIMED", **ref(worker, 1))
     broker.expect("RESULT", number=1)
     broker.watch(0.3)
+    assert len(tool.requests) == 1
+
+
+def test_a_task_that_comes_again_after_it_was_stored_is_let_go(broker, start, tool):
+    start()
+    worker = broker.welcome()
+    execute(broker, worker, 1, task(tool.url("/"), "POST"))
+    held_is_empty(broker)
+    push(broker, worker, 1, task(tool.url("/"), "POST"))
+    broker.expect("CLAIM", number=1)
+    broker.send(worker, "STORED", **ref(worker, 1))
+    held_is_empty(broker)
     assert len(tool.requests) == 1
 
 

@@ -8,6 +8,8 @@ from agent import Agent, until
 from tool_server import ToolServer, answer
 from two_sides import AC
 
+pytestmark = pytest.mark.contract("6 globalConfig")
+
 
 @pytest.fixture
 def ac():
@@ -63,6 +65,21 @@ def test_everything_is_set_and_outlives_the_broker(ac, start):
     agent.stop()
     agent = start("--executorPoolSize", 2)  # the journal is the same
     slots_of(agent, 3)
+
+
+def test_large_bodies_go_where_it_says(ac, start):
+    """uploadToAC counts for the task that brings it already, and for those that follow."""
+    ac.store, tool = ToolServer(), ToolServer(default=answer(body=bytes(600000)))
+    agent = start("--uploadToAc", "true")
+    ac.add("one", tool.url("/one"), globalConfig={"uploadToAC": False})
+    assert ac.result("one")["s3Url"].startswith(ac.store.url("/get/one"))
+    ac.add("two", tool.url("/two"))
+    assert ac.result("two")["s3Url"].startswith(ac.store.url("/get/two"))
+    assert [request.body for request in ac.store.requests] == [bytes(600000)] * 2
+    config_of(agent, 2)
+    ac.add("three", tool.url("/three"), globalConfig={"uploadToAC": True})
+    assert ac.result("three")["file"] == bytes(600000)
+    assert len(ac.store.requests) == 2
 
 
 def test_what_is_wrong_is_ignored_with_a_warning(ac, start):

@@ -1,34 +1,23 @@
 """--ipv4Fallback, with a name server of the test's own: in a network namespace, where it may have port 53."""
-import os
-import subprocess
-import sys
-
 import pytest
 
 from agent import Agent
 from name_server import A, AAAA, NameServer
+from needs import in_a_namespace, inside, outside
 from tool_server import ToolServer
 from two_sides import AC, run_tasks
 
-INSIDE = "SLUICE_TEST_NAMESPACE"
+pytestmark = pytest.mark.contract("3 ipv4Fallback")
+
 RESOLV, SWITCH = "nameserver 127.0.0.1\noptions timeout:2 attempts:1\n", "hosts: dns\n"
-inside = pytest.mark.skipif(INSIDE not in os.environ, reason="runs inside the namespace")
 
 
-@pytest.mark.skipif(INSIDE in os.environ, reason="starts what runs inside the namespace")
+@outside
 def test_in_a_namespace(tmp_path):
     (tmp_path / "resolv.conf").write_text(RESOLV)
     (tmp_path / "nsswitch.conf").write_text(SWITCH)
-    script = (f"ip link set lo up && mount --bind {tmp_path}/resolv.conf /etc/resolv.conf && "
-              f"mount --bind {tmp_path}/nsswitch.conf /etc/nsswitch.conf && "
-              f"exec {sys.executable} -m pytest -q --durations=5 -p no:cacheprovider {__file__}")
-    namespace = ["unshare", "--map-root-user", "--net", "--mount"]
-    if subprocess.run([*namespace, "true"], capture_output=True, check=False).returncode != 0:
-        pytest.skip("no namespaces here")
-    done = subprocess.run([*namespace, "sh", "-c", script], env={**os.environ, INSIDE: "1"}, capture_output=True, text=True,
-                          timeout=120, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "passed" in done.stdout
+    in_a_namespace(__file__, f"mount --bind {tmp_path}/resolv.conf /etc/resolv.conf",
+                   f"mount --bind {tmp_path}/nsswitch.conf /etc/nsswitch.conf")
 
 
 @pytest.fixture(scope="module")

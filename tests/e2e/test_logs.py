@@ -4,6 +4,7 @@ import contextlib
 import io
 import json
 import os
+import shutil
 import signal
 import socket
 import time
@@ -103,6 +104,7 @@ def everything(agent):
     return {"stderr": agent.log_text(), **log_files(agent)}
 
 
+@pytest.mark.contract("4 silence")
 def test_no_secret_is_ever_logged(world):
     mock = world.start_mock()
     agent = world.make_agent(*FAST, "--debugMode")
@@ -120,6 +122,7 @@ def test_no_secret_is_ever_logged(world):
     assert_silent(texts, MARK, KEY)
 
 
+@pytest.mark.contract("4 silence")
 def test_no_proxy_password_is_ever_logged(world):
     """Neither while a proxy cannot be reached, nor when it refuses."""
     mock = world.start_mock()
@@ -149,6 +152,7 @@ def refuse_one(listener):
                            b"\"\r\nContent-Length: 0\r\n\r\n")
 
 
+@pytest.mark.contract("4 silence")
 def test_no_tool_proxy_password_is_ever_logged(world):
     mock = world.start_mock()
     proxy = f"http://user:{secret('proxy')}@127.0.0.1:{refused_port()}"
@@ -161,6 +165,7 @@ def test_no_tool_proxy_password_is_ever_logged(world):
     assert_silent(everything(agent), MARK, KEY)
 
 
+@pytest.mark.contract("5 log files")
 def test_a_file_for_each_program(world):
     mock = world.start_mock("--tasks", 20)
     agent = world.make_agent(*FAST, "--executors", 3, "--index", "_dev").start()
@@ -182,6 +187,7 @@ def test_a_file_for_each_program(world):
 
 
 @pytest.mark.parametrize("variable", [None, "INVOCATION_ID", "JOURNAL_STREAM", "NOTIFY_SOCKET"])
+@pytest.mark.contract("5 log files")
 def test_stderr_of_a_single_program(world, variable, monkeypatch):
     """Quiet, unless a service manager is there to read it."""
     for name in ("INVOCATION_ID", "JOURNAL_STREAM", "NOTIFY_SOCKET"):
@@ -197,6 +203,90 @@ def test_stderr_of_a_single_program(world, variable, monkeypatch):
     assert ("event=started" in agent.log_text()) == bool(variable)
 
 
+@pytest.mark.contract("5 log files")
+@pytest.mark.parametrize("words,loud", [([], False), (["--enableStdoutLogging"], True), (["--enableStdoutLogging=yes"], True),
+                                        (["--enableStdoutLogging", "true"], True), (["--enableStdoutLogging", "0"], False)])
+def test_stdout_logging_of_a_single_program(world, words, loud, monkeypatch):
+    """The option makes it loud where no service manager does; the file has everything in any case."""
+    for name in ("INVOCATION_ID", "JOURNAL_STREAM", "NOTIFY_SOCKET"):
+        monkeypatch.delenv(name, raising=False)
+    world.start_mock()
+    agent = world.make_agent(*FAST)
+    agent.options = [word for word in agent.options if word != "--enableStdoutLogging"] + words
+    broker = agent.program("broker")
+    until(lambda: "event=started" in log_files(agent).get("sluice-broker_prod.log", ""), "the start")
+    agent.stop(broker)
+    lines = log_files(agent)["sluice-broker_prod.log"].splitlines()
+    told = agent.log_text().splitlines()
+    assert len(lines) >= 2 and told == (lines if loud else [])
+
+
+@pytest.mark.contract("5 log files")
+def test_under_sluice_run_stderr_has_it_all(world):
+    """Whatever the option says: one place to look at."""
+    mock = world.start_mock("--tasks", 5)
+    agent = world.make_agent(*FAST, "--enableStdoutLogging", "false").start()
+    mock.wait("delivered>=5")
+    agent.stop()
+    told = agent.log_text().splitlines()
+    for text in log_files(agent).values():
+        assert set(text.splitlines()) <= set(told)
+
+
+def stamp(seconds):
+    return time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime(seconds))
+
+
+def midnight_in(seconds):
+    """A TZ whose midnight is so many seconds away, and the date that ends then."""
+    now = int(time.time())
+    local = -(-now // 86400) * 86400 - seconds  # that second of UTC is to be the local time
+    offset = now - local  # west of Greenwich
+    sign = "-" if offset < 0 else ""
+    hours, rest = divmod(abs(offset), 3600)
+    return f"TST{sign}{hours}:{rest // 60:02}:{rest % 60:02}", time.strftime("%Y-%m-%d", time.gmtime(local)), now + seconds
+
+
+@pytest.mark.contract("5 log files", "5 metrics")
+def test_midnight_while_it_runs(world):
+    """Local midnight comes while the agent works: each file of the day gets its date, lines go on in new ones, and none is
+    lost or on the wrong side."""
+    mock, lead_s = world.start_mock(), 8
+    while True:  # a busy machine needs more time before midnight
+        zone, day, midnight = midnight_in(lead_s)
+        agent = world.make_agent(*FAST, "--debugMode", "--metrics")
+        agent.environment = {"TZ": zone}
+        agent.start()
+        mock.add(count=400)
+        books = mock.wait(f"delivered>={mock.books()['tasks_total']}")
+        if time.time() < midnight - 0.5:
+            break
+        agent.stop()
+        shutil.rmtree(agent.state)
+        (world.folder / "agent.log").unlink()
+        lead_s *= 3
+    until(lambda: time.time() > midnight, "midnight")
+    mock.add(count=400)
+    mock.wait(f"delivered>={books['tasks_total'] + 400}")
+    agent.stop()
+    told = set(agent.log_text().splitlines())
+    files = log_files(agent)
+    for program in ("executor", "fetcher", "uploader", "broker"):
+        name = f"sluice-{program}_prod.log"
+        old, new = files[f"{name}.{day}"].splitlines(), files[name].splitlines()
+        assert old and new and sorted(path for path in files if path.startswith(name)) == [name, f"{name}.{day}"]
+        assert {line for line in told if f" sluice-{program} " in line} == set(old + new)
+        assert all(line[:24] < stamp(midnight) for line in old)
+        assert all(line[:24] >= stamp(midnight - 5) for line in new)  # a line has its time before it is written
+    lines = {path.name: path.read_text().splitlines() for path in agent.state.glob("logs/metrics/*")}
+    assert sorted(lines) == ["metrics_prod.json", f"metrics_prod.json.{day}"]
+    assert lines[f"metrics_prod.json.{day}"]
+    events = [json.loads(line) for part in lines.values() for line in part]
+    done = [event for event in events if event["metric_name"] == "task.processing_duration_ms"]
+    assert len(done) == 800
+
+
+@pytest.mark.contract("5 log files")
 def test_a_log_folder_that_cannot_be_used(world):
     """A warning, and everything goes to stderr; the work goes on."""
     mock = world.start_mock("--tasks", 20)
@@ -210,6 +300,7 @@ def test_a_log_folder_that_cannot_be_used(world):
     assert "sluice-uploader event=stopped" in text
 
 
+@pytest.mark.contract("5 log files")
 def test_a_new_file_each_day(world):
     """A file that was last written yesterday or before gets its date, and seven such stay."""
     world.start_mock()
@@ -231,6 +322,7 @@ def test_a_new_file_each_day(world):
     assert (logs / "sluice-broker_prod.log.2026-02-01").read_text() == "last\n"
 
 
+@pytest.mark.contract("5 log files")
 def test_debug_mode(world):
     mock = world.start_mock("--tasks", 5)
     agent = world.make_agent(*FAST, "--debugMode", "true").start()
@@ -270,6 +362,7 @@ def logs_result(mock, task_id=LOGS_TASK["taskId"]):
         io.BytesIO(base64.b64decode(result["fileBase64"])))
 
 
+@pytest.mark.contract("4 logs task")
 def test_logs_task(world):
     mock = world.start_mock("--tasks", 10, "--envName", "prod 1")
     agent = world.make_agent(*FAST, "--envName", "prod 1", "--metrics").start()
@@ -294,6 +387,7 @@ def test_logs_task(world):
     assert packed.getinfo("sluice-broker_prod.log").compress_type == zipfile.ZIP_DEFLATED
 
 
+@pytest.mark.contract("4 logs task")
 def test_logs_task_is_tried_until_ac_takes_it(world):
     mock = world.start_mock()
     mock.config(faults=["upload-logs:503:1:x1", "upload-logs:reset:1:x1", "upload-logs:half:1:x1"])
@@ -307,6 +401,7 @@ def test_logs_task_is_tried_until_ac_takes_it(world):
     assert all(not result["wrong"] for result in record["results"])
 
 
+@pytest.mark.contract("4 logs task")
 def test_logs_task_with_large_logs(world):
     """Results go on while 200 MB are packed, and no credit is lost over it."""
     mock = world.start_mock("--paused")
@@ -334,6 +429,7 @@ def test_logs_task_with_large_logs(world):
     assert text.count("event=upload_failed", 0, packed) == 0
 
 
+@pytest.mark.contract("4 logs task")
 def test_logs_that_cannot_be_packed(world):
     """The task waits with its reason, and is done once the folder is there."""
     mock = world.start_mock()

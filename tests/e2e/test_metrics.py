@@ -3,7 +3,11 @@ import json
 import os
 import time
 
+import pytest
+
 from agent import until
+
+pytestmark = pytest.mark.contract("5 metrics")
 
 FAST = ["--rateLimitPerMin", "1000000"]
 MARK = "s3cr3t-mark"
@@ -70,16 +74,58 @@ def test_a_task_and_its_events(world):
     assert idle and all(t["task_id"] == "none" for t in idle)
 
 
+def failures(agent, operation):
+    found = tags(metrics(agent), REQUEST, operation=operation, success="false")
+    return sorted((t["status_code"], t.get("error_type", "")) for t in found)
+
+
 def test_failed_uploads(world):
-    mock = world.start_mock("--tasks", 3)
-    mock.config(faults=["put-result:503:1:x1", "put-result:429rate:1:1:x1", "put-result:half:1:x1"])
-    agent = world.make_agent(*FAST, "--metrics", "true").start()
-    agent.status_until(lambda s: s["counters"]["delivered"] == 3, "all deliveries", 120)
+    """Each kind of failure, and our own time-out, which brings no status."""
+    mock = world.start_mock("--tasks", 6)
+    mock.config(faults=[f"put-result:{fault}:x1" for fault in ("503:1", "429rate:1:1", "half:1", "400:1", "stall:1:60000")])
+    agent = world.make_agent(*FAST, "--metrics", "true", "--readTimeoutSeconds", 1).start()
+    agent.status_until(lambda s: s["counters"]["delivered"] == 5 and s["buried"] == 1, "all deliveries", 120)
     agent.stop()
-    failed = tags(metrics(agent), REQUEST, operation="upload_result", success="false")
-    assert sorted((t["status_code"], t.get("error_type")) for t in failed) == [
-        ("429", "rate_limit"), ("503", "server_error"), ("unknown", None)]
-    assert len(tags(metrics(agent), REQUEST, operation="upload_result", success="true")) == 3
+    assert failures(agent, "upload_result") == [("400", "client_error"), ("429", "rate_limit"), ("503", "server_error"),
+                                                ("unknown", ""), ("unknown", "timeout")]
+    assert len(tags(metrics(agent), REQUEST, operation="upload_result", success="true")) == 5
+
+
+def test_files_to_ac(world):
+    """Of a large body, what went over the wire; and how its upload may fail."""
+    mock = world.start_mock("--tasks", 4, "--bodyBytes", "600000-600000")
+    mock.config(faults=["upload-result:503:1:x1", "upload-result:429rate:1:1:x1", "upload-result:413:1:x1"])
+    agent = world.make_agent(*FAST, "--metrics").start()
+    agent.status_until(lambda s: s["counters"]["delivered"] == 3 and s["buried"] == 1, "all deliveries", 120)
+    agent.stop()
+    assert failures(agent, "upload_file") == [("413", "client_error"), ("429", "rate_limit"), ("503", "server_error")]
+    events = metrics(agent)
+    done = tags(events, REQUEST, operation="upload_file", success="true")
+    assert len(done) == 3 and tags(events, REQUEST, operation="upload_result") == []
+    assert {(t["url"], t["method"], t["status_code"]) for t in done} == {
+        (mock.ac + "/api/http-teleport/upload-result", "POST", "200")}
+    assert {t["task_id"] for t in tags(events, "upload.size_bytes", upload_type="direct")} == {t["task_id"] for t in done}
+    sizes = [e["value"] for e in events if e["metric_name"] == "upload.size_bytes"]
+    assert len(sizes) == 3 and all(600000 < size < 601000 for size in sizes), sizes  # random: gzip makes it a bit longer
+
+
+def test_files_to_the_store(world):
+    """Two requests: the file by PUT, its place by put-result; the size is the body's."""
+    mock = world.start_mock("--tasks", 3, "--bodyBytes", "600000-600000")
+    mock.config(faults=["store:503:1:x1", "store:403:1:x1"])
+    agent = world.make_agent(*FAST, "--metrics", "--uploadToAc", "false").start()
+    mock.wait("delivered>=3")
+    agent.stop()
+    assert failures(agent, "upload_file") == [("403", "client_error"), ("503", "server_error")]
+    events = metrics(agent)
+    done = tags(events, REQUEST, operation="upload_file", success="true")
+    assert len(done) == 3
+    for event in done:
+        assert (event["method"], event["status_code"], event["domain"]) == ("PUT", "200", "127.0.0.1")
+        assert event["url"].startswith(mock.ac + "/store/") and "?" not in event["url"]
+    assert len(tags(events, REQUEST, operation="upload_result", success="true")) == 3
+    sizes = [(e["value"], e["tags"]["upload_type"]) for e in events if e["metric_name"] == "upload.size_bytes"]
+    assert sizes == [(600000, "direct")] * 3
 
 
 def test_logs_task_is_a_file(world):

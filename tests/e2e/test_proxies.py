@@ -8,11 +8,13 @@ import subprocess
 
 import pytest
 
-from agent import Agent, until
+from agent import Agent, check_books, until
 from certificates import Authority
 from fake_ac import FakeAC
-from tool_server import ToolServer
+from tool_server import ToolServer, answer
 from two_sides import AC, run_tasks
+
+pytestmark = pytest.mark.contract("3 proxies")
 
 TINYPROXY = shutil.which("tinyproxy") or "/usr/bin/tinyproxy"
 HIDDEN = "s3cret"
@@ -172,6 +174,22 @@ def test_ac_over_tls_by_a_given_proxy(world, proxy, authority):
     assert HIDDEN not in agent.log_text()
 
 
+@pytest.mark.parametrize("given", [True, False], ids=["option", "environment"])
+def test_the_store_by_the_proxy_of_ac(world, proxy, given):
+    """A large body to the store goes the way that calls to AC go."""
+    between = proxy("ac", HIDDEN)
+    mock = world.start_mock("--tasks", 3, "--bodyBytes", "600000-600000")
+    agent = world.make_agent("--uploadToAc", "false", *(["--outgoingProxyHttp", between.url] if given else []))
+    agent.environment = {} if given else {"http_proxy": between.url}
+    agent.start()
+    check_books(mock.wait("delivered>=3"), 3)
+    calls = [(method, target.partition("?")[0]) for method, target in between.requests()]
+    # more when the proxy closes a connection just as it is to be used again
+    assert sum(method == "PUT" and target.startswith(f"{mock.ac}/store/") for method, target in calls) >= 3
+    assert calls.count(("GET", f"{mock.ac}/api/http-teleport/upload-url")) >= 3
+    assert HIDDEN not in agent.log_text()
+
+
 def dead_port():
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
@@ -225,6 +243,19 @@ def test_errors_of_acs_proxy_name_it(start, place, words):
     assert status["ac"]["last_error"].startswith(f"get-task at 127.0.0.1:{server.port} " + words.format(dead=dead))
     assert server.requests == [] and tool.requests == []
     server.close()
+
+
+def test_errors_of_the_stores_proxy_name_it(tmp_path, ac, start):
+    """AC is reached without one."""
+    dead = f"127.0.0.1:{dead_port()}"
+    ac.store, tool = ToolServer(), ToolServer(default=answer(body=bytes(600000)))
+    agent = start("--uploadToAc", "false", http_proxy=f"http://user:{HIDDEN}@{dead}", no_proxy=f"127.0.0.1:{ac.server.port},"
+                  f"127.0.0.1:{tool.port}")
+    ac.add("t", tool.url("/x"))
+    agent.status_until(lambda s: s["counters"]["upload_retries"] >= 1, "a failed upload")
+    line = next(line for line in agent.log_text().splitlines() if "event=store_failed" in line)
+    assert f"the store at {ac.store.at} through the proxy {dead}: connecting: " in line, line
+    assert ac.store.requests == []
 
 
 def test_what_is_no_proxy_stops_the_start(tmp_path, ac):

@@ -1,5 +1,9 @@
 """The rate limit over more than a minute."""
 
+import pytest
+
+pytestmark = pytest.mark.contract("1 limits")
+
 
 def test_default_rate(world):
     """Default options: no 60 s window holds more than 250 AC requests, and the limit is made use of."""

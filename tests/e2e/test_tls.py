@@ -7,8 +7,10 @@ import pytest
 
 from agent import BUILD, Agent, check_books
 from certificates import Authority
-from tool_server import ToolServer
+from tool_server import ToolServer, answer
 from two_sides import AC, run_tasks
+
+pytestmark = pytest.mark.contract("3 certificates")
 
 REASONS = {
     "expired": "certificate has expired",
@@ -108,6 +110,45 @@ def test_no_client_certificate(ac, start, authority):
     assert tool.requests == []
 
 
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=["1.2", "1.3"])
+@pytest.mark.parametrize("which", ["absent", "other-authority"])
+def test_a_client_certificate_that_is_not_accepted(ac, start, authority, tmp_path_factory, version, which):
+    """The error names the tool and the reason; 1.3 refuses behind the handshake, and may reset the connection then."""
+    options = []
+    if which != "absent":
+        certificate, key = Authority(tmp_path_factory.mktemp("theirs"), "Their CA").issue("client", "DNS:client")
+        options = ["--clientCert", certificate, "--clientKey", key]
+    tool = ToolServer(certificate=(*authority.issue("tool"), authority.certificate))
+    tool.tls.minimum_version = tool.tls.maximum_version = version
+    start("--toolCaBundle", authority.certificate, *options)
+    output = run_tasks(ac, {"t": tool.url("/x?secret")})["t"]["output"]
+    assert output.startswith(f"Agent Side Error: Network error: 127.0.0.1:{tool.port}: "), output
+    if version == ssl.TLSVersion.TLSv1_2:
+        assert ": TLS handshake: " in output and re.search("unknown ca|handshake failure", output), output
+    else:
+        assert re.search(": (sending the request|waiting for the answer): ", output), output
+    assert tool.requests == [] and "secret" not in output
+
+
+@pytest.mark.parametrize("case", ["another's key", "no key", "no certificate"])
+def test_client_files_that_cannot_be_used(ac, start, authority, tmp_path, case):
+    """The error names the file."""
+    certificate, key = authority.issue("client", "DNS:client")
+    text = tmp_path / "text.pem"
+    text.write_text("hello")
+    other = authority.issue("another", "DNS:client")[1]
+    options, words = {
+        "another's key": (["--clientCert", certificate, "--clientKey", other], f"unable to set private key file: '{other}'"),
+        "no key": (["--clientCert", certificate], f"unable to set private key file: '{certificate}'"),
+        "no certificate": (["--clientCert", text, "--clientKey", key], f"could not load PEM client certificate from {text}"),
+    }[case]
+    tool = ToolServer(certificate=(*authority.issue("tool"), authority.certificate))
+    start("--toolCaBundle", authority.certificate, *options)
+    output = run_tasks(ac, {"t": tool.url("/x")})["t"]["output"]
+    assert output.startswith(f"Agent Side Error: Error: 127.0.0.1:{tool.port}: TLS handshake: {words}"), output
+    assert tool.requests == []
+
+
 @pytest.mark.parametrize("name", REASONS)
 def test_ac_is_refused(world, authority, bad, name):
     certificate, key = bad[name]
@@ -129,6 +170,30 @@ def test_ac_with_a_private_authority(world, authority, how):
     agent.environment = {} if how.startswith("--") else {how: str(authority.certificate)}
     agent.start()
     check_books(mock.wait("delivered>=50"), 50)
+
+
+@pytest.mark.parametrize("to_ac", ["true", "false"])
+def test_large_bodies_over_tls(world, authority, to_ac):
+    """The store's certificate is verified as AC's is."""
+    certificate, key = authority.issue("ac")
+    mock = world.start_mock("--tasks", 4, "--bodyBytes", "2000000-2000000", "--tlsCert", certificate, "--tlsKey", key)
+    world.make_agent("--caBundle", authority.certificate, "--uploadToAc", to_ac).start()
+    books = mock.wait("delivered>=4")
+    check_books(books, 4)
+    assert books["ac_upload_result" if to_ac == "true" else "store_requests"] == 4
+
+
+@pytest.mark.parametrize("name", REASONS)
+def test_a_store_that_is_not_trusted(ac, start, authority, bad, name):
+    """AC is well, and the store is somebody else: the body stays here, and the log names the store and the reason."""
+    ac.store = store = ToolServer(certificate=bad[name])
+    tool = ToolServer(default=answer(body=bytes(600000)))
+    agent = start("--caBundle", authority.certificate, "--uploadToAc", "false")
+    ac.add("t", tool.url("/x"))
+    agent.status_until(lambda s: s["counters"]["upload_retries"] >= 1, "a failed upload")
+    line = next(line for line in agent.log_text().splitlines() if "event=store_failed" in line)
+    assert f"the store at 127.0.0.1:{store.port}: TLS handshake: SSL" in line and REASONS[name] in line, line
+    assert store.requests == []
 
 
 def test_ac_unverified(world, bad):

@@ -8,6 +8,7 @@ import pytest
 
 from fake_ac import CLOSE, HOLD, FakeAC
 from fake_broker import FakeBroker
+from tool_server import FullListener
 from workers import Program
 
 DONE, REFUSED, BUSY, LIMITED, DENIED, SERVER, NETWORK, MALFORMED, REDIRECT = 1, 3, 4, 5, 6, 7, 8, 9, 10
@@ -24,8 +25,8 @@ class Stage:
         self.ac = FakeAC(lambda _: OK)
         self.programs = []
 
-    def start(self, *options):
-        program = Program("sluice-uploader", self.directory, "--serverUrl", self.ac.url, "--runtimeDir",
+    def start(self, *options, url=None):
+        program = Program("sluice-uploader", self.directory, "--serverUrl", url or self.ac.url, "--runtimeDir",
                           self.directory / "run", "--stateDir", self.directory / "state", *options)
         self.programs.append(program)
         return program
@@ -119,6 +120,16 @@ def test_uploaded_is_repeated_until_gone(up):
     assert up.broker.count("UPLOADED") == 0
 
 
+def test_a_result_that_comes_again_after_it_is_gone_is_let_go(up):
+    up.broker.push_task(up.worker, 1, body(1), 2)
+    up.broker.expect("CLAIM", number=1)
+    up.gone(up.worker, 1)  # what a claim of an attempt that is over is answered
+    count = len(up.broker.heartbeats)
+    up.broker.until(lambda: len(up.broker.heartbeats) > count and up.broker.heartbeats[-1].held == [], 5,
+                    "an empty list")
+    assert up.ac.requests == []
+
+
 def test_many_results_by_one_connection_within_the_budget(up):
     up.claimed(up.worker, *range(1, 13))
     up.granted(up.worker, 7, budget=5)
@@ -166,6 +177,7 @@ def test_two_credits_two_requests(up):
     ((201, {}, b""), MALFORMED, 201, -1),
     (CLOSE, NETWORK, 0, -1),
 ])
+@pytest.mark.contract("1 retry")
 def test_failures_are_told_and_the_credit_given_back_first(up, answer, outcome, status, retry_ms):
     up.ac.answer = lambda _: answer
     up.claimed(up.worker, 1, 2)
@@ -181,6 +193,7 @@ def test_failures_are_told_and_the_credit_given_back_first(up, answer, outcome, 
     assert len(up.ac.requests) == 1
 
 
+@pytest.mark.contract("1 retry")
 def test_a_refusal_does_not_stop_the_others(up):
     answers = [(400, {}, b"no"), OK]
     up.ac.answer = lambda _: answers.pop(0)
@@ -191,12 +204,44 @@ def test_a_refusal_does_not_stop_the_others(up):
     assert up.broker.expect("RELEASE").used == 2
 
 
+@pytest.mark.contract("1 retry")
 def test_unreachable_ac(up):
     up.ac.close()
     up.claimed(up.worker, 1)
     up.granted(up.worker)
     uploaded = up.broker.expect("UPLOADED")
     assert uploaded.outcome == NETWORK and "connecting" in uploaded.reason
+
+
+@pytest.mark.contract("1 time-outs")
+def test_an_answer_that_does_not_come(stage):
+    """--readTimeoutSeconds without an octet end the call."""
+    stage.ac.answer = lambda _: HOLD
+    stage.broker.auto_renew = True
+    stage.start("--readTimeoutSeconds", "2")
+    worker = stage.broker.welcome()
+    stage.claimed(worker, 1)
+    stage.granted(worker)
+    request = stage.broker.until(lambda: stage.ac.requests)[0]
+    uploaded = stage.broker.expect("UPLOADED", timeout=30)
+    assert uploaded.outcome == NETWORK and ": time-out: Operation too slow" in uploaded.reason
+    stage.broker.until(lambda: request.ended)
+    assert request.ended - request.at > 1
+
+
+@pytest.mark.contract("1 time-outs")
+def test_a_connection_that_does_not_come_about(stage):
+    """25 s, whatever the other time-outs are."""
+    stage.broker.auto_renew = True
+    with FullListener() as full:
+        stage.start("--connectTimeout", "1", url=f"http://{full.at}")
+        worker = stage.broker.welcome()
+        stage.claimed(worker, 1)
+        begin = time.monotonic()
+        stage.granted(worker)
+        uploaded = stage.broker.expect("UPLOADED", timeout=60)
+        assert time.monotonic() - begin > 24
+    assert uploaded.outcome == NETWORK and ": time-out: Failed to connect" in uploaded.reason
 
 
 def test_stale_connection_is_repeated_counted_and_fresh(up):

@@ -3,14 +3,15 @@
     tool = ToolServer({"/x": b"HTTP/1.1 200 OK\\r\\nContent-Length: 2\\r\\n\\r\\nok"})
     tool.url("/x"), tool.requests[0].head, tool.requests[0].body, tool.connections
 
-An answer is bytes, or a function of the request that returns bytes. None as the answer: never answer. An answer that
-ends with CLOSE is followed by the end of the connection.
+An answer is bytes, or a function of the request that returns bytes or yields them piece by piece. None as the answer:
+never answer. An answer that ends with CLOSE is followed by the end of the connection.
 """
 
 import re
 import socket
 import ssl
 import threading
+import types
 
 CLOSE = b"#CLOSE#"
 
@@ -23,6 +24,28 @@ def answer(status=200, headers=(), body=b"", length=True):
     return b"\r\n".join(lines) + b"\r\n\r\n" + body
 
 
+class FullListener:
+    """A place where a connection never comes about: the queue of those that wait is full, and nobody takes one."""
+
+    def __init__(self):
+        self.listener = socket.create_server(("127.0.0.1", 0), backlog=0)
+        self.at = f"127.0.0.1:{self.listener.getsockname()[1]}"
+        self.waiting = [socket.socket() for _ in range(4)]
+        for one in self.waiting:
+            one.setblocking(False)
+            one.connect_ex(self.listener.getsockname())
+
+    def close(self):
+        for one in (*self.waiting, self.listener):
+            one.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+
 class Request:
     def __init__(self, head, body, connection):
         self.head, self.body, self.connection = head, body, connection
@@ -33,7 +56,7 @@ class Request:
 
 
 class ToolServer:
-    def __init__(self, answers=None, default=None, certificate=None, host="127.0.0.1"):
+    def __init__(self, answers=None, default=None, certificate=None, host="127.0.0.1", port=0):
         self.answers = answers or {}
         self.default = default or answer(body=b"ok")
         self.requests, self.connections, self.closed = [], 0, 0
@@ -45,7 +68,7 @@ class ToolServer:
                 self.tls.verify_mode = ssl.CERT_REQUIRED
                 self.tls.load_verify_locations(certificate[2])
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        self.listener = socket.create_server((host, 0), backlog=128, family=family)
+        self.listener = socket.create_server((host, port), backlog=128, family=family)
         self.port = self.listener.getsockname()[1]
         self.at = f"[{host}]:{self.port}" if ":" in host else f"{host}:{self.port}"
         threading.Thread(target=self._accept, daemon=True).start()
@@ -94,5 +117,9 @@ class ToolServer:
         if reply is None:
             stream.read(1)  # until the other side closes
             return False
+        if isinstance(reply, types.GeneratorType):
+            for piece in reply:
+                connection.sendall(piece)
+            return True
         connection.sendall(reply.removesuffix(CLOSE))
         return not reply.endswith(CLOSE)

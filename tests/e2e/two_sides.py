@@ -1,14 +1,25 @@
 """An AC that hands out the tasks a test adds and keeps the results, for tests that have a whole agent between two sides."""
+import gzip
 import json
+import re
 import threading
 
 from agent import until
 from fake_ac import FakeAC
 
 
+def json_and_file(body):
+    """Of put-result, or of upload-result: then the member "file" has the unpacked file."""
+    if body.startswith(b"{"):
+        return json.loads(body), {}
+    parts = re.search(rb"application/zip\r\n\r\n(.*)\r\n--.*?\r\n\r\n(\{.*\})\r\n--", body, re.DOTALL)
+    return json.loads(parts[2]), {"file": gzip.decompress(parts[1])}
+
+
 class AC:
     def __init__(self):
         self.tasks, self.results = [], {}
+        self.store = None  # a ToolServer that large bodies go to
         self.ready, self.ending = threading.Condition(), False
         self.server = FakeAC(self.answer)
         self.ac = self.server.url
@@ -29,9 +40,13 @@ class AC:
 
     def answer(self, request):
         if request.method == "POST":
-            result = json.loads(request.body)
-            self.results[result["taskId"]] = result
+            result, file = json_and_file(request.body)
+            self.results[result["taskId"]] = result | file
             return 200, {}, b"{}"
+        if "/upload-url?" in request.target:
+            name = request.target.partition("fileName=")[2]
+            data = {"putUrl": self.store.url("/put/" + name), "getUrl": self.store.url("/get/" + name)}
+            return 200, {}, json.dumps({"data": data}).encode()
         with self.ready:
             self.ready.wait_for(lambda: self.tasks or self.ending, 1.2)  # then polled again at once
             task = self.tasks.pop(0) if self.tasks else None

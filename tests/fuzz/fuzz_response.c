@@ -4,15 +4,16 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
+#include <zlib.h>
 
 #include "common/json_walk.h"
+#include "exchange.h"
 #include "executor/request.h"
 #include "executor/response.h"
 #include "fuzz.h"
 
-#define INPUT_MAX 65536 /* fits into the socket's buffer */
+#define INPUT_MAX 65536
 
 static const char *const tasks[] = {
     "{\"taskId\":\"t\",\"url\":\"http://tool.example/a?b\",\"method\":\"GET\"}",
@@ -25,46 +26,34 @@ static void must(bool holds) {
     if (!holds) abort();
 }
 
-/* curl gets one end of a pair of sockets in which all of the answer lies already. */
-static curl_socket_t open_socket(void *ctx, curlsocktype purpose, struct curl_sockaddr *address) {
-    int *fd = ctx, given = *fd;
+/* What a gzip file holds, in octets; it has to be a whole one. */
+static uint64_t unpacked(int fd) {
+    static char octets[65536];
+    gzFile file = gzdopen(dup(fd), "rb");
+    uint64_t sum = 0;
+    int n;
 
-    (void)purpose;
-    (void)address;
-    *fd = -1;
-    return given < 0 ? CURL_SOCKET_BAD : given;
+    must(file && lseek(fd, 0, SEEK_SET) == 0);
+    while ((n = gzread(file, octets, sizeof octets)) > 0)
+        sum += (uint64_t)n;
+    must(n == 0 && !gzdirect(file) && gzclose(file) == Z_OK);
+    return sum;
 }
 
-static int is_connected(void *ctx, curl_socket_t fd, curlsocktype purpose) {
-    (void)ctx;
-    (void)fd;
-    (void)purpose;
-    return CURL_SOCKOPT_ALREADY_CONNECTED;
-}
+/* A body that is too large for the result is in a file, as a whole. */
+static void check_file(const response_t *response, body_kind_t kind) {
+    body_t *body = response_body(response);
+    uint64_t length;
+    int fd = body_take_file(body, &length);
 
-static CURLcode transfer(CURL *easy, const uint8_t *data, size_t size) {
-    struct curl_slist *hosts = curl_slist_append(NULL, "tool.example:80:127.0.0.1");
-    int pair[2];
-
-    must(hosts && socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0);
-    must(size == 0 || write(pair[1], data, size) == (ssize_t)size);
-    must(shutdown(pair[1], SHUT_WR) == 0);
-    (void)curl_easy_setopt(easy, CURLOPT_RESOLVE, hosts);
-    (void)curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, open_socket);
-    (void)curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, &pair[0]);
-    (void)curl_easy_setopt(easy, CURLOPT_SOCKOPTFUNCTION, is_connected);
-    (void)curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, 2000L);
-    (void)curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 1L);
-    (void)curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, 1L);
-    CURLcode code = curl_easy_perform(easy);
-    if (pair[0] >= 0) (void)close(pair[0]);
-    (void)close(pair[1]);
-    curl_slist_free_all(hosts);
-    return code;
+    must(fd >= 0 && body_decoded(body) > SLUICE_INLINE_BODY_MAX);
+    must(lseek(fd, 0, SEEK_END) == (off_t)length);
+    must((kind == BODY_GZIP ? unpacked(fd) : length) == body_decoded(body));
+    (void)close(fd);
 }
 
 /* Whatever came, the result is a JSON object. */
-static void write_result(const char *task, const response_t *response) {
+static void write_result(const char *task, const response_t *response, body_kind_t kind) {
     result_parts_t parts = {.status_code = response_status(response)};
     text_t result = {0};
     char why[JSON_WHY_MAX];
@@ -76,6 +65,7 @@ static void write_result(const char *task, const response_t *response) {
     must(result_json_write(task, strlen(task), &parts, &result) == 0);
     must(json_walk(result.ptr, result.len, JSON_OBJECT, NULL, NULL, NULL, why) == 0);
     text_clear(&result);
+    if (parts.zipped) check_file(response, kind);
 }
 
 static void run(const char *json, body_kind_t kind, const uint8_t *data, size_t size) {
@@ -95,11 +85,11 @@ static void run(const char *json, body_kind_t kind, const uint8_t *data, size_t 
     must(task_json_read(json, strlen(json), &task, why) == 0 && request_from_task(&request, &task, why) == 0);
     must(request_apply(&request, &settings, easy, &headers) == 0);
     must(response_bind(response, easy, request_is_head(&request) && request.body) == 0);
-    CURLcode code = transfer(easy, data, size);
+    CURLcode code = exchange(easy, data, size, NULL, NULL);
     if (response_redirects(response))
         (void)request_redirect(&request, response_status(response), response_location(response), why);
     if (code == CURLE_OK && response_error(response) == 0 && response_finish(response) == 0)
-        write_result(json, response);
+        write_result(json, response, kind);
     curl_easy_cleanup(easy);
     curl_slist_free_all(headers);
     response_destroy(&response);

@@ -214,6 +214,8 @@ static void on_done(void *ctx, request_t *request, bool sent) {
     if (!sent && !call->killed && call->flight && call->fault.kind != FAULT_HALF)
         limits_gone(self->options.limits, call->flight);
     limits_leave(self->options.limits, &call->flight);
+    if (call->accepted && (!sent || call->killed || call->fault.kind == FAULT_HALF))
+        books_add(self->options.books, BOOK_UNANSWERED, 1);
     if (call->task && sent)
         *request_tag(request) = call->task;
     else if (call->task)

@@ -14,8 +14,9 @@ typedef struct call {
     admission_t admission;
     int64_t retry_after_s;
     fault_t fault;
-    bool delayed; /* its delay lies behind it */
-    bool killed;  /* ended by us without an answer */
+    bool delayed;  /* its delay lies behind it */
+    bool killed;   /* ended by us without an answer */
+    bool accepted; /* a result has been taken */
     upload_t *upload;
     put_t *put;
     task_t *task; /* handed out by this call's answer */

@@ -14,6 +14,7 @@ static void accept_json(call_t *call, via_t via, span_t json) {
     ledger_t ledger = ledger_of(call->api);
     buf_t error = {0};
     if (result_accept(&ledger, via, json, call->upload, &error)) {
+        call->accepted = true;
         answer_t *answer = answer_with(200, "application/json", span_of("{\"success\":true}"));
         call_answer(call, &answer);
     } else {

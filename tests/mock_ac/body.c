@@ -8,11 +8,11 @@
 #define PIECE_BYTES 4096
 
 body_t body_literal(span_t bytes) {
-    return (body_t){mem_copy(bytes.data, bytes.len), bytes.len, 0};
+    return (body_t){mem_copy(bytes.data, bytes.len), bytes.len, 0, 0};
 }
 
 body_t body_computed(uint64_t seed, uint64_t len) {
-    return (body_t){NULL, len, seed};
+    return (body_t){NULL, len, seed, 0};
 }
 
 void body_free(body_t *body) {
@@ -26,7 +26,7 @@ void body_copy(const body_t *body, uint64_t offset, char *out, size_t count) {
         return;
     }
     while (count) {
-        uint64_t word = mix64(body->seed, offset / 8);
+        uint64_t word = offset / PIECE_BYTES % 100 < body->zeros ? 0 : mix64(body->seed, offset / 8);
         size_t skip = offset % 8;
         size_t take = 8 - skip < count ? 8 - skip : count;
         memcpy(out, (const char *)&word + skip, take);

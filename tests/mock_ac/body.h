@@ -15,6 +15,7 @@ typedef struct {
     char *bytes; /* owned; NULL when computed from the seed */
     uint64_t len;
     uint64_t seed;
+    unsigned zeros; /* of a hundred pieces of a computed one, so many hold nothing but zeros */
 } body_t;
 
 body_t body_literal(span_t bytes);

@@ -25,6 +25,7 @@
     X(BOOK_LOST_AFTER_CLOSE, "lost_after_close")                                                             \
     X(BOOK_RESULTS, "results")                                                                               \
     X(BOOK_DUPLICATES, "duplicates")                                                                         \
+    X(BOOK_UNANSWERED, "unanswered")                                                                         \
     X(BOOK_WRONG, "wrong")                                                                                   \
     X(BOOK_ERROR_RESULTS, "error_results")                                                                   \
     X(BOOK_ERROR_NETWORK, "error_network")                                                                   \

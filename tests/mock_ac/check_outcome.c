@@ -134,7 +134,8 @@ static void check_plain(const task_t *task, const received_t *received, buf_t *r
 }
 
 /* What makes an error result right, when no script expects it. */
-static bool error_explained(const task_t *task, const received_t *received, result_class_t class) {
+static bool error_explained(const tasks_t *tasks, const task_t *task, const received_t *received,
+                            result_class_t class) {
     size_t count = 0;
     const fault_t *faults = task_faults(task, &count);
     for (size_t i = 0; i < count; i++) {
@@ -143,6 +144,7 @@ static bool error_explained(const task_t *task, const received_t *received, resu
             return true;
     }
     bool expired = task_expiry_ts_ms(task) && received->now_ms >= task_expiry_ts_ms(task);
+    if (class == RESULT_ERROR_NETWORK && task_met_outage(tasks, task)) return true;
     return class == RESULT_OUTCOME_UNKNOWN || expired || !task_plan(task)->known;
 }
 
@@ -153,15 +155,17 @@ static void check_logs(const received_t *received, buf_t *reason) {
         buf_text(reason, "the logs' task lacks responseZipped: true");
 }
 
-void check_outcome(const task_t *task, const received_t *received, result_class_t class, buf_t *reason) {
+void check_outcome(const tasks_t *tasks, const task_t *task, const received_t *received, result_class_t class,
+                   buf_t *reason) {
     if (received->via == VIA_UPLOAD_LOGS) {
         check_logs(received, reason);
         return;
     }
     if (class != RESULT_PLAIN) {
-        bool expected = expect_covers_body(task_expect(task));
+        span_t expect = task_expect(task);
+        bool expected = expect_covers_body(expect) && !expect_is_waived(expect, task, class);
         span_t output = member_value(received->members, "output");
-        if (!expected && !error_explained(task, received, class))
+        if (!expected && !error_explained(tasks, task, received, class))
             buf_printf(reason, "an error nothing explains: %.*s", (int)(output.len > 200 ? 200 : output.len),
                        output.data);
         return;

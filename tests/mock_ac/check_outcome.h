@@ -4,6 +4,7 @@
 
 #include "check.h"
 
-void check_outcome(const task_t *task, const received_t *received, result_class_t class, buf_t *reason);
+void check_outcome(const tasks_t *tasks, const task_t *task, const received_t *received, result_class_t class,
+                   buf_t *reason);
 
 #endif

@@ -71,6 +71,13 @@ static void get_task_record(control_t *self, request_t *request) {
     buf_free(&body);
 }
 
+static void get_outstanding(control_t *self, request_t *request) {
+    buf_t body = {0};
+    report_outstanding(self->options.target.tasks, &body);
+    reply(request, 200, span_buf(&body));
+    buf_free(&body);
+}
+
 static void get_wait(control_t *self, request_t *request) {
     const char *condition = request_query(request, "cond");
     const char *timeout = request_query(request, "timeoutMs");
@@ -112,10 +119,25 @@ static bool add_faults(control_t *self, span_t list, buf_t *error) {
     return good;
 }
 
+/* {"acDownMs": N} or {"toolDownMs": N}; false for any other member. */
+static bool take_down(control_t *self, const member_t *member, buf_t *error) {
+    bool tool = span_is(member->key, "toolDownMs");
+    int64_t for_ms = 0;
+    if (!tool && !span_is(member->key, "acDownMs")) return false;
+    char *value = json_scalar(member->value);
+    if (value && number_parse(value, 1, TIMEOUT_MAX_MS, &for_ms))
+        self->options.down(self->options.down_ctx, tool, for_ms);
+    else
+        buf_text(error, "acDownMs and toolDownMs should be milliseconds");
+    free(value);
+    return true;
+}
+
 static bool set_one(control_t *self, const member_t *member, buf_t *error) {
     if (span_is(member->key, "faults")) faults_clear(self->options.faults);
     if (span_is(member->key, "faults") || span_is(member->key, "addFaults"))
         return add_faults(self, member->value, error);
+    if (take_down(self, member, error)) return !error->len;
     char *name = mem_copy(member->key.data, member->key.len);
     char *value = json_scalar(member->value);
     bool known = true;
@@ -152,8 +174,10 @@ static const struct {
     const char *method;
     void (*run)(control_t *self, request_t *request);
 } CONTROLS[] = {
-    {"books", "GET", get_books},   {"task", "GET", get_task_record}, {"wait", "GET", get_wait},
-    {"tasks", "POST", post_tasks}, {"config", "POST", post_config},  {"quit", "POST", post_quit},
+    {"books", "GET", get_books},   {"task", "GET", get_task_record},
+    {"wait", "GET", get_wait},     {"outstanding", "GET", get_outstanding},
+    {"tasks", "POST", post_tasks}, {"config", "POST", post_config},
+    {"quit", "POST", post_quit},
 };
 
 void control_request(control_t *self, request_t *request, span_t what) {

@@ -20,6 +20,8 @@ typedef struct {
     settings_t *settings;
     ac_api_t *ac_api;
     script_target_t target;
+    void (*down)(void *ctx, bool tool, int64_t for_ms); /* AC or the tool */
+    void *down_ctx;
 } control_options_t;
 
 control_t *control_new(const control_options_t *options);

@@ -22,6 +22,7 @@ struct generator {
     size_t status_count;
     range_t delay_ms;
     range_t body_bytes;
+    int64_t body_zeros; /* percent */
     range_t input_bytes;
     int64_t expiry_ms;
 };
@@ -93,6 +94,8 @@ static const char *set(generator_t *self, const char *name, const char *value, b
         return range_parse(value, MS_MAX, &self->delay_ms) ? NULL : "N or A-B in milliseconds";
     if (strcmp(name, "bodyBytes") == 0)
         return range_parse(value, BYTES_MAX, &self->body_bytes) ? NULL : "N or A-B in bytes";
+    if (strcmp(name, "bodyZeros") == 0)
+        return number_parse(value, 0, 100, &self->body_zeros) ? NULL : "a percentage";
     if (strcmp(name, "inputBytes") == 0)
         return range_parse(value, INT32_MAX, &self->input_bytes) ? NULL : "N or A-B in bytes";
     if (strcmp(name, "expiryMs") == 0)
@@ -131,6 +134,7 @@ static void make_one(const generator_t *self, tasks_t *tasks) {
         .delay_ms = range_pick(self->delay_ms, draw(self, number, DRAW_DELAY)),
         .body = body_computed(draw(self, number, DRAW_BYTES), body_bytes),
     };
+    init.plan.body.zeros = (unsigned)self->body_zeros;
     if (init.plan.status == 204 || init.plan.status == 304) init.plan.body.len = 0;
     tasks_add(tasks, &init);
 }

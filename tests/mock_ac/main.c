@@ -77,12 +77,19 @@ static bool run_script(mock_t *self, const script_target_t *target, buf_t *error
     return good;
 }
 
+static void go_down(void *ctx, bool tool, int64_t for_ms) {
+    mock_t *self = ctx;
+    if (tool) tasks_outage(self->tasks, loop_now_us() + for_ms * 1000);
+    server_down(tool ? self->tool_server : self->ac_server, for_ms);
+}
+
 static bool add_tasks(mock_t *self, buf_t *error) {
     script_target_t target = {self->tasks, self->routes, self->options.generator, self->tool_url.data};
     generator_make(self->options.generator, self->tasks, self->options.tasks);
     if (!run_script(self, &target, error)) return false;
-    control_options_t options = {self->loop,   self->books, self->options.faults, &self->options.settings,
-                                 self->ac_api, target};
+    control_options_t options = {
+        self->loop, self->books, self->options.faults, &self->options.settings, self->ac_api, target,
+        go_down,    self};
     self->control = control_new(&options);
     return true;
 }

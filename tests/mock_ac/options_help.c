@@ -30,6 +30,7 @@ const char options_help[] =
     "  --statuses LIST        statuses the tool answers with (200)\n"
     "  --toolDelayMs A-B      time the tool takes (0)\n"
     "  --bodyBytes A-B        size of the tool's answer (200)\n"
+    "  --bodyZeros PERCENT    of it that holds nothing but zeros, so that it can be compressed (0)\n"
     "  --inputBytes A-B       size of the input, for other methods than GET, HEAD, OPTIONS (20)\n"
     "  --expiryMs N           from handing out to expiryTsMs (300000)\n"
     "  --seed N               of all random draws (1)\n"

@@ -1,6 +1,7 @@
 #include "report.h"
 
 #include "json_out.h"
+#include "loop.h"
 
 static void put_notes(json_out_t *out, const char *key, const books_t *books, note_t list) {
     json_out_open(out, key, true);
@@ -64,6 +65,27 @@ void report_task(tasks_t *tasks, task_t *task, buf_t *buf) {
     json_out_text(out, "raw", task_handings(task) ? task_raw(tasks, task) : span_of(""));
     put_records(out, "tool_calls", task, RECORD_TOOL_CALLS);
     put_records(out, "results", task, RECORD_RESULTS);
+    json_out_close(out, false);
+    json_out_finish(&out, buf);
+}
+
+static void put_outstanding(void *ctx, const task_t *task) {
+    json_out_open(ctx, NULL, false);
+    json_out_text(ctx, "taskId", task_id(task));
+    json_out_text(ctx, "state", span_of(task_state(task)));
+    json_out_text(ctx, "method", task_method(task));
+    json_out_int(ctx, "handed_at_us", task_handed_us(task));
+    json_out_int(ctx, "times_executed", task_tool_calls(task));
+    json_out_close(ctx, false);
+}
+
+void report_outstanding(tasks_t *tasks, buf_t *buf) {
+    json_out_t *out = json_out_new();
+    json_out_open(out, NULL, false);
+    json_out_int(out, "now_us", loop_now_us());
+    json_out_open(out, "tasks", true);
+    tasks_outstanding(tasks, put_outstanding, out);
+    json_out_close(out, true);
     json_out_close(out, false);
     json_out_finish(&out, buf);
 }

@@ -10,5 +10,6 @@
 /* Appends one JSON object on one line, without the newline. */
 void report_books(const books_t *books, const faults_t *faults, buf_t *out);
 void report_task(tasks_t *tasks, task_t *task, buf_t *out);
+void report_outstanding(tasks_t *tasks, buf_t *out);
 
 #endif

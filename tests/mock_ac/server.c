@@ -52,6 +52,9 @@ struct server {
     bool ready;
     bool ended; /* a request has, in this run */
     bool stopping;
+    int listen_fd;
+    int64_t up_us; /* while it is down: when it comes up */
+    loop_timer_t *outage;
     conn_t *conns;
     conn_t *left; /* whose clients have left since the last run */
     const server_handlers_t *handlers;
@@ -381,7 +384,7 @@ static struct MHD_Daemon *start_daemon(server_t *self, const server_options_t *o
 server_t *server_new(loop_t *loop, const server_options_t *options, const server_handlers_t *handlers,
                      void *ctx) {
     server_t *self = mem_new(1, sizeof *self);
-    *self = (server_t){.loop = loop, .handlers = handlers, .ctx = ctx};
+    *self = (server_t){.loop = loop, .handlers = handlers, .ctx = ctx, .listen_fd = options->listen_fd};
     self->daemon = start_daemon(self, options);
     if (self->daemon) {
         int epoll_fd = MHD_get_daemon_info(self->daemon, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd;
@@ -399,8 +402,46 @@ void server_destroy(server_t **self) {
     for (conn_t *conn = (*self)->conns; conn; conn = conn->next)
         if (conn->request) request_kill(conn->request, false);
     MHD_run((*self)->daemon);
+    loop_cancel((*self)->loop, &(*self)->outage);
     loop_unwatch((*self)->loop, &(*self)->watch);
     MHD_stop_daemon((*self)->daemon);
     free(*self);
     *self = NULL;
+}
+
+/* ---- outages ---- */
+
+static int daemon_epoll(const server_t *self) {
+    return MHD_get_daemon_info(self->daemon, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd;
+}
+
+/* libmicrohttpd would spin on a listening socket that listens no more. */
+static void come_up(void *ctx) {
+    server_t *self = ctx;
+    struct epoll_event event = {.events = EPOLLIN, .data.ptr = self->daemon};
+    self->outage = NULL;
+    if (listen(self->listen_fd, SOMAXCONN) != 0 ||
+        epoll_ctl(daemon_epoll(self), EPOLL_CTL_ADD, self->listen_fd, &event) != 0)
+        abort();
+    self->ready = true;
+    loop_kick(self->loop);
+}
+
+static void go_down(void *ctx) {
+    server_t *self = ctx;
+    (void)epoll_ctl(daemon_epoll(self), EPOLL_CTL_DEL, self->listen_fd, NULL);
+    shutdown(self->listen_fd, SHUT_RDWR);
+    for (conn_t *conn = self->conns; conn; conn = conn->next) {
+        if (conn->request && conn->request->held)
+            request_kill(conn->request, true);
+        else
+            shutdown(conn->fd, SHUT_RDWR);
+    }
+    self->outage = loop_at(self->loop, self->up_us, come_up, self);
+}
+
+void server_down(server_t *self, int64_t for_ms) {
+    if (self->outage) return;
+    self->up_us = loop_now_us() + for_ms * 1000;
+    self->outage = loop_at(self->loop, loop_now_us() + 20000, go_down, self);
 }

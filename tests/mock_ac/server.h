@@ -46,6 +46,13 @@ typedef struct {
 server_t *server_new(loop_t *loop, const server_options_t *options, const server_handlers_t *handlers,
                      void *ctx);
 
+/*
+ * Down for so long, from now on: connections are refused, and those there are end, by a reset where a
+ * request waits. Without effect while it is down already. The port has to be one that was asked for by its
+ * number, or another comes up in its place.
+ */
+void server_down(server_t *self, int64_t for_ms);
+
 /* Ends all held requests, then closes every connection. */
 void server_destroy(server_t **self);
 

@@ -44,6 +44,7 @@ struct tasks {
     task_t *tail;
     size_t record_limit;
     size_t record_bytes;
+    int64_t outage_until_us;
 };
 
 tasks_t *tasks_new(books_t *books, size_t record_limit, render_fn render, void *render_ctx) {
@@ -236,6 +237,19 @@ void task_accepted(tasks_t *self, task_t *task) {
         free(task->init.raw);
         task->init.raw = NULL;
     }
+}
+
+void tasks_outage(tasks_t *self, int64_t until_us) {
+    self->outage_until_us = until_us;
+}
+
+bool task_met_outage(const tasks_t *self, const task_t *task) {
+    return task->handed_us < self->outage_until_us;
+}
+
+void tasks_outstanding(tasks_t *self, void (*each)(void *ctx, const task_t *task), void *ctx) {
+    for (size_t i = 0; i < self->count; i++)
+        if (self->all[i]->handings && !self->all[i]->results) each(ctx, self->all[i]);
 }
 
 void task_faulted(task_t *task, fault_t fault) {

@@ -69,6 +69,13 @@ void task_closed_after(tasks_t *self, task_t *task);
 void task_executed(tasks_t *self, task_t *task);
 void task_accepted(tasks_t *self, task_t *task);
 
+/* The tool is down until then (monotonic): that explains network errors of all tasks handed out before. */
+void tasks_outage(tasks_t *self, int64_t until_us);
+bool task_met_outage(const tasks_t *self, const task_t *task);
+
+/* Calls `each` with every task that has been handed out and has no result. */
+void tasks_outstanding(tasks_t *self, void (*each)(void *ctx, const task_t *task), void *ctx);
+
 /* A fault at the tool: it explains an error result, or another answer than the planned one. */
 void task_faulted(task_t *task, fault_t fault);
 

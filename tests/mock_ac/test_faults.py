@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import socket
 import time
 
 import pytest
@@ -180,3 +181,77 @@ def test_probability_is_seeded(start):
         outcomes.append([mock.call("GET", POLL, client=client).status for _ in range(60)])
     assert outcomes[0] == outcomes[1] != outcomes[2]
     assert 5 <= outcomes[0].count(500) <= 32
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def test_a_server_that_is_down(start):
+    mock = start("--tasks", 2, "--methods", "GET", "--longPollMs", 60000, "--port", free_port(), "--toolPort", free_port())
+    client = mock.connect()
+    raw = mock.poll(client)
+    waiting = start("--longPollMs", 60000, "--port", free_port())
+    poll = waiting.send_poll()
+    waiting.wait("ac_in_flight==1")
+    waiting.configure(acDownMs=60000)
+    with pytest.raises(ConnectionResetError):
+        assert poll.recv(100)
+    with pytest.raises(ConnectionRefusedError):
+        waiting.raw_ac()
+    mock.configure(acDownMs=300)
+    until = time.monotonic() + 10
+    while True:
+        try:
+            assert mock.put(error_of(raw, "Agent Side Error: Network error: refused")).status == 200
+            break
+        except LOST:
+            assert time.monotonic() < until
+    assert mock.books()["wrong"] == 1, "nothing explains an error of the tool"
+    raw = mock.poll()
+    mock.configure(toolDownMs=200)
+    assert mock.put(error_of(raw, "Agent Side Error: Network error: refused")).status == 200
+    while time.monotonic() < until:
+        try:
+            books = mock.books()
+            break
+        except LOST:
+            pass
+    assert books["wrong"] == 1 and books["delivered"] == 2
+
+
+def test_answers_that_are_lost(start):
+    mock = start("--tasks", 3, "--fault", "put-result:half:1:x1", "--fault", "put-result:reset_after:1:x1")
+    raws = [mock.poll() for _ in range(3)]
+    for raw in raws:
+        try:
+            mock.put(result_of(raw, mock.execute(raw)))
+        except LOST:
+            pass
+    books = mock.books()
+    assert books["unanswered"] == 2 and books["delivered"] == 3 and books["outstanding"] == 0
+
+
+def test_outstanding_tasks(start):
+    mock = start("--tasks", 2, "--methods", "GET")
+    mock.deliver()
+    raw = mock.poll()
+    task, = mock.control("GET", "outstanding").json()["tasks"]
+    assert task["taskId"] == json.loads(raw)["taskId"] and task["state"] == "outstanding" and task["handed_at_us"] > 0
+
+
+def test_what_a_fault_sets_aside(start):
+    mock = start()
+    for task_id, fault, result in (("a", {"fault": "503"}, None), ("b", {}, None), ("c", {"fault": "reset"}, "error")):
+        mock.add({"task": {"taskId": task_id, "url": "{tool}/" + task_id, "method": "GET"},
+                  "tool": {"body": "x", **fault}, "expect": {"outputText": "y", "unlessFault": True}})
+        raw = mock.poll()
+        try:
+            answer = mock.execute(raw)
+        except LOST:
+            answer = None
+        mock.put(error_of(raw, "Agent Side Error: Network error: x") if result else result_of(raw, answer))
+    books = mock.books()
+    assert books["wrong"] == 1 and books["wrong_reasons"][0].startswith("b: expected")

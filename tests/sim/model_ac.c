@@ -1,11 +1,17 @@
 /* AC as a model: hands out tasks, takes results, fails as it likes, and counts. A request is in flight from
  * its start until our side closes the connection. */
+#include <string.h>
+
 #include "tests/sim/sim.h"
 
 static const char *const methods[] = {"GET", "PUT", "DELETE", "POST", "PATCH"};
 
 bool ticket_is_logs(const ticket_t *ticket) {
     return ticket->lifetime_ms % 50 == LOGS_LIFETIME;
+}
+
+bool ticket_is_large(const ticket_t *ticket) {
+    return ticket->lifetime_ms % 50 == LARGE_LIFETIME;
 }
 
 bool method_idempotent(uint8_t method) {
@@ -22,22 +28,79 @@ static request_t *request_of(world_t *world, uint64_t tag) {
     return NULL;
 }
 
+/* --- what was handed out, on its way through the fetcher --- */
+
+void ac_told(world_t *world, uint32_t ticket, uint64_t instance, uint64_t seq) {
+    if (ticket >= world->ticket_count) {
+        world_fail(world, "FETCHED without its task");
+        return;
+    }
+    world->tickets[ticket].fetch_instance = instance;
+    world->tickets[ticket].fetch_seq = seq;
+}
+
+/* What was accepted has been taken in, or is held already: one of the same taskId was taken in. */
+void ac_accepted(world_t *world, const msg_accepted_t *accepted) {
+    for (uint32_t i = 0; i < world->ticket_count; i++) {
+        ticket_t *ticket = &world->tickets[i];
+        if (ticket->fetch_instance != accepted->instance || ticket->fetch_seq != accepted->seq) continue;
+        if (ticket->taken > 0) return;
+        ticket->held_already = true;
+        for (uint32_t other = 0; other < world->ticket_count; other++)
+            if (world->tickets[other].id == ticket->id && world->tickets[other].taken > 0) return;
+        world_fail(world, "lost: ticket %u was ACCEPTED, and is no task", i);
+        return;
+    }
+}
+
+/* An answer of get-task with the ticket. */
+static size_t task_answer(const world_t *world, uint32_t index, char *text, size_t size) {
+    const ticket_t *t = &world->tickets[index];
+    const char *config = t->lifetime_ms % 20 != 3 ? ""
+                         : t->id % 2              ? ",\"globalConfig\":{\"debugMode\":true}"
+                                                  : ",\"globalConfig\":{\"debugMode\":false,\"poolSize\":0}";
+    bool invalid = t->lifetime_ms % 50 == 7, logs = ticket_is_logs(t);
+    int n = snprintf(text, size,
+                     "{\"data\":" TICKET_MEMBER
+                     "%u,\"taskId\":\"%s-%u\",\"method\":\"%s\",%s\"expiryTsMs\":%lld%s}}",
+                     index, logs ? "fetchLogs" : "id", t->id, method_name(t->method),
+                     invalid ? ""
+                     : logs  ? "\"url\":\"http://tool.invalid/agent/fetch-logs\","
+                             : "\"url\":\"http://tool.invalid/\",",
+                     (long long)(WALL_START_MS + world->now_us / 1000 + t->lifetime_ms), config);
+    return n > 0 && (size_t)n < size ? (size_t)n : 0;
+}
+
 /* --- answers --- */
 
 static void answer(world_t *world, sim_event_t *event) {
     request_t *request = request_of(world, event->value);
-    if (!request) return;
+    if (!request || !proc_runs(world, request->proc)) return;
     request_t copy = *request;
     request->open = false;
-    if (copy.found && world->procs[copy.proc].alive) {
+    char text[512] = "{\"data\":null}";
+    ac_answer_t got = {.call = (call_t)copy.call,
+                       .outcome = (outcome_t)copy.outcome,
+                       .http_status = copy.status,
+                       .retry_after_ms = copy.retry_after_ms,
+                       .elapsed_ms = (uint32_t)((world->now_us - copy.started_us) / 1000),
+                       .stale = copy.stale,
+                       .body = text,
+                       .body_bytes = strlen(text),
+                       .reason = "simulated"};
+    if (copy.call == CALL_GET_TASK && copy.outcome == OUTCOME_MALFORMED) {
+        got.outcome = OUTCOME_DONE;
+        got.body_bytes = 5;
+    }
+    if (copy.found) {
         world->tickets[copy.doc.ticket].read = true;
+        world->tickets[copy.doc.ticket].read_us = world->now_us;
+        got.body_bytes = task_answer(world, copy.doc.ticket, text, sizeof text);
         TRACE(world, "ac     ticket %u is read", copy.doc.ticket);
     }
-    world->procs[copy.proc].peer.request[copy.lease] = -1;
-    if (world->procs[copy.proc].kind == PROC_FETCHER)
-        fetcher_answer(world, copy.proc, &copy);
-    else
-        uploader_answer(world, copy.proc, &copy);
+    stand_in_enter(world, copy.proc);
+    ac_line_ended(copy.line, &got);
+    peer_tick(world, copy.proc);
 }
 
 static void answer_after(world_t *world, const request_t *request, int64_t delay_us) {
@@ -45,7 +108,7 @@ static void answer_after(world_t *world, const request_t *request, int64_t delay
     if (event) event->life = request->life;
 }
 
-/* A failure instead of an answer; `after`: the request was done, and only its answer is bad. */
+/* A failure instead of an answer. */
 static bool fails(world_t *world, request_t *request) {
     if (world->calm || !chance(world, world->plan.ac_fail_percent * 10000)) return false;
     request->retry_after_ms = chance(world, 200000) ? (int64_t)rnd(world, 8000) : -1;
@@ -58,6 +121,7 @@ static bool fails(world_t *world, request_t *request) {
     uint64_t kind = rnd(world, sizeof kinds / sizeof kinds[0]);
     request->outcome = kinds[kind].outcome;
     request->status = kinds[kind].status;
+    request->stale = request->outcome == OUTCOME_NETWORK && chance(world, 300000);
     return true;
 }
 
@@ -74,6 +138,22 @@ static int64_t next_release_us(const world_t *world) {
         if (!world->tickets[i].handed && world->tickets[i].release_us < next)
             next = world->tickets[i].release_us;
     return next;
+}
+
+/* AC does not get to say what it had to say: a task in that answer is lost to this hand-out. Sometimes AC
+ * hands it out anew. */
+static void answer_lost(world_t *world, const request_t *request) {
+    if (!request->found) return;
+    ticket_t *ticket = &world->tickets[request->doc.ticket];
+    ticket->dead_connection = true;
+    TRACE(world, "ac     ticket %u went down with its connection", request->doc.ticket);
+    world->books.lost_answers++;
+    if (world->calm || world->ticket_count == TICKETS_MAX || chance(world, 500000)) return;
+    world->tickets[world->ticket_count++] = (ticket_t){.id = ticket->id,
+                                                       .method = ticket->method,
+                                                       .refused = ticket->refused,
+                                                       .lifetime_ms = ticket->lifetime_ms,
+                                                       .release_us = world->now_us + SECOND};
 }
 
 static void serve(world_t *world, sim_event_t *event);
@@ -98,6 +178,12 @@ static void serve_get_task(world_t *world, request_t *request) {
         request->doc = (doc_t){DOC_TASK, (uint32_t)(ticket - world->tickets)};
         TRACE(world, "ac     hands out ticket %u, id %u, %s", request->doc.ticket, ticket->id,
               method_name(ticket->method));
+        if (!world->calm && chance(world, world->plan.ac_fail_percent * 2000)) { /* half of the answer */
+            answer_lost(world, request);
+            request->found = false;
+            request->outcome = OUTCOME_NETWORK;
+            request->status = 0;
+        }
     }
     answer_after(world, request, 1000 + (int64_t)rnd(world, 20000));
 }
@@ -120,7 +206,12 @@ static void take_result(world_t *world, request_t *request) {
 static void serve(world_t *world, sim_event_t *event) {
     request_t *request = request_of(world, event->value);
     if (!request) return;
-    bool failed = fails(world, request);
+    bool failed = !request->served && fails(world, request);
+    if (failed && request->outcome == OUTCOME_NETWORK && !request->stale && chance(world, 300000)) {
+        request->served = true; /* it stands still; what will be said then is said now */
+        answer_after(world, request, (int64_t)rnd(world, 100 * SECOND));
+        return;
+    }
     if (request->call == CALL_GET_TASK && !failed) {
         serve_get_task(world, request);
         return;
@@ -129,8 +220,12 @@ static void serve(world_t *world, sim_event_t *event) {
     if (request->call != CALL_GET_TASK) {
         uint8_t outcome = request->outcome;
         uint16_t status = request->status;
-        bool taken = !failed || (outcome == OUTCOME_NETWORK && chance(world, 500000));
-        if (taken) take_result(world, request);
+        bool taken = !failed || (outcome == OUTCOME_NETWORK && !request->stale && chance(world, 500000));
+        if (taken && request->call == CALL_UPLOAD_URL)
+            request->outcome = OUTCOME_DONE;
+        else if (taken)
+            take_result(world, request);
+        world->books.taken_unanswered += taken && failed;
         if (failed) {
             request->outcome = outcome;
             request->status = status;
@@ -141,27 +236,27 @@ static void serve(world_t *world, sim_event_t *event) {
 
 /* --- requests --- */
 
-int ac_start(world_t *world, int proc, int lease, uint8_t call, doc_t doc) {
+int ac_start(world_t *world, int proc, ac_line_t *line, call_t call, doc_t doc) {
     int free_place = -1;
-    if (!world->procs[proc].alive) return -1;
     for (int i = 0; i < REQUESTS_MAX && free_place < 0; i++)
         if (!world->requests[i].open) free_place = i;
     if (free_place < 0) {
         world_fail(world, "more than %d requests to AC in flight", REQUESTS_MAX);
-        return -1;
+        return 0;
     }
     request_t *request = &world->requests[free_place];
     *request = (request_t){.open = true,
                            .proc = proc,
-                           .lease = lease,
+                           .line = line,
                            .life = world->procs[proc].life,
                            .tag = ++world->tags,
-                           .call = call,
+                           .call = (uint8_t)call,
                            .doc = doc,
                            .retry_after_ms = -1,
                            .started_us = world->now_us,
                            .poll_end_us = world->now_us + world->plan.poll_us};
-    TRACE(world, "AC     %s starts call %u, request %d", world->procs[proc].name, call, free_place);
+    if (!proc_runs(world, proc)) return free_place; /* closed when the event under way is over */
+    TRACE(world, "AC     %s starts call %u, request %d", world->procs[proc].name, (unsigned)call, free_place);
     check_ac_start(world);
     int64_t upload_us = 500 + (int64_t)rnd(world, (uint64_t)world->plan.upload_us);
     world_after(world, call == CALL_GET_TASK ? 1000 + (int64_t)rnd(world, 5000) : upload_us, -1, serve,
@@ -169,26 +264,12 @@ int ac_start(world_t *world, int proc, int lease, uint8_t call, doc_t doc) {
     return free_place;
 }
 
-/* AC does not get to say what it had to say: a task in that answer is lost to this hand-out. Sometimes AC
- * hands it out anew. */
-static void answer_lost(world_t *world, const request_t *request) {
-    if (!request->found) return;
-    ticket_t *ticket = &world->tickets[request->doc.ticket];
-    ticket->dead_connection = true;
-    TRACE(world, "ac     ticket %u went down with its connection", request->doc.ticket);
-    if (world->calm || world->ticket_count == TICKETS_MAX || chance(world, 500000)) return;
-    world->tickets[world->ticket_count++] = (ticket_t){.id = ticket->id,
-                                                       .method = ticket->method,
-                                                       .refused = ticket->refused,
-                                                       .lifetime_ms = ticket->lifetime_ms,
-                                                       .release_us = world->now_us + SECOND};
-}
-
 void ac_close(world_t *world, int index) {
     request_t *request = &world->requests[index];
     if (!request->open) return;
     request->open = false;
     TRACE(world, "AC     %s closes request %d", world->procs[request->proc].name, index);
+    world->books.taken_unanswered += request->served && request->call != CALL_GET_TASK;
     answer_lost(world, request);
 }
 

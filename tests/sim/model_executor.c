@@ -2,6 +2,8 @@
  */
 #include "tests/sim/sim.h"
 
+#define BODY_WAIT_MS 10000 /* for the answer to a body that was sent */
+
 static bool may_repeat(const item_t *item) {
     return (item->flags & TASK_IDEMPOTENT) != 0;
 }
@@ -10,6 +12,7 @@ static void finish(world_t *world, int proc, item_t *item, doc_kind_t kind) {
     item->phase = PHASE_FINISHED;
     item->tag = 0;
     item->doc.kind = kind;
+    if (kind == DOC_RESULT && ticket_is_large(&world->tickets[item->doc.ticket])) item->body = BODY_ANNOUNCED;
     item->repeat_ms = proc_ms(world, proc);
 }
 
@@ -30,6 +33,7 @@ static void start_run(world_t *world, int proc, item_t *item) {
         finish(world, proc, item, DOC_ERROR);
         return;
     }
+    if (!proc_runs(world, proc)) return;
     check_tool_start(world, proc, item);
     item->phase = PHASE_STARTED;
     item->tag = ++world->tags;
@@ -70,11 +74,79 @@ void executor_task(world_t *world, int proc, const letter_t *letter) {
         return;
     }
     send_claim(world, proc, item);
-    if (world->plan.eager && may_repeat(item) && item->phase == PHASE_UNSTARTED && world->procs[proc].alive)
+    if (world->plan.eager && may_repeat(item) && item->phase == PHASE_UNSTARTED && proc_runs(world, proc))
         start_run(world, proc, item);
 }
 
+/* --- large bodies: BODY until there is credit, then the octets, then RESULT --- */
+
+static item_t *item_of_stream(peer_t *peer, uint64_t stream) {
+    for (uint32_t i = 0; i < peer->item_count; i++)
+        if (peer->items[i].stream == stream) return &peer->items[i];
+    return NULL;
+}
+
+static void body_anew(item_t *item) {
+    item->body = BODY_ANNOUNCED;
+    item->stream = 0; /* the next one */
+    item->repeat_ms = 1;
+}
+
+static void body_sent(world_t *world, sim_event_t *event) {
+    item_t *item = item_of_stream(&world->procs[event->proc].peer, event->value);
+    if (!item || item->body != BODY_SENDING) return;
+    item->body = BODY_SENT;
+    item->sent_ms = item->repeat_ms = proc_ms(world, event->proc);
+    peer_tick(world, event->proc);
+}
+
+static void body_message(world_t *world, int proc, const msg_t *msg) {
+    peer_t *peer = &world->procs[proc].peer;
+    item_t *item = item_of_stream(peer, msg->type == MSG_CREDIT ? msg->credit.stream : msg->abort.stream);
+    if (!item || item->body == BODY_NONE) return;
+    if (msg->type == MSG_ABORT) {
+        body_anew(item);
+    } else if (item->body == BODY_ANNOUNCED) {
+        item->body = BODY_SENDING;
+        item->repeat_ms = NEVER;
+        sim_event_t *event = world_after(world, (int64_t)rnd(world, (uint64_t)world->plan.tool_us), proc,
+                                         body_sent, item->stream);
+        if (event) event->life = world->procs[proc].life;
+    }
+}
+
+static void send_body(world_t *world, int proc, item_t *item) {
+    if (item->stream == 0) item->stream = ++world->tags;
+    msg_t msg = {.type = MSG_BODY};
+    msg.body = (msg_body_t){.session = item->session,
+                            .number = item->number,
+                            .attempt = item->attempt,
+                            .stream = item->stream,
+                            .length = 1000000,
+                            .kind = item->doc.ticket % 2 ? BODY_GZIP : BODY_RAW};
+    item->repeat_ms = proc_ms(world, proc) + PROTOCOL_REPEAT_MS;
+    peer_send(world, proc, SOCK_CONTROL, &msg, (doc_t){0});
+}
+
+void executor_welcome(peer_t *peer, const msg_welcome_t *welcome) {
+    for (uint32_t i = 0; i < welcome->drop.count; i++) {
+        item_t *item = peer_item(peer, welcome->drop.items[i]);
+        if (item) peer_forget(peer, item);
+    }
+    for (uint32_t i = 0; i < peer->item_count; i++) {
+        item_t *item = &peer->items[i];
+        item->session = welcome->session;
+        item->repeat_ms = 0;
+        if (item->phase == PHASE_UNSTARTED) item->claimed = false;
+        if (item->body != BODY_NONE) body_anew(item);
+    }
+}
+
 void executor_message(world_t *world, int proc, const msg_t *msg) {
+    if (msg->type == MSG_CREDIT || msg->type == MSG_ABORT) {
+        body_message(world, proc, msg);
+        return;
+    }
     peer_t *peer = &world->procs[proc].peer;
     bool denied = msg->type == MSG_DENIED;
     item_t *item = peer_item(peer, denied ? msg->denied.number : msg->ref.number);
@@ -108,7 +180,9 @@ static void send_result(world_t *world, int proc, item_t *item) {
     msg.result = (msg_result_t){.session = item->session,
                                 .number = item->number,
                                 .attempt = item->attempt,
-                                .flags = item->doc.kind == DOC_ERROR ? RESULT_AGENT : 0,
+                                .flags = item->doc.kind == DOC_ERROR ? RESULT_AGENT
+                                         : item->body == BODY_SENT   ? RESULT_STREAM
+                                                                     : 0,
                                 .http_status = 200,
                                 .body_bytes = 10};
     item->repeat_ms = proc_ms(world, proc) + PROTOCOL_REPEAT_MS;
@@ -117,7 +191,7 @@ static void send_result(world_t *world, int proc, item_t *item) {
 
 static void drain(world_t *world, int proc) {
     proc_t *p = &world->procs[proc];
-    for (uint32_t i = 0; i < p->peer.item_count && p->alive; i++) {
+    for (uint32_t i = 0; i < p->peer.item_count && proc_runs(world, proc); i++) {
         item_t *item = &p->peer.items[i];
         if (item->returned || item->phase == PHASE_FINISHED) continue;
         if (item->phase == PHASE_UNSTARTED || may_repeat(item))
@@ -125,7 +199,8 @@ static void drain(world_t *world, int proc) {
         else if (proc_ms(world, proc) >= p->peer.drain_ms)
             finish(world, proc, item, DOC_ERROR); /* outcome unknown */
     }
-    if (p->peer.item_count == 0) p->peer.bye = true;
+    if (p->peer.item_count == 0 || proc_ms(world, proc) >= p->peer.drain_ms + PROTOCOL_LOST_MS)
+        p->peer.bye = true;
 }
 
 void executor_tick(world_t *world, int proc) {
@@ -133,14 +208,19 @@ void executor_tick(world_t *world, int proc) {
     int64_t now_ms = proc_ms(world, proc);
     if (!p->peer.session) return;
     if (p->draining) drain(world, proc);
-    for (uint32_t i = 0; i < p->peer.item_count && p->alive; i++) {
+    for (uint32_t i = 0; i < p->peer.item_count && proc_runs(world, proc); i++) {
         item_t *item = &p->peer.items[i];
         if (now_ms < item->repeat_ms) continue;
         if (item->returned)
             send_return(world, proc, item);
-        else if (item->phase == PHASE_FINISHED)
+        else if (item->body == BODY_SENT && now_ms - item->sent_ms > BODY_WAIT_MS)
+            body_anew(item);
+        else if (item->body == BODY_ANNOUNCED)
+            send_body(world, proc, item);
+        else if (item->phase == PHASE_FINISHED && item->body != BODY_SENDING)
             send_result(world, proc, item);
-        else if (!item->claimed && (item->phase == PHASE_UNSTARTED || item->repeat_ms > 0))
+        else if (item->phase != PHASE_FINISHED && !item->claimed &&
+                 (item->phase == PHASE_UNSTARTED || item->repeat_ms > 0))
             send_claim(world, proc, item);
         else
             item->repeat_ms = NEVER;

@@ -11,7 +11,8 @@
 
 #include "broker/core.h"
 #include "broker/heap.h"
-#include "common/lease.h"
+#include "common/ac_door.h"
+#include "common/link.h"
 
 #define PROCS_MAX       8
 #define EXECUTORS_MAX   3
@@ -19,7 +20,6 @@
 #define TICKETS_MAX     512
 #define REQUESTS_MAX    32
 #define ITEMS_MAX       256
-#define FETCHES_MAX     96
 #define INBOX_MAX       256
 #define PAST_MAX        64
 #define BROKER          0
@@ -27,7 +27,8 @@
 #define WALL_START_MS   1700000000000
 #define NEVER           INT64_MAX
 #define SECOND          ((int64_t)1000000)
-#define FETCH_INBOX_MS  50
+#define SWITCHES_MAX    2
+#define TICKET_MEMBER   "{\"ticket\":" /* what a task's JSON begins with */
 #define DRAIN_LIMIT_MS  25000
 #define RATE_STARTS_MAX 4096
 
@@ -51,7 +52,9 @@ typedef struct {
     int32_t lifetime_ms; /* from its handing out to its expiry */
     int64_t release_us;  /* AC has it from then on */
     bool handed, read, dead_connection, held_already;
-    bool at_risk; /* was with a fetcher that died, not yet in the inbox */
+    bool at_risk;                       /* was with a fetcher that died, not yet in the inbox */
+    uint64_t fetch_instance, fetch_seq; /* as the fetcher named it last */
+    int64_t read_us;                    /* when its answer was read */
     uint64_t number;
     uint32_t taken; /* times the journal took it in */
     uint32_t starts, delivered;
@@ -60,8 +63,9 @@ typedef struct {
 
 /* A request to AC, open from its start until our side closes the connection. */
 typedef struct {
-    bool open, served;
-    int proc, lease;
+    bool open, served, stale;
+    int proc;
+    ac_line_t *line; /* whose request it is; lives as long as the process */
     uint32_t life;
     uint64_t tag; /* distinguishes the uses of this place */
     uint8_t call, outcome;
@@ -73,29 +77,47 @@ typedef struct {
 
 /* A thing a worker holds. */
 typedef struct {
-    uint64_t number, session, credit, tag;
+    uint64_t number, session, tag;
     uint32_t attempt;
     uint16_t flags;
     uint8_t phase; /* phase_t */
     bool claimed, returned;
     doc_t doc;
     int64_t repeat_ms, deadline_ms;
-    uint8_t call, outcome;
-    uint16_t status;
-    int64_t retry_after_ms;
+    enum { BODY_NONE, BODY_ANNOUNCED, BODY_SENDING, BODY_SENT } body; /* a large one, that goes first */
+    uint64_t stream;
+    int64_t sent_ms;
 } item_t;
 
-/* A fetch not accepted yet. */
+/* A file of the fetcher's inbox. */
 typedef struct {
-    uint64_t instance, seq, credit;
-    uint32_t ticket;
-    int64_t fetched_wall_ms, repeat_ms, inbox_ms;
-    bool saved; /* in the inbox file */
-} fetch_t;
+    uint64_t instance, seq;
+    void *header, *task; /* owned */
+    size_t header_bytes, task_bytes;
+} fetch_file_t;
+
+/* What the programs' own code is given as its link to the broker and its door to AC. */
+struct link_t {
+    world_t *world;
+    int proc;
+};
+struct ac_door_t {
+    world_t *world;
+    int proc;
+};
+
+/* A dead man's switch. */
+typedef struct {
+    bool armed, waits; /* waits: an event will look at it */
+    int64_t deadline_ms;
+} switch_t;
+
+typedef struct fetcher_parts_t fetcher_parts_t;
+typedef struct uploader_parts_t uploader_parts_t;
 
 /* A worker's memory: lost with its process. */
 typedef struct {
-    uint64_t session, hello_seq, beat_seq, lease_seq, fetch_seq;
+    uint64_t session, hello_seq, beat_seq;
     int64_t hello_ms, beat_ms, heard_ms, drain_ms;
     item_t items[ITEMS_MAX];
     uint32_t item_count;
@@ -104,16 +126,12 @@ typedef struct {
         uint32_t attempt;
     } past[PAST_MAX]; /* what it has had: a TASK that comes twice is no second task */
     uint32_t past_count;
-    lease_t leases[2];
-    int lease_count;
-    struct {
-        uint64_t credit;
-        uint16_t used;
-    } released[8]; /* a GRANT of one of these that comes late gives back no more than is unused */
-    uint32_t released_count;
-    int request[2]; /* index of the lease's open request, -1 for none */
-    fetch_t fetches[FETCHES_MAX];
-    uint32_t fetch_count;
+    link_t link;
+    ac_door_t door;
+    switch_t switches[SWITCHES_MAX];
+    int switch_count;
+    fetcher_parts_t *fetcher;   /* of a fetcher */
+    uploader_parts_t *uploader; /* of an uploader */
     bool bye;
 } peer_t;
 
@@ -136,13 +154,16 @@ typedef struct {
     uint64_t instance, place;
     uint32_t life; /* counts its starts */
     bool alive, stopped, draining;
+    bool doomed; /* crashed amid a step: nothing more that it does counts */
     int drift_ppm;
-    int64_t clock_us; /* added to its clock */
-    uint64_t timer;   /* the one that counts */
+    int64_t clock_us;   /* added to its clock */
+    sim_event_t *timer; /* its only one */
+    bool timer_late;    /* it ran out while the process stood still */
     int64_t cut_until_us;
-    bool cut_loses;
-    int64_t died_us, pipe_us; /* what was to arrive after pipe_us died with it */
-    int sends_left;           /* it crashes after so many sends; -1: not set */
+    bool cut_loses, cut_out, cut_in; /* which way */
+    int64_t cont_us;                 /* when it went on after it had stood still */
+    int64_t died_us, pipe_us;        /* what was to arrive after pipe_us died with it */
+    int sends_left;                  /* it crashes after so many sends; -1: not set */
     uint16_t slots;
     sim_event_t *waiting, **waiting_end; /* while it stands still */
     peer_t peer;
@@ -150,13 +171,13 @@ typedef struct {
 
 /* What a seed chooses. */
 typedef struct {
-    int ac_max, executors, uploaders, upload_leases;
+    int ac_max, executors, uploaders;
     uint32_t rate, lookahead, task_queue, response_queue, threshold;
     redeliver_t redeliver;
     uint16_t slots;
     uint32_t tasks, loss_ppm, repeat_ppm, late_ppm, ac_fail_percent;
     int64_t delay_us, chaos_us, fault_gap_us, poll_us, tool_us, upload_us, commit_us;
-    bool fifo, drift, eager, reboots, power_cuts;
+    bool fifo, drift, eager, reboots, disk_full;
 } plan_t;
 
 typedef struct broker_t broker_t;
@@ -182,15 +203,18 @@ struct world_t {
     int64_t starts_us[RATE_STARTS_MAX]; /* of the latest AC requests */
     uint32_t start_count;
     /* the fetcher's inbox file */
-    fetch_t inbox[INBOX_MAX];
+    fetch_file_t inbox[INBOX_MAX];
     uint32_t inbox_count;
-    bool calm; /* faults have ceased */
+    int64_t disk_full_us; /* until then nothing can be written */
+    int doomed;           /* the process that crashes when the event under way is over; 0: none */
+    bool calm;            /* faults have ceased */
     int64_t calm_us;
     /* the books */
     struct {
         uint64_t events, messages, lost_messages, repeated_messages, crashes, stops, switches, reboots, cuts;
         uint64_t delivered, delivered_again, buried, dead_connections, lost_with_fetcher, held_already;
-        uint32_t most_in_flight, late_fetches, fetcher_crashes;
+        uint64_t disk_full, drains, requests, uploader_losses, lost_answers, taken_unanswered;
+        uint32_t most_in_flight, late_fetches;
     } books;
     bool failed, done;
     char failure[512];
@@ -205,7 +229,10 @@ sim_event_t *world_after(world_t *world, int64_t delay_us, int proc, action_t ac
 uint64_t rnd(world_t *world, uint64_t below);
 bool chance(world_t *world, uint32_t ppm);
 int64_t proc_ms(const world_t *world, int proc); /* its clock */
+bool proc_runs(const world_t *world, int proc);  /* it has not crashed */
 void proc_timer(world_t *world, int proc, int64_t at_ms);
+void proc_timer_late(world_t *world, int proc); /* after it stood still */
+void proc_timer_stop(world_t *world, int proc);
 void world_fail(world_t *world, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void world_trace(world_t *world, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 #define TRACE(world, ...)                                                                                    \
@@ -243,6 +270,8 @@ void broker_receive(world_t *world, letter_t *letter); /* takes it */
 void broker_tick(world_t *world);
 void broker_arm(world_t *world, int point); /* 1 before a commit, 2 after one, 3 amid sending */
 core_t *broker_core(world_t *world);
+void broker_by_hand(world_t *world, bool drain); /* as `sluice drain` and `sluice resume` */
+void broker_stop(world_t *world);                /* SIGTERM */
 void broker_destroy(world_t *world);
 
 /* sim_journal.c */
@@ -250,6 +279,7 @@ typedef struct {
     task_image_t image;
     char id[16], method[8];
     doc_t doc;
+    bool body;           /* its result's is in the spool */
     uint64_t claimed_by; /* before or in the latest commit, even if given back in it */
     bool used;
 } row_t;
@@ -276,10 +306,14 @@ bool all_settled(world_t *world);
 bool ticket_settled(const ticket_t *ticket);
 
 /* model_ac.c */
-#define LOGS_LIFETIME 8 /* rest by 50 of the lifetime of a ticket that asks for the agent's logs */
-bool ticket_is_logs(const ticket_t *ticket);                                /* it asks for the agent's logs */
-int ac_start(world_t *world, int proc, int lease, uint8_t call, doc_t doc); /* index of the request */
-void ac_close(world_t *world, int request);                                 /* our side closes it */
+#define LOGS_LIFETIME  8 /* rest by 50 of the lifetime of a ticket that asks for the agent's logs */
+#define LARGE_LIFETIME 9 /* likewise of one with a large answer */
+bool ticket_is_large(const ticket_t *ticket);
+bool ticket_is_logs(const ticket_t *ticket); /* it asks for the agent's logs */
+int ac_start(world_t *world, int proc, ac_line_t *line, call_t call, doc_t doc); /* index of the request */
+void ac_told(world_t *world, uint32_t ticket, uint64_t instance, uint64_t seq);  /* FETCHED goes out */
+void ac_accepted(world_t *world, const msg_accepted_t *accepted);                /* and was answered */
+void ac_close(world_t *world, int request);                                      /* our side closes it */
 void ac_close_all(world_t *world, int proc);
 bool method_idempotent(uint8_t method);
 const char *method_name(uint8_t method);
@@ -288,6 +322,7 @@ const char *method_name(uint8_t method);
 void peer_start(world_t *world, int proc);
 void peer_receive(world_t *world, int proc, const letter_t *letter);
 void peer_tick(world_t *world, int proc);
+void peer_end(world_t *world, int proc); /* frees what its code had */
 void peer_reconnected(world_t *world, int proc);
 void peer_drain(world_t *world, int proc);
 void peer_send(world_t *world, int proc, sock_t sock, const msg_t *msg, doc_t doc);
@@ -295,25 +330,37 @@ void peer_ref(world_t *world, int proc, msg_type_t type, const item_t *item);
 item_t *peer_item(peer_t *peer, uint64_t number);
 void peer_forget(peer_t *peer, item_t *item);
 bool peer_had(const peer_t *peer, const msg_task_t *task);
-void peer_lease_release(world_t *world, int proc, int lease);
-uint32_t peer_claimed_waiting(const peer_t *peer);
+
+/* stand_ins.c */
+void stand_in_enter(world_t *world, int proc); /* whose code runs now */
+void ac_line_ended(ac_line_t *line, const ac_answer_t *answer);
 
 /* model_fetcher.c */
 void fetcher_start(world_t *world, int proc);
+void fetcher_end(fetcher_parts_t **self);
 void fetcher_tick(world_t *world, int proc);
 int64_t fetcher_due(const world_t *world, int proc);
-void fetcher_answer(world_t *world, int proc, request_t *request);
-void fetcher_accepted(world_t *world, int proc, const msg_accepted_t *accepted);
+uint64_t fetcher_credit(const fetcher_parts_t *self);
+bool fetcher_idle(const fetcher_parts_t *self);
+void fetcher_welcome(world_t *world, int proc, const msg_welcome_t *welcome);
+void fetcher_message(world_t *world, int proc, const msg_t *msg);
 
 /* model_executor.c */
 void executor_task(world_t *world, int proc, const letter_t *letter);
 void executor_message(world_t *world, int proc, const msg_t *msg);
 void executor_tick(world_t *world, int proc);
+void executor_welcome(peer_t *peer, const msg_welcome_t *welcome);
 
 /* model_uploader.c */
+void uploader_start(world_t *world, int proc);
+void uploader_end(uploader_parts_t **self);
+void uploader_tick(world_t *world, int proc);
+int64_t uploader_due(const world_t *world, int proc);
+uint64_t uploader_credit(const uploader_parts_t *self);
+bool uploader_idle(const uploader_parts_t *self);
+uint32_t uploader_held(const uploader_parts_t *self, msg_held_t *held, uint32_t max);
+void uploader_welcome(world_t *world, int proc, const msg_welcome_t *welcome);
 void uploader_task(world_t *world, int proc, const letter_t *letter);
 void uploader_message(world_t *world, int proc, const msg_t *msg);
-void uploader_tick(world_t *world, int proc);
-void uploader_answer(world_t *world, int proc, request_t *request);
 
 #endif

@@ -8,6 +8,7 @@
 
 #define INBOUND_MAX               4096
 #define BATCH_MAX                 16
+#define STREAMS_MAX               64
 #define CRASH_POINT_BEFORE_COMMIT 1
 #define CRASH_POINT_AFTER_COMMIT  2
 #define CRASH_POINT_AMID_SENDING  3
@@ -18,8 +19,12 @@ struct broker_t {
     letter_t *inbound[INBOUND_MAX]; /* a ring */
     uint32_t first, count;
     uint64_t failed_peer; /* its PUSH could not be opened */
-    bool busy;            /* a turn is under way */
-    int armed;            /* the point at which it crashes next, 0 for none */
+    struct {
+        uint64_t session, number, stream;
+    } streams[STREAMS_MAX]; /* bodies that came, or are under way; the oldest make room */
+    uint32_t stream_count;
+    bool busy; /* a turn is under way */
+    int armed; /* the point at which it crashes next, 0 for none */
 };
 
 static void doc_free(void **doc) {
@@ -134,6 +139,33 @@ static void send_all(world_t *world, sim_event_t *event) {
     rest(world);
 }
 
+static void commit(world_t *world, sim_event_t *event);
+
+static void commit_after(world_t *world, int64_t delay_us) {
+    sim_event_t *next = world_after(world, delay_us, BROKER, commit, 0);
+    if (next) next->life = world->procs[BROKER].life;
+}
+
+/* The journal cannot be written: what came on control is answered `busy` and dropped, the rest is not read.
+ */
+static void answer_busy(world_t *world) {
+    broker_t *self = world->broker;
+    uint32_t count = self->count, first = self->first;
+    self->count = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        letter_t *letter = self->inbound[(first + i) % INBOUND_MAX];
+        if (letter->sock != SOCK_CONTROL) {
+            self->inbound[(self->first + self->count++) % INBOUND_MAX] = letter;
+            continue;
+        }
+        msg_t msg = {.type = MSG_ERROR};
+        msg.error = (msg_error_t){MSG_ERR_BUSY, (uint8_t)letter->msg.type, str_of("busy")};
+        int to = proc_of(world, letter->instance);
+        if (to > 0) net_send(world, BROKER, to, SOCK_CONTROL, &msg, (doc_t){0});
+        free(letter);
+    }
+}
+
 static void trace_records(world_t *world, const record_t *records, size_t count) {
     static const char *const names[] = {"new",    "running",     "ready", "done",   "fail",        "try",
                                         "buried", "revived",     "gone",  "worker", "worker-gone", "fetcher",
@@ -157,6 +189,11 @@ static void commit(world_t *world, sim_event_t *event) {
     if (crash_point(world, CRASH_POINT_BEFORE_COMMIT)) return;
     size_t count;
     record_t *records = effects_records(self->fx, &count);
+    if (count > 0 && world->disk_full_us > world->now_us) {
+        answer_busy(world);
+        commit_after(world, SECOND);
+        return;
+    }
     journal_begin(world);
     for (size_t i = 0; i < count && !world->failed; i++) {
         check_committed(world, &records[i]);
@@ -179,6 +216,38 @@ static void book_late(world_t *world, const msg_t *msg) {
     world->books.late_fetches++;
 }
 
+/* What broker/bodies.c does with BODY and with the RESULT behind it, but for the octets. */
+static void body_announced(world_t *world, uint64_t peer, const msg_body_t *body) {
+    broker_t *self = world->broker;
+    if (!core_runs(self->core, body->session, body->number, body->attempt)) return;
+    uint32_t at = self->stream_count++ % STREAMS_MAX;
+    self->streams[at].session = body->session;
+    self->streams[at].number = body->number;
+    self->streams[at].stream = body->stream;
+    msg_t msg = {.type = MSG_CREDIT};
+    msg.credit = (msg_credit_t){body->session, body->stream, body->length};
+    int to = proc_of(world, peer);
+    if (to > 0) net_send(world, BROKER, to, SOCK_CONTROL, &msg, (doc_t){0});
+}
+
+/* False: the body is not there; its writer is told so, or finds out. */
+static bool body_is_there(world_t *world, const letter_t *letter) {
+    broker_t *self = world->broker;
+    const msg_result_t *result = &letter->msg.result;
+    if (!core_runs(self->core, result->session, result->number, result->attempt)) return true;
+    for (int i = 0; i < STREAMS_MAX; i++) {
+        if (self->streams[i].session != result->session || self->streams[i].number != result->number)
+            continue;
+        if (world->calm || !chance(world, 100000)) return true;
+        msg_t msg = {.type = MSG_ABORT}; /* a chunk is missing */
+        msg.abort = (msg_abort_t){result->session, self->streams[i].stream, 2};
+        self->streams[i].number = 0;
+        net_send(world, BROKER, letter->from, SOCK_CONTROL, &msg, (doc_t){0});
+        return false;
+    }
+    return false;
+}
+
 static void step(world_t *world, event_kind_t kind, letter_t *letter, uint64_t peer) {
     broker_t *self = world->broker;
     void *doc = NULL;
@@ -187,6 +256,9 @@ static void step(world_t *world, event_kind_t kind, letter_t *letter, uint64_t p
         event.msg = &letter->msg;
         event.peer = letter->sock == SOCK_CONTROL ? letter->instance : 0;
         book_late(world, &letter->msg);
+        if (letter->msg.type == MSG_RESULT && (letter->msg.result.flags & RESULT_STREAM) &&
+            !body_is_there(world, letter))
+            return;
         TRACE(world, "step   %s of %s", msg_type_name(letter->msg.type), world->procs[letter->from].name);
         if (letter->doc.kind != DOC_NONE && (doc = malloc(sizeof letter->doc)) != NULL) {
             *(doc_t *)doc = letter->doc;
@@ -195,6 +267,7 @@ static void step(world_t *world, event_kind_t kind, letter_t *letter, uint64_t p
     }
     int err = core_step(self->core, &event, moment(world), self->fx);
     if (err) world_fail(world, "the core failed: %s", err_str(err));
+    if (letter && letter->msg.type == MSG_BODY) body_announced(world, letter->instance, &letter->msg.body);
     free(doc);
 }
 
@@ -218,10 +291,13 @@ static void turn(world_t *world) {
         return;
     }
     self->busy = true;
+    if (records == 0) {
+        send_all(world, NULL);
+        return;
+    }
     int64_t delay_us = records ? (int64_t)rnd(world, (uint64_t)world->plan.commit_us) : 0;
     if (!world->calm && chance(world, 1000)) delay_us += (int64_t)rnd(world, 3 * SECOND); /* a slow disk */
-    sim_event_t *next = world_after(world, delay_us, BROKER, commit, 0);
-    if (next) next->life = world->procs[BROKER].life;
+    commit_after(world, delay_us);
 }
 
 void broker_tick(world_t *world) {
@@ -236,4 +312,36 @@ void broker_receive(world_t *world, letter_t *letter) {
     }
     self->inbound[(self->first + self->count++) % INBOUND_MAX] = letter;
     if (self->count == 1 && !self->busy) proc_timer(world, BROKER, proc_ms(world, BROKER));
+}
+
+/* --- by hand --- */
+
+void broker_by_hand(world_t *world, bool drain) {
+    if (!world->broker || world->procs[BROKER].stopped) return;
+    core_view_t view;
+    core_look(world->broker->core, proc_ms(world, BROKER), &view);
+    if (view.drained == drain) return;
+    letter_t *letter = calloc(1, sizeof *letter);
+    if (!letter) return;
+    TRACE(world, "HAND   sluice %s", drain ? "drain" : "resume");
+    letter->instance = (uint64_t)1 << 60;
+    letter->from = FETCHER; /* it comes from no process of the world */
+    letter->msg.type = MSG_DRAIN;
+    letter->msg.drain.mode = drain;
+    world->books.drains++;
+    broker_receive(world, letter);
+}
+
+static void stopped(world_t *world, sim_event_t *event) {
+    (void)event;
+    proc_kill(world, BROKER, "at its end");
+    proc_restart(world, BROKER, (int64_t)(100000 + rnd(world, 2 * SECOND)));
+}
+
+void broker_stop(world_t *world) {
+    if (!world->broker) return;
+    TRACE(world, "STOP   of the broker by SIGTERM");
+    core_stop(world->broker->core);
+    sim_event_t *event = world_after(world, (int64_t)rnd(world, 5 * SECOND), BROKER, stopped, 0);
+    if (event) event->life = world->procs[BROKER].life;
 }

@@ -5,6 +5,8 @@
 #include "broker/stage.h"
 #include "tests/sim/sim.h"
 
+#define UNTOLD_MAX 16 /* results that an uploader holds */
+
 /* --- AC and the tools --- */
 
 void check_ac_start(world_t *world) {
@@ -42,6 +44,8 @@ void check_tool_start(world_t *world, int proc, const item_t *item) {
 static void check_task_new(world_t *world, const record_t *record) {
     uint32_t index = ((const doc_t *)record->doc)->ticket;
     ticket_t *ticket = &world->tickets[index];
+    if (journal_find_id(world, ticket->id))
+        world_fail(world, "dedup: ticket %u became a task while its id %u is held", index, ticket->id);
     ticket->number = record->task.number;
     if (++ticket->taken > 1) world_fail(world, "dedup: ticket %u became a second task", index);
 }
@@ -91,10 +95,22 @@ static void check_claimed(world_t *world, const out_t *out) {
                    row->doc.ticket);
 }
 
+static void check_push(world_t *world, const out_t *out) {
+    if (!journal_find(world, out->number))
+        world_fail(world, "commit: a task is pushed that is not in the journal");
+    core_view_t view;
+    core_look(broker_core(world), proc_ms(world, BROKER), &view);
+    const worker_t *worker = out->msg.task.stage == STAGE_EXECUTE ? view.executors : view.uploaders;
+    while (worker && worker->instance != out->peer)
+        worker = worker->next;
+    if (worker && worker->out > worker->slots)
+        world_fail(world, "slots: %s has %u tasks out, and %u slots", worker->name, worker->out,
+                   worker->slots);
+}
+
 void check_out(world_t *world, const out_t *out) {
     const row_t *row;
-    if (out->type == OUT_PUSH && !journal_find(world, out->number))
-        world_fail(world, "commit: a task is pushed that is not in the journal");
+    if (out->type == OUT_PUSH) check_push(world, out);
     if (out->type != OUT_CONTROL) return;
     switch (out->msg.type) {
     case MSG_ACCEPTED:
@@ -189,6 +205,11 @@ static uint32_t ready_limit(const world_t *world, const core_view_t *view) {
 static void check_fetch_grant(world_t *world, const core_view_t *view, const record_t *record) {
     uint32_t ready = view->tasks->counts[TASK_READY] + view->tasks->counts[TASK_PUSHED];
     uint32_t outstanding = gate_fetch_outstanding(view->gate);
+    uint32_t results = view->tasks->counts[TASK_DONE] + view->tasks->counts[TASK_DONE_PUSHED] +
+                       view->tasks->counts[TASK_UPLOADING] - view->tasks->retrying;
+    if (results * 100 >= world->plan.response_queue * world->plan.threshold)
+        world_fail(world, "room: a fetch credit with %u results waiting, %u %% of %u allowed", results,
+                   world->plan.threshold, world->plan.response_queue);
     if (view->executor_slots == 0) world_fail(world, "room: a fetch credit with no executor there");
     if (ready + outstanding > ready_limit(world, view))
         world_fail(world, "room: a fetch credit of %u with %u ready, %u outstanding, limit %u", record->units,
@@ -241,7 +262,8 @@ bool all_settled(world_t *world) {
         if (i != TASK_BURIED && view.tasks->counts[i] > 0) return false;
     for (int i = 1; i < world->proc_count; i++)
         if (!world->procs[i].alive || world->procs[i].peer.item_count > 0 ||
-            world->procs[i].peer.fetch_count > 0)
+            (world->procs[i].peer.uploader && !uploader_idle(world->procs[i].peer.uploader)) ||
+            (world->procs[i].peer.fetcher && !fetcher_idle(world->procs[i].peer.fetcher)))
             return false;
     return world->inbox_count == 0;
 }
@@ -253,7 +275,17 @@ static void check_idle(world_t *world, const worker_t *workers) {
                        worker->claimed);
 }
 
+/* A result goes to AC twice only after a death, a cut or an answer that was lost on the way: an uploader
+ * goes on posting while what it has told is not answered yet. */
+static void check_again(world_t *world) {
+    uint64_t allowed = (uint64_t)UNTOLD_MAX * world->books.uploader_losses + world->books.taken_unanswered;
+    if (world->books.delivered_again > allowed)
+        world_fail(world, "twice: %" PRIu64 " results were delivered again, %" PRIu64 " allowed",
+                   world->books.delivered_again, allowed);
+}
+
 void check_end(world_t *world) {
+    check_again(world);
     for (uint32_t i = 0; i < world->ticket_count; i++) {
         const ticket_t *t = &world->tickets[i];
         if (ticket_settled(t) || !t->read || t->at_risk) continue;

@@ -125,7 +125,9 @@ static void apply_task(world_t *world, const record_t *record) {
         break;
     case REC_TASK_DONE:
         image->state = TASK_DONE;
+        image->call = record->task.call;
         row->doc = *(doc_t *)record->doc;
+        row->body = image->call == CALL_UPLOAD_RESULT || image->call == CALL_UPLOAD_URL;
         break;
     case REC_TASK_FAIL:
         image->state = TASK_DONE;

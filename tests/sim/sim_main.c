@@ -7,7 +7,8 @@
 
 #include "tests/sim/sim.h"
 
-#define TAIL_LINES 60
+#define TAIL_LINES   60
+#define FAILURES_MAX 3 /* one says as much as a hundred */
 
 typedef struct {
     uint64_t from, to;
@@ -120,7 +121,7 @@ int main(int argc, char **argv) {
     signal(SIGABRT, last_words);
     signal(SIGSEGV, last_words);
     totals_t totals = {0};
-    for (uint64_t seed = options.from; seed <= options.to; seed++) {
+    for (uint64_t seed = options.from; seed <= options.to && totals.failures < FAILURES_MAX; seed++) {
         current_seed = (sig_atomic_t)seed;
         world_t *world = NULL;
         int failed = world_run(seed, options.trace ? stdout : NULL, &world);
@@ -129,8 +130,8 @@ int main(int argc, char **argv) {
         if (failed) {
             totals.failures++;
             if (!options.trace) print_tail(seed);
-            printf("seed %" PRIu64 ": %s\nreplay: sluice-sim --seed %" PRIu64 " --trace\n", seed,
-                   world ? world->failure : "out of memory", seed);
+            printf("seed %" PRIu64 ": %s\nreplay: %s --seed %" PRIu64 " --trace\n", seed,
+                   world ? world->failure : "out of memory", argv[0], seed);
         }
         world_destroy(&world);
     }

@@ -88,11 +88,12 @@ static void arrive(world_t *world, sim_event_t *event) {
     int to = event->proc;
     proc_t *proc = &world->procs[to];
     proc_t *worker = &world->procs[to == BROKER ? c->letter->from : to];
-    if (worker->cut_until_us > world->now_us && !(worker->cut_loses && chance(world, 500000))) {
+    bool cut = worker->cut_until_us > world->now_us && (to == BROKER ? worker->cut_out : worker->cut_in);
+    if (cut && !(worker->cut_loses && chance(world, 500000))) {
         again_at(world, event, worker->cut_until_us - world->now_us);
         return;
     }
-    if (worker->cut_until_us > world->now_us || lost_here(world, to, c)) {
+    if (cut || lost_here(world, to, c)) {
         TRACE(world, "lost   %s to %s with a pipe", msg_type_name(c->letter->msg.type), proc->name);
         net_free(c);
         return;
@@ -135,7 +136,7 @@ static void carry(world_t *world, int from, int to, const letter_t *head, int64_
 
 void net_send(world_t *world, int from, int to, sock_t sock, const msg_t *msg, doc_t doc) {
     proc_t *sender = &world->procs[from];
-    if (!sender->alive) return;
+    if (!proc_runs(world, from)) return;
     const plan_t *plan = &world->plan;
     letter_t head = {.from = from, .instance = sender->instance, .sock = sock, .doc = doc, .msg = *msg};
     int64_t delay_us = 50 + (int64_t)rnd(world, (uint64_t)plan->delay_us);
@@ -159,7 +160,7 @@ void net_send(world_t *world, int from, int to, sock_t sock, const msg_t *msg, d
     }
     if (sender->sends_left > 0 && --sender->sends_left == 0) {
         sender->sends_left = -1;
-        proc_kill(world, from, "between two sends");
-        proc_restart(world, from, (int64_t)(100000 + rnd(world, 8 * SECOND)));
+        sender->doomed = true;
+        world->doomed = from;
     }
 }

@@ -17,9 +17,8 @@ static void plan_settings(world_t *world, plan_t *plan) {
     plan->redeliver = chance(world, 250000) ? REDELIVER_NEVER : REDELIVER_IDEMPOTENT;
     plan->executors = (int)(1 + rnd(world, EXECUTORS_MAX));
     plan->uploaders = (int)(1 + rnd(world, UPLOADERS_MAX));
-    plan->upload_leases = (int)(1 + rnd(world, 2));
     plan->slots = (uint16_t)PICK(world, 1, 2, 5, 10);
-    plan->tasks = (uint32_t)(plan->rate == 20 ? 6 + rnd(world, 12) : 10 + rnd(world, 50));
+    plan->tasks = (uint32_t)(plan->rate == 20 ? 6 + rnd(world, 12) : 4 + rnd(world, 16));
 }
 
 static void plan_weather(world_t *world, plan_t *plan) {
@@ -29,17 +28,18 @@ static void plan_weather(world_t *world, plan_t *plan) {
     plan->late_ppm = (uint32_t)PICK(world, 0, 0, 3000, 20000);
     plan->fifo = !chance(world, 150000);
     plan->drift = chance(world, 500000);
-    plan->chaos_us = (int64_t)PICK(world, 0, 15, 30, 60) * SECOND;
-    plan->fault_gap_us = (int64_t)PICK(world, 300, 1500, 4000) * 1000;
+    plan->chaos_us = (int64_t)PICK(world, 0, 4, 6, 8, 12, 20) * SECOND;
+    plan->fault_gap_us = (int64_t)PICK(world, 200, 600, 1500) * 1000;
     plan->reboots = chance(world, 300000);
+    plan->disk_full = chance(world, 300000);
     plan->ac_fail_percent = (uint32_t)PICK(world, 0, 0, 5, 30);
     plan->poll_us = (int64_t)PICK(world, 0, 2, 30) * SECOND;
     plan->tool_us = (int64_t)PICK(world, 20, 300, 3000, 20000) * 1000;
     plan->upload_us = (int64_t)PICK(world, 5, 50, 500, 6000) * 1000;
     plan->commit_us = (int64_t)PICK(world, 200, 2000, 20000, 300000);
     plan->eager = chance(world, 700000);
-    if (plan->rate == 1000000 && chance(world, 300000)) { /* a flood */
-        plan->tasks = 150 + (uint32_t)rnd(world, 150);
+    if (plan->rate == 1000000 && chance(world, 80000)) { /* a flood */
+        plan->tasks = 100 + (uint32_t)rnd(world, 150);
         plan->tool_us = 20000;
         plan->slots = 10;
     }
@@ -53,9 +53,8 @@ void plan_choose(world_t *world) {
     plan_settings(world, &world->plan);
     plan_weather(world, &world->plan);
     const plan_t *p = &world->plan;
-    TRACE(world, "plan ac_max=%d rate=%u executors=%d slots=%u uploaders=%d leases=%d tasks=%u redeliver=%d",
-          p->ac_max, p->rate, p->executors, p->slots, p->uploaders, p->upload_leases, p->tasks,
-          (int)p->redeliver);
+    TRACE(world, "plan ac_max=%d rate=%u executors=%d slots=%u uploaders=%d tasks=%u redeliver=%d", p->ac_max,
+          p->rate, p->executors, p->slots, p->uploaders, p->tasks, (int)p->redeliver);
     TRACE(world,
           "plan lookahead=%u task_queue=%u response_queue=%u delay_us=%lld loss=%u repeat=%u late=%u fifo=%d",
           p->lookahead, p->task_queue, p->response_queue, (long long)p->delay_us, p->loss_ppm, p->repeat_ppm,
@@ -76,10 +75,14 @@ void plan_tasks(world_t *world) {
                              .refused = chance(world, 30000),
                              .lifetime_ms = chance(world, 100000)  ? (int32_t)rnd(world, 12000)
                                             : chance(world, 40000) ? 300000 + LOGS_LIFETIME
+                                            : chance(world, 60000) ? 300000 + LARGE_LIFETIME
                                                                    : 300000,
                              .release_us = at_us};
         if (!burst || chance(world, 100000)) at_us += (int64_t)rnd(world, 2 * (uint64_t)SECOND);
-        if (i > 0 && chance(world, 20000))
-            ticket->id = world->tickets[rnd(world, i)].id; /* AC repeats itself */
+        if (i > 0 && chance(world, 20000)) {
+            const ticket_t *former = &world->tickets[rnd(world, i)]; /* AC repeats itself */
+            ticket->id = former->id;
+            if (ticket_is_logs(former) != ticket_is_logs(ticket)) ticket->lifetime_ms = former->lifetime_ms;
+        }
     }
 }

@@ -3,6 +3,9 @@
 
 #include "tests/sim/sim.h"
 
+#define FETCH_AT_RISK  2     /* tasks that may be with the fetcher alone */
+#define FETCH_INBOX_US 60000 /* and for how long */
+
 static const char *const kind_names[] = {"broker", "fetch", "exec", "upload"};
 
 static void restart_due(world_t *world, sim_event_t *event) {
@@ -30,7 +33,7 @@ static void tell_peers(world_t *world) {
 void proc_start(world_t *world, int proc) {
     proc_t *p = &world->procs[proc];
     p->alive = true;
-    p->stopped = p->draining = false;
+    p->stopped = p->draining = p->doomed = p->timer_late = false;
     p->life++;
     p->instance = (1 + rnd(world, UINT32_MAX)) << 8 | (uint64_t)proc;
     p->waiting = NULL;
@@ -56,25 +59,50 @@ static void release_waiting(world_t *world, int proc) {
         (void)heap_put(&world->events, &event->node, world->now_us, ++world->order, event);
         event = next;
     }
+    if (p->timer_late) proc_timer_late(world, proc); /* after what has come meanwhile */
+    p->timer_late = false;
 }
 
-/* Tasks that only the fetcher's memory had: they are AC's loss that no agent can prevent. */
-static void book_at_risk(world_t *world, const peer_t *peer) {
-    for (uint32_t i = 0; i < peer->fetch_count; i++)
-        if (!peer->fetches[i].saved) world->tickets[peer->fetches[i].ticket].at_risk = true;
+static bool in_inbox(const world_t *world, const ticket_t *ticket) {
+    for (uint32_t i = 0; i < world->inbox_count; i++)
+        if (world->inbox[i].instance == ticket->fetch_instance && world->inbox[i].seq == ticket->fetch_seq)
+            return true;
+    return false;
+}
+
+/* Tasks that only the fetcher's memory had: they are AC's loss that no agent can prevent, and few. */
+static void book_at_risk(world_t *world, const proc_t *p) {
+    unsigned count = 0;
+    for (uint32_t i = 0; i < world->ticket_count; i++) {
+        ticket_t *ticket = &world->tickets[i];
+        if (!ticket->read || ticket->taken > 0 || ticket->held_already || ticket->at_risk ||
+            in_inbox(world, ticket))
+            continue;
+        ticket->at_risk = true;
+        count++;
+        int64_t since_us = ticket->read_us > p->cont_us ? ticket->read_us : p->cont_us;
+        if (world->disk_full_us > since_us)
+            since_us = world->disk_full_us + SECOND; /* it tries each second */
+        if (!p->stopped && world->now_us - since_us > FETCH_INBOX_US)
+            world_fail(world, "lost: ticket %u was with the fetcher for %.3f s, and not in its inbox", i,
+                       (double)(world->now_us - ticket->read_us) / 1e6);
+    }
+    if (count > FETCH_AT_RISK)
+        world_fail(world, "bound: %u tasks were with the fetcher alone when it died", count);
 }
 
 static void die(world_t *world, int proc) {
     proc_t *p = &world->procs[proc];
-    p->alive = p->stopped = false;
+    p->alive = false;
     p->died_us = world->now_us;
     p->pipe_us = world->now_us + (int64_t)rnd(world, chance(world, 500000) ? 1 : 20000);
     if (proc == BROKER) broker_crash(world);
-    if (p->kind == PROC_FETCHER) {
-        world->books.fetcher_crashes++;
-        book_at_risk(world, &p->peer);
-    }
+    if (p->kind == PROC_FETCHER) book_at_risk(world, p);
+    world->books.uploader_losses += p->kind == PROC_UPLOADER;
     ac_close_all(world, proc);
+    if (proc != BROKER) peer_end(world, proc);
+    p->stopped = p->doomed = p->timer_late = false;
+    proc_timer_stop(world, proc);
     release_waiting(world, proc);
 }
 
@@ -109,16 +137,8 @@ static void cont(world_t *world, sim_event_t *event) {
     if (!p->alive || !p->stopped || p->life != (uint32_t)event->value) return;
     TRACE(world, "CONT   %s", p->name);
     p->stopped = false;
+    p->cont_us = world->now_us;
     release_waiting(world, p->index);
-}
-
-/* The kernel timer of a stopped holder has run out. */
-static void switch_fires(world_t *world, sim_event_t *event) {
-    proc_t *p = &world->procs[event->value >> 32];
-    if (!p->alive || !p->stopped || p->life != (uint32_t)event->value) return;
-    world->books.switches++;
-    proc_kill(world, p->index, "by its dead man's switch");
-    proc_restart(world, p->index, (int64_t)(100000 + rnd(world, 5 * SECOND)));
 }
 
 static void stop(world_t *world, int proc, int64_t for_us) {
@@ -128,11 +148,6 @@ static void stop(world_t *world, int proc, int64_t for_us) {
     world->books.stops++;
     p->stopped = true;
     uint64_t who = (uint64_t)proc << 32 | p->life;
-    for (int i = 0; proc != BROKER && i < p->peer.lease_count; i++) {
-        if (p->peer.leases[i].state != LEASE_HELD) continue;
-        int64_t left_ms = p->peer.leases[i].expires_ms - proc_ms(world, proc);
-        if (left_ms * 1000 < for_us) world_after(world, left_ms * 1000, -1, switch_fires, who);
-    }
     world_after(world, for_us, -1, cont, who);
 }
 
@@ -140,6 +155,9 @@ static void cut(world_t *world, int proc) {
     proc_t *p = &world->procs[proc];
     p->cut_until_us = world->now_us + (int64_t)rnd(world, 9 * SECOND);
     p->cut_loses = chance(world, 500000);
+    uint64_t way = rnd(world, 4);
+    p->cut_out = way != 1;
+    p->cut_in = way != 2;
     world->books.cuts++;
     TRACE(world, "CUT    %s until %.3f s", p->name, (double)p->cut_until_us / 1e6);
 }
@@ -177,21 +195,39 @@ static int victim(world_t *world) {
     return proc;
 }
 
+static void fill_disk(world_t *world) {
+    int64_t until_us = world->now_us + (int64_t)rnd(world, 12 * SECOND);
+    if (until_us > world->disk_full_us) world->disk_full_us = until_us;
+    world->books.disk_full++;
+    TRACE(world, "DISK   is full until %.3f s", (double)world->disk_full_us / 1e6);
+}
+
+static void fault_of_broker(world_t *world, uint64_t what) {
+    if (what < 30 && world->plan.disk_full)
+        fill_disk(world);
+    else if (what < 60)
+        broker_by_hand(world, chance(world, 500000));
+    else if (what < 80)
+        broker_stop(world);
+    else if (world->plan.reboots)
+        reboot(world);
+}
+
 static void fault(world_t *world, sim_event_t *event) {
     (void)event;
     if (world->calm) return;
     int proc = victim(world);
     uint64_t what = rnd(world, 100);
-    if (what < 50)
+    if (what < 48)
         crash_soon(world, proc);
-    else if (what < 75)
+    else if (what < 70)
         stop(world, proc, (int64_t)rnd(world, (chance(world, 300000) ? 30 : 6) * SECOND));
-    else if (what < 88 && proc != BROKER)
+    else if (what < 82 && proc != BROKER)
         cut(world, proc);
-    else if (what < 96 && proc != BROKER)
+    else if (what < 90 && proc != BROKER)
         peer_drain(world, proc);
-    else if (what >= 98 && world->plan.reboots)
-        reboot(world);
+    else
+        fault_of_broker(world, rnd(world, 100));
     world_after(world, (int64_t)rnd(world, 2 * (uint64_t)world->plan.fault_gap_us), -1, fault, 0);
 }
 
@@ -210,7 +246,7 @@ void faults_begin(world_t *world) {
         p->slots = p->kind == PROC_EXECUTOR ? world->plan.slots
                                             : (uint16_t)(p->kind == PROC_UPLOADER ? 1 + rnd(world, 4) : 0);
         p->waiting_end = &p->waiting;
-        if (world->plan.drift && i != BROKER) p->drift_ppm = (int)rnd(world, 20001) - 10000;
+        if (world->plan.drift) p->drift_ppm = (int)rnd(world, 20001) - 10000;
         if (i != BROKER) p->clock_us = (int64_t)rnd(world, 1000 * SECOND);
         world_after(world, (int64_t)rnd(world, 3 * SECOND), i, first_start, 0);
     }

@@ -68,24 +68,58 @@ sim_event_t *world_after(world_t *world, int64_t delay_us, int proc, action_t ac
     return event;
 }
 
+bool proc_runs(const world_t *world, int proc) {
+    return world->procs[proc].alive && !world->procs[proc].doomed;
+}
+
 static void timer_due(world_t *world, sim_event_t *event) {
-    if (world->procs[event->proc].timer == event->value) proc_tick(world, event->proc);
+    proc_t *p = &world->procs[event->proc];
+    p->timer = NULL;
+    if (p->alive && p->stopped)
+        p->timer_late = true;
+    else if (p->alive)
+        proc_tick(world, event->proc);
+}
+
+void proc_timer_stop(world_t *world, int proc) {
+    sim_event_t *event = world->procs[proc].timer;
+    world->procs[proc].timer = NULL;
+    if (!event) return;
+    heap_remove(&world->events, &event->node);
+    event->next = world->free_events;
+    world->free_events = event;
+}
+
+static void timer_in(world_t *world, int proc, int64_t delay_us) {
+    proc_t *p = &world->procs[proc];
+    if (!p->timer)
+        p->timer = world_after(world, delay_us, proc, timer_due, 0);
+    else /* a timer that is there cannot fail to be moved */
+        (void)heap_put(&world->events, &p->timer->node, world->now_us + delay_us, ++world->order, p->timer);
+}
+
+void proc_timer_late(world_t *world, int proc) {
+    timer_in(world, proc, 0);
 }
 
 void proc_timer(world_t *world, int proc, int64_t at_ms) {
     proc_t *p = &world->procs[proc];
-    p->timer = ++world->tags;
-    if (at_ms == NEVER) return;
+    if (at_ms == NEVER) {
+        proc_timer_stop(world, proc);
+        return;
+    }
     int64_t wait_ms = at_ms - proc_ms(world, proc);
     if (wait_ms < 1) wait_ms = 1;
     if (wait_ms > 3600000) wait_ms = 3600000;
-    sim_event_t *event = world_after(world, wait_ms * 1000, proc, timer_due, p->timer);
-    if (event) event->life = p->life;
+    if (p->stopped)
+        p->timer_late = true;
+    else
+        timer_in(world, proc, wait_ms * 1000);
 }
 
 static void dispatch(world_t *world, sim_event_t *event) {
     proc_t *proc = event->proc >= 0 ? &world->procs[event->proc] : NULL;
-    if (proc && proc->stopped && proc->alive) {
+    if (proc && proc->stopped && proc->alive && event->action != timer_due) {
         event->next = NULL;
         *proc->waiting_end = event;
         proc->waiting_end = &event->next;
@@ -93,6 +127,12 @@ static void dispatch(world_t *world, sim_event_t *event) {
     }
     bool dead = event->life != 0 && proc && (!proc->alive || proc->life != event->life);
     if (!dead) event->action(world, event);
+    if (world->doomed) {
+        int doomed = world->doomed;
+        world->doomed = 0;
+        proc_kill(world, doomed, "between two sends");
+        proc_restart(world, doomed, (int64_t)(100000 + rnd(world, 8 * SECOND)));
+    }
     event->data = NULL;
     event->next = world->free_events;
     world->free_events = event;
@@ -104,22 +144,28 @@ static void calm_down(world_t *world, sim_event_t *event) {
     (void)event;
     world->calm = true;
     world->calm_us = world->now_us;
+    if (world->disk_full_us > world->now_us) world->disk_full_us = world->now_us;
     TRACE(world, "CALM   no more faults");
 }
 
 static void look_for_end(world_t *world, sim_event_t *event) {
     (void)event;
-    if (world->calm && all_settled(world)) {
+    if (!world->calm) {
+        world_after(world, SECOND, -1, look_for_end, 0);
+        return;
+    }
+    if (all_settled(world)) {
         check_end(world);
         world->done = true;
         return;
     }
+    broker_by_hand(world, false);
     const plan_t *plan = &world->plan;
     /* a retry waits 602 s at most, a get-task 600 s; then each task needs a poll and a result */
     int64_t bound =
         1400 * SECOND + (int64_t)world->ticket_count * 3 * 62 * SECOND / plan->rate +
         (int64_t)world->ticket_count * (plan->tool_us + plan->upload_us + plan->poll_us / 4 + SECOND);
-    if (world->calm && world->now_us - world->calm_us > bound) {
+    if (world->now_us - world->calm_us > bound) {
         check_end(world);
         world_fail(world, "progress: not all delivered or buried %" PRId64 " s after the faults ceased",
                    bound / SECOND);
@@ -174,6 +220,13 @@ static void event_free(sim_event_t *event) {
 void world_destroy(world_t **self) {
     world_t *world = *self;
     if (!world) return;
+    for (int i = 1; i < world->proc_count; i++)
+        peer_end(world, i);
+    stand_in_enter(NULL, 0);
+    for (uint32_t i = 0; i < world->inbox_count; i++) {
+        free(world->inbox[i].header);
+        free(world->inbox[i].task);
+    }
     broker_destroy(world);
     journal_destroy(world);
     for (int i = 0; i < PROCS_MAX; i++) {

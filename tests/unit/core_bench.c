@@ -109,7 +109,7 @@ uint64_t bench_join(bench_t *b, role_t role, uint64_t instance, uint64_t place, 
 }
 
 void bench_beat(bench_t *b, uint64_t peer, uint64_t session, const uint64_t *held, uint32_t count) {
-    msg_t msg = {.type = MSG_HEARTBEAT, .heartbeat = {session, 1, {count, held}}};
+    msg_t msg = {.type = MSG_HEARTBEAT, .heartbeat = {session, ++b->beat_seq, {count, held}}};
     bench_say(b, peer, &msg);
 }
 

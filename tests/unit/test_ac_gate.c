@@ -62,10 +62,10 @@ static void test_two_credits(void **state) {
     (void)state;
     bench_t b;
     bench_open(&b, 2, 250);
+    want(&b, 99, CREDIT_UPLOAD); /* has claimed nothing */
     assert_null(decide(&b));
     want(&b, FETCHER, CREDIT_FETCH);
     want(&b, UPLOADER, CREDIT_UPLOAD);
-    want(&b, 99, CREDIT_UPLOAD); /* has claimed nothing */
     expect(&b, CREDIT_UPLOAD, UPLOADER, 5);
     expect(&b, CREDIT_FETCH, FETCHER, 10);
     want(&b, UPLOADER2, CREDIT_UPLOAD);
@@ -149,13 +149,21 @@ static void test_long_upload(void **state) {
         want(&b, UPLOADER2, CREDIT_UPLOAD);
         want(&b, FETCHER, CREDIT_FETCH);
         credit_t *c =
-            i % 2 == 0 ? expect(&b, CREDIT_UPLOAD, UPLOADER2, 1) : expect(&b, CREDIT_FETCH, FETCHER, 1);
+            i % 2 == 0 ? expect(&b, CREDIT_UPLOAD, UPLOADER2, 5) : expect(&b, CREDIT_FETCH, FETCHER, 1);
         for (credit_t *r; (r = gate_recall(&b.gate, &b.view, b.now, &reason)) != NULL;)
-            assert_ptr_equal(r, long_one); /* not one that is for one request only */
+            assert_ptr_equal(r, long_one); /* neither the poll nor the small results, whose turn it is */
         release(&b, c, 1);
         b.now += 1000;
         long_one->renewed_ms = b.now;
     }
+    want(&b, UPLOADER2, CREDIT_UPLOAD);
+    credit_t *slow = expect(&b, CREDIT_UPLOAD, UPLOADER2, 5);
+    b.now += GATE_LONG_UPLOAD_MS - 1;
+    want(&b, FETCHER, CREDIT_FETCH);
+    assert_null(gate_recall(&b.gate, &b.view, b.now, &reason));
+    b.now += 1;
+    slow->progress_ms = b.now; /* it goes on, but its turn is over */
+    assert_ptr_equal(gate_recall(&b.gate, &b.view, b.now, &reason), slow);
 }
 
 static void test_expiry(void **state) {
@@ -199,7 +207,7 @@ static void test_restart(void **state) {
     assert_int_equal(over->credit, 500);
     gate_release(&b.gate, over, b.now);
     b.view.fetch_room = 0; /* the other upload has shown no progress for long */
-    assert_true(expect(&b, CREDIT_UPLOAD, UPLOADER2, 1)->credit > 501);
+    assert_true(expect(&b, CREDIT_UPLOAD, UPLOADER2, 5)->credit > 501);
 }
 
 static void test_rate_and_reserve(void **state) {

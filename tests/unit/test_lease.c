@@ -250,6 +250,21 @@ static void two_leases_share_a_count(void **state) {
     assert_true(lease_granted(&two, &grant));
 }
 
+static void use_is_remembered(void **state) {
+    (void)state;
+    holder_t it;
+    msg_t msg;
+    hold(&it);
+    lease_start(&it.lease);
+    assert_int_equal(lease_used(&it.lease, CREDIT), 1);
+    lease_release(&it.lease, SESSION, &msg);
+    assert_int_equal(lease_used(&it.lease, CREDIT), 1);
+    assert_int_equal(lease_used(&it.lease, CREDIT + 1), 0);
+    lease_want(&it.lease, 9000);
+    lease_unwant(&it.lease);
+    assert_int_equal(lease_used(&it.lease, CREDIT), 1);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(want_is_sent_each_second),
@@ -262,6 +277,7 @@ int main(void) {
         cmocka_unit_test(welcome_keeps_or_takes),
         cmocka_unit_test(next_is_the_earlier_of_send_and_end),
         cmocka_unit_test(two_leases_share_a_count),
+        cmocka_unit_test(use_is_remembered),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -79,22 +79,23 @@ static void test_requests(void **state) {
         const char *tags;
     } table[] = {
         {{"t-1", "get_task", "https://ac.example/api/http-teleport/get-task?agentId=x", "GET", 200, 7, false,
-          &yes, false},
+          &yes, false, false},
          "\"task_id\": \"t-1\", \"operation\": \"get_task\", \"url\": "
          "\"https://ac.example/api/http-teleport/get-task\", \"domain\": \"ac.example\", \"method\": "
          "\"GET\", "
          "\"status_code\": \"200\", \"success\": \"true\", \"has_task\": \"true\""},
-        {{NULL, "get_task", "http://h", "GET", 204, 7, false, &no, false},
+        {{NULL, "get_task", "http://h", "GET", 204, 7, false, &no, false, false},
          "\"task_id\": \"none\", \"operation\": \"get_task\", \"url\": \"http://h\", \"domain\": \"h\", "
          "\"method\": \"GET\", \"status_code\": \"204\", \"success\": \"true\", \"has_task\": \"false\""},
-        {{"a\"b", "target_request", "http://user:pa@ss@h:8080/x#f?q", "PUT", 404, 7, false, NULL, false},
+        {{"a\"b", "target_request", "http://user:pa@ss@h:8080/x#f?q", "PUT", 404, 7, false, NULL, false,
+          false},
          "\"task_id\": \"a\\\"b\", \"operation\": \"target_request\", \"url\": \"http://h:8080/x\", "
          "\"domain\": "
          "\"h\", \"method\": \"PUT\", \"status_code\": \"404\", \"success\": \"false\""},
-        {{"t", "target_request", "http://[::1]:80?q@x", "GET", 0, 7, false, NULL, false},
+        {{"t", "target_request", "http://[::1]:80?q@x", "GET", 0, 7, false, NULL, false, false},
          "\"task_id\": \"t\", \"operation\": \"target_request\", \"url\": \"http://[::1]:80\", \"domain\": "
          "\"[::1]\", \"method\": \"GET\", \"status_code\": \"unknown\", \"success\": \"false\""},
-        {{"t", "target_request", NULL, NULL, 200, 7, true, NULL, false},
+        {{"t", "target_request", NULL, NULL, 200, 7, true, NULL, false, false},
          "\"task_id\": \"t\", \"operation\": \"target_request\", \"url\": \"unknown\", \"domain\": "
          "\"unknown\", "
          "\"method\": \"unknown\", \"status_code\": \"200\", \"success\": \"false\""},
@@ -116,8 +117,16 @@ static void test_error_types(void **state) {
     static const struct {
         int status;
         const char *type;
-    } table[] = {{429, "rate_limit"},   {408, "timeout"},      {504, "timeout"}, {500, "server_error"},
-                 {503, "server_error"}, {400, "client_error"}, {0, NULL},        {200, NULL}};
+        bool timed_out;
+    } table[] = {{429, "rate_limit", false},
+                 {408, "timeout", false},
+                 {504, "timeout", false},
+                 {500, "server_error", false},
+                 {503, "server_error", false},
+                 {400, "client_error", false},
+                 {0, NULL, false},
+                 {200, NULL, false},
+                 {0, "timeout", true}};
     for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
         metrics_t *metrics = open_metrics(place);
         char expected[64];
@@ -126,6 +135,8 @@ static void test_error_types(void **state) {
                                            .url = "http://h",
                                            .method = "POST",
                                            .status = table[i].status,
+                                           .timed_out = table[i].timed_out,
+                                           .failed = table[i].timed_out,
                                            .upload = true};
         metrics_request(metrics, &request);
         metrics_destroy(&metrics);

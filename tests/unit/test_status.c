@@ -24,6 +24,7 @@ static const char full[] =
     "\"fetch\":{\"paused\":true,\"reason\":\"80 of 100 results\"},"
     "\"tasks\":{\"ready\":1,\"running\":2,\"limit\":100,\"lookahead\":10},"
     "\"results\":{\"waiting\":80,\"uploading\":1,\"retrying\":3,\"limit\":100,\"threshold\":80},\"buried\":2,"
+    "\"spool\":{\"bytes\":3100000,\"limit\":10000000000,\"streams\":2},"
     "\"oldest\":{\"task\":\"t-1\",\"state\":\"DONE\",\"age_ms\":61000},"
     "\"workers\":[{\"name\":\"executor-1\",\"role\":\"executor\",\"pid\":9,\"slots\":10,\"tasks\":2,"
     "\"heard_ms\":300}],\"counters\":{\"fetched\":1234567,\"expired\":0},"
@@ -47,16 +48,27 @@ static char *render(const char *json, unsigned width) {
 
 static void test_shows_all(void **state) {
     (void)state;
-    static const char *const parts[] = {"up 2 h 13 min",     "failing, last good answer 2.0 s ago",
-                                        "put-result: 503",   "waits for a result",
-                                        "another 12 s",      "17 of 250 requests",
-                                        "room to fetch 4",   "1 of 2 held",
-                                        "3 of 20",           "ends in 3.0 s",
-                                        "80 of 100 results", "ready 1   running 2",
-                                        "waiting 80",        "t-1",
-                                        "executor-1",        "0.3 s ago",
-                                        "fetched 1,234,567", "2.5 MB, /s/journal",
-                                        "Buried     2",      "verify yes"};
+    static const char *const parts[] = {"up 2 h 13 min",
+                                        "failing, last good answer 2.0 s ago",
+                                        "put-result: 503",
+                                        "waits for a result",
+                                        "another 12 s",
+                                        "17 of 250 requests",
+                                        "room to fetch 4",
+                                        "1 of 2 held",
+                                        "3 of 20",
+                                        "ends in 3.0 s",
+                                        "80 of 100 results",
+                                        "ready 1   running 2",
+                                        "waiting 80",
+                                        "t-1",
+                                        "executor-1",
+                                        "0.3 s ago",
+                                        "fetched 1,234,567",
+                                        "2.5 MB, /s/journal",
+                                        "Buried     2",
+                                        "verify yes",
+                                        "Spool      3.1 MB of 10.0 GB, coming in 2"};
     char *page = render(full, 80);
     assert_non_null(page);
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)

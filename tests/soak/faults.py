@@ -1,0 +1,228 @@
+"""Faults of a soak, drawn by a seed: on every process of the agent, and on both servers."""
+import contextlib
+import heapq
+import itertools
+import os
+import random
+import signal
+import subprocess
+import time
+
+AC_CALLS = ["get-task", "put-result", "upload-result", "upload-url", "store"]
+STOPS_S = [0.1, 0.4, 1.0, 2.0, 3.5, 5.5, 8.0]
+UNCONFIRMED = 16  # results of an uploader that AC has, and a broker that dies with it may not have heard of
+SLACK_S = 1.5  # between what the mock books and what this process sees
+
+
+class Window:
+    """A time in which tasks handed out by AC may have met a connection that died, or a fetcher that did."""
+
+    def __init__(self, what, start, end, room):
+        self.what, self.start, self.end, self.room = what, start - SLACK_S, end + SLACK_S, room
+
+    def take(self, at):
+        if self.room == 0 or not self.start <= at <= self.end:
+            return False
+        self.room -= 1
+        return True
+
+
+class Faults:
+    """step() does what is due; the counts and windows are for the books."""
+
+    def __init__(self, seed, agent, mock, say, mean_s=1.6):
+        self.random = random.Random(f"faults-{seed}")
+        self.agent, self.mock, self.say = agent, mock, say
+        self.mean_s = mean_s
+        self.due = 0.0
+        self.later = []
+        self.order = itertools.count()
+        self.counts = {}
+        self.windows = []
+        self.broken_until = 0.0  # the broker is stopped or restarted until then
+        self.kinds = [(self.kill, 26), (self.stop, 26), (self.terminate, 12), (self.ac_fault, 22), (self.tool_fault, 12),
+                      (self.ac_down, 5), (self.tool_down, 5), (self.servers_stop, 4), (self.all_killed, 2),
+                      (self.agent_killed, 1), (self.agent_restarted, 2), (self.agent_stopped, 2)]
+
+    # The clock
+
+    def step(self, now):
+        self.restart_agent()
+        while self.later and self.later[0][0] <= now:
+            heapq.heappop(self.later)[2]()
+        if now >= self.due:
+            functions, weights = zip(*self.kinds)
+            function = self.random.choices(functions, weights)[0]
+            if not (self.deaf() and function in (self.ac_fault, self.tool_fault, self.ac_down, self.tool_down,
+                                                 self.servers_stop)):
+                function()
+            self.due = now + self.random.expovariate(1 / self.mean_s)
+
+    def after(self, seconds, function):
+        heapq.heappush(self.later, (time.monotonic() + seconds, next(self.order), function))
+
+    def ended(self):
+        """Begins no more; what is stopped or down goes on when its time comes. True when all does."""
+        self.due = float("inf")
+        self.step(time.monotonic())
+        return not self.later and not self.deaf()
+
+    def deaf(self):
+        """The mock cannot be spoken to just now: its process is stopped, or the port of its controls is down."""
+        return time.monotonic() < self.mock.deaf_until
+
+    def no_faults(self):
+        if self.deaf():
+            self.after(0.2, self.no_faults)
+        else:
+            self.mock.config(faults=[])
+
+    def note(self, what, detail=""):
+        self.counts[what] = self.counts.get(what, 0) + 1
+        self.say(f"{what} {detail}".rstrip())
+
+    def window(self, what, seconds=0.0, room=1):
+        now = time.monotonic()
+        if self.broken_until >= now - 1 and room == 1 and what != "broker":
+            room = 2  # broker and fetcher at once
+        self.windows.append(Window(what, now, now + seconds, room))
+
+    # Single processes
+
+    def victim(self, *roles):
+        role = self.random.choice(roles or ("broker", "fetcher", "executor", "executor", "uploader"))
+        pids = self.agent.pids(role)
+        return (role, self.random.choice(pids)) if pids else (role, None)
+
+    def touch(self, role, seconds=0.0):
+        """Books what this may cost: see the windows."""
+        if role == "broker":
+            self.broken_until = max(self.broken_until, time.monotonic() + seconds)
+            self.window("broker", seconds + 6)  # a lease that is not renewed ends the poll under way
+        elif role == "fetcher":
+            self.window("fetcher", seconds)
+
+    def kill(self):
+        role, pid = self.victim()
+        if pid is None:
+            return
+        self.touch(role)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+            self.note(f"kill -9 {role}")
+
+    def terminate(self):
+        role, pid = self.victim()
+        if pid is None:
+            return
+        if role == "broker":
+            self.touch(role, 8)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGTERM)
+            self.note(f"SIGTERM {role}")
+
+    def stop(self):
+        role, pid = self.victim()
+        if pid is None:
+            return
+        seconds = self.random.choice(STOPS_S)
+        self.touch(role, seconds + 1)
+        self.stop_pid(pid, seconds, f"STOP {role}")
+
+    def stop_pid(self, pid, seconds, what):
+        try:
+            handle = os.pidfd_open(pid)
+            signal.pidfd_send_signal(handle, signal.SIGSTOP)
+        except ProcessLookupError:
+            return
+        self.note(what, f"for {seconds} s")
+
+        def go_on():
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(handle, signal.SIGCONT)
+            os.close(handle)
+        self.after(seconds, go_on)
+
+    # The whole agent
+
+    def all_killed(self):
+        """As a machine that loses its power does it."""
+        children = [pid for role in ("fetcher", "broker", "uploader", "executor") for pid in self.agent.pids(role)]
+        self.touch("broker", 2)
+        self.window("fetcher", 0, 2)
+        for pid in [self.agent.run.pid, *children]:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self.note("kill -9 of all")
+        self.counts["uploader deaths unseen"] = self.counts.get("uploader deaths unseen", 0) + UNCONFIRMED
+
+    def agent_killed(self):
+        """Its programs end in order without it; then it is started again."""
+        self.touch("broker", 10)
+        self.window("fetcher", 10, 2)
+        self.agent.run.kill()
+        self.note("kill -9 sluice run")
+        self.counts["uploader deaths unseen"] = self.counts.get("uploader deaths unseen", 0) + 1
+
+    def agent_restarted(self):
+        self.agent.run.terminate()
+        self.note("SIGTERM sluice run")
+
+    def agent_stopped(self):
+        self.stop_pid(self.agent.run.pid, self.random.choice(STOPS_S), "STOP sluice run")
+
+    def restart_agent(self):
+        if self.agent.run.poll() is not None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.agent.run.wait(0)
+            self.agent.start()
+
+    # The servers
+
+    def rules(self, calls):
+        made = []
+        for call in self.random.sample(calls, self.random.randint(1, len(calls))):
+            kinds = ["500", "503", "504", "429conc", "429rate:{p}:1", "429retry:{p}:1", "reset", "half", "stall:{p}:1500",
+                     "delay:{p}:700"]
+            if call in ("get-task", "upload-url"):  # elsewhere a 200 means accepted, whatever its body
+                kinds.append("garbage")
+            if call != "get-task":
+                kinds.append("reset_after")
+            if call == "store":
+                kinds = ["500", "503", "reset", "half", "stall:{p}:1500"]
+            if call == "tool":
+                kinds = ["500", "503", "reset", "reset_after", "half", "stall:{p}:1500", "delay:{p}:700", "429retry:{p}:1"]
+            kind = self.random.choice(kinds)
+            chance = self.random.choice([0.05, 0.3, 1])
+            made.append(f"{call}:" + (kind.format(p=chance) if "{p}" in kind else f"{kind}:{chance}"))
+        return made
+
+    def server_fault(self, calls, what):
+        seconds = self.random.choice([0.5, 1.5, 3.0])
+        rules = self.rules(calls)
+        self.mock.config(faults=rules)
+        self.note(what, f"for {seconds} s: {' '.join(rules)}")
+        self.after(seconds, self.no_faults)
+
+    def ac_fault(self):
+        self.server_fault(AC_CALLS, "AC faults")
+
+    def tool_fault(self):
+        self.server_fault(["tool"], "tool faults")
+
+    def ac_down(self):
+        seconds = self.random.choice([0.5, 2.0, 4.0])
+        self.window("AC down", seconds)
+        self.mock.config(acDownMs=int(seconds * 1000))
+        self.note("AC down", f"for {seconds} s")
+
+    def tool_down(self):
+        seconds = self.random.choice([0.5, 2.0, 4.0])
+        self.mock.config(toolDownMs=int(seconds * 1000))
+        self.mock.deaf_until = time.monotonic() + seconds + 0.2  # its controls live on the same port
+        self.note("tool down", f"for {seconds} s")
+
+    def servers_stop(self):
+        seconds = self.random.choice(STOPS_S[:-1])
+        self.mock.deaf_until = time.monotonic() + seconds + 0.2
+        self.stop_pid(self.mock.process.pid, seconds, "STOP both servers")

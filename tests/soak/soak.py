@@ -1,0 +1,239 @@
+#!/usr/bin/env python3
+"""A soak: an agent under mixed tasks and random faults for some minutes, and the books at its end.
+
+    /usr/bin/python3 tests/soak/soak.py --minutes 10 --seed 7
+
+The exit status is 0 only if every promise held. See scripts/soak.
+"""
+import argparse
+import os
+import pathlib
+import random
+import shutil
+import socket
+import sys
+import tempfile
+import time
+
+TESTS = pathlib.Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(TESTS / "e2e"))
+os.environ.setdefault("SLUICE_BUILD", str(TESTS.parent / "build/release"))
+
+import accounts as accounting
+import measure
+from agent import Agent, Mock, until
+from faults import Faults
+from load import Load
+
+WARM_TASKS = 400
+WAITING = 150  # tasks AC keeps ready
+RATE = 150     # tasks a second at most: mixed ones, a few of them large
+QUIET_S = 8.0  # at the end, without faults
+SETTLE_S = 240.0
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Soak:
+    def __init__(self, minutes, seed, folder):
+        self.minutes, self.seed, self.folder = minutes, seed, folder
+        self.began = time.monotonic()
+        self.live = sys.stdout.isatty()
+        self.mock = Mock(folder, "--port", free_port(), "--toolPort", free_port(), "--longPollMs", "1000-3000",
+                         "--acDelayMs", 1, "--seed", seed, "--record", 0)
+        self.mock.deaf_until = 0.0
+        self.agent = Agent(folder, self.mock, "--executors", 2, "--executorPoolSize", 10, "--rateLimitPerMin", 1000000,
+                           "--drainTimeout", 6)
+        self.load = Load(seed)
+        self.events = open(folder / "faults.log", "w", buffering=1)
+        self.faults = Faults(seed, self.agent, self.mock, self.say)
+        self.books = {}
+        self.look()
+        self.added_at, self.shown_at = time.monotonic(), 0.0
+        self.peak = {}
+
+    # Telling
+
+    def say(self, text):
+        self.events.write(f"{time.monotonic() - self.began:8.2f} {text}\n")
+
+    def show(self, phase, every_s=10.0):
+        now = time.monotonic()
+        if now - self.shown_at < (0.5 if self.live else every_s):
+            return
+        self.shown_at = now
+        b = self.books
+        line = (f"{now - self.began:5.0f} s {phase:<9} handed {b['handed']}  delivered {b['delivered']}  "
+                f"twice {b['duplicates']}  AC in flight {b['ac_in_flight']} (most {b['ac_max_in_flight']})  "
+                f"wrong {b['wrong']}  faults {sum(self.faults.counts.values())}")
+        print(f"\r\033[K{line}" if self.live else line, end="" if self.live else "\n", flush=True)
+
+    # Running
+
+    def look(self):
+        if not self.faults.deaf():
+            self.books = self.mock.books()
+
+    def feed(self):
+        now = time.monotonic()
+        room = min(WAITING - self.books["waiting"], int((now - self.added_at) * RATE))
+        if room > 10 and not self.faults.deaf():
+            self.mock.post("/_control/tasks", self.load.lines(room).encode())
+            self.added_at = now
+
+    def note_peak(self):
+        for role, values in measure.of_processes(self.agent).items():
+            self.peak[role] = max(self.peak.get(role, 0), values["pss_kb"])
+
+    def warm_up(self):
+        """Every kind of task once, in health: caches fill, and the bodies' ways are walked."""
+        lines = [self.load.line(name) for name, _ in self.load.kind_list if name != "config"]
+        lines += [self.load.line("large") for _ in range(8)] + [self.load.lines(WARM_TASKS)]
+        self.mock.post("/_control/tasks", "\n".join(lines).encode())
+        until(lambda: self.all_delivered("warm-up"), "the end of the warm-up", 120)
+
+    def all_delivered(self, phase):
+        self.look()
+        self.show(phase)
+        return self.books["waiting"] == 0 and self.books["outstanding"] == 0
+
+    def storm(self, end):
+        next_look = next_peak = 0.0
+        while (now := time.monotonic()) < end:
+            self.faults.step(now)
+            if now >= next_look:
+                next_look = now + 0.25
+                self.look()
+                self.feed()
+                self.show("storm")
+            if now >= next_peak:
+                next_peak = now + 1
+                self.note_peak()
+            time.sleep(0.02)
+        until(lambda: self.faults.ended(), "the end of the faults")
+
+    def quiet(self, end):
+        """No more faults: work goes on."""
+        while time.monotonic() < end:
+            self.look()
+            self.feed()
+            self.show("quiet")
+            time.sleep(0.1)
+
+    def empty(self):
+        self.faults.restart_agent()
+        self.look()
+        self.show("settling")
+        if self.books["waiting"]:
+            return False
+        status = self.agent.status()
+        if not status or {"fetcher", "executor", "uploader"} - {w["role"] for w in status["workers"]}:
+            return False
+        busy = sum(status["tasks"][key] for key in ("ready", "pushed", "running") if key in status["tasks"])
+        busy += status["results"]["waiting"] + status["results"]["uploading"] + status["spool"]["bytes"]
+        return busy == 0 and self.books["ac_polls_waiting"] > 0 and status
+
+    def settle(self):
+        """Idle for three seconds on end."""
+        since = None
+
+        def idle():
+            nonlocal since
+            if not self.empty():
+                since = None
+                return False
+            since = since or time.monotonic()
+            return time.monotonic() - since > 3
+        until(idle, "an idle agent", SETTLE_S)
+
+    def measure(self):
+        """Of the settled agent, which is then stopped."""
+        taken = {"processes": measure.of_processes(self.agent), "buried": self.agent.status()["buried"],
+                 "spool": measure.entries(self.agent.state / "spool"),
+                 "runtime": sum(name.startswith("worker-") for name in measure.entries(self.agent.runtime))}
+        self.agent.stop()
+        broker = self.agent.program("broker")  # whose start gives back what the file need not have
+        self.agent.status_until(lambda status: True, "a broker alone")
+        self.agent.stop(broker)
+        taken["journal"] = measure.journal(self.agent)
+        return taken
+
+    def run(self):
+        self.agent.start()
+        self.warm_up()
+        self.settle()
+        start = self.measure()
+        self.agent.start()
+        storm_began = time.monotonic()
+        end = self.began + self.minutes * 60
+        self.storm(end - QUIET_S)
+        self.quiet(end)
+        seconds = time.monotonic() - storm_began
+        self.settle()
+        rest = self.mock.get("/_control/outstanding")["tasks"]
+        self.look()
+        left = self.measure()
+        if self.live:
+            print()
+        return self.verdict(start, left, rest, seconds)
+
+    def verdict(self, start, left, rest, seconds):
+        log = self.agent.log_text()
+        deaths = sum("event=program_killed program=sluice-uploader" in line for line in log.splitlines())
+        deaths += self.faults.counts.pop("uploader deaths unseen", 0)
+        books = accounting.Accounts()
+        lost = accounting.tasks_and_requests(books, self.books, rest, self.faults, deaths, seconds)
+        accounting.what_is_left(books, start, left)
+        for role, kb in self.peak.items():
+            books.row(f"{role}: most memory (PSS) in KiB on the way", kb)
+        crashes = [line for line in log.splitlines() if "event=program_killed" in line and
+                   not any(f"signal={n}" in line for n in (9, 15))]
+        books.equal("crashes", len(crashes))
+        print(f"\nthe books after {time.monotonic() - self.began:.0f} s, seed {self.seed}:")
+        print(books.text())
+        print("  faults: " + ", ".join(f"{n} {what}" for what, n in sorted(self.faults.counts.items())))
+        print("  tasks:  " + ", ".join(f"{n} {kind}" for kind, n in sorted(self.load.kinds.items())))
+        for reason in self.books["wrong_reasons"] + self.books["protocol_error_texts"] + crashes:
+            print("  !", reason)
+        for task in lost:
+            print("  ! lost:", task)
+        return books.failures
+
+    def close(self):
+        self.agent.close()
+        self.mock.close()
+        self.events.close()
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0], prog="scripts/soak")
+    parser.add_argument("--minutes", type=float, default=10.0)
+    parser.add_argument("--seed", type=int, default=random.randrange(1, 1 << 31))
+    options = parser.parse_args()
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="sluice-soak."))
+    print(f"soak for {options.minutes:g} minutes, seed {options.seed}", flush=True)
+    soak = None
+    failures = ["it did not get to its end"]
+    try:
+        soak = Soak(options.minutes, options.seed, folder)
+        failures = soak.run()
+    finally:
+        if soak:
+            soak.close()
+        if failures:
+            print(f"\nFAILED with seed {options.seed}; all that is known is in {folder}:")
+            for failure in failures:
+                print("  " + failure)
+        else:
+            shutil.rmtree(folder)
+    print("nothing lost, nothing run twice, never a third AC request, everything back at its start" if not failures
+          else f"again: scripts/soak --minutes {options.minutes:g} --seed {options.seed}")
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

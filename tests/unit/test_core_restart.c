@@ -1,0 +1,126 @@
+/* The core on what a former broker has left in the journal. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+#include "broker/stage.h"
+#include "tests/unit/core_bench.h"
+
+static const task_image_t running_post = {.number = 9,
+                                          .task_id = {"id", 2},
+                                          .method = {"POST", 4},
+                                          .host = {"", 0},
+                                          .reason = {"", 0},
+                                          .state = TASK_RUNNING,
+                                          .call = CALL_PUT_RESULT,
+                                          .deadline_ms = 1060000,
+                                          .attempt = 3,
+                                          .holder = EXECUTOR};
+
+static void restarted(bench_t *b) {
+    bench_open(b, REDELIVER_IDEMPOTENT);
+    assert_int_equal(core_restore_task(b->core, &running_post), 0);
+    assert_int_equal(core_restore_worker(b->core, EXECUTOR, 5, ROLE_EXECUTOR), 0);
+    bench_start(b);
+}
+
+static void test_restart_adopts(void **state) {
+    (void)state;
+    bench_t b;
+    restarted(&b);
+    msg_held_t held[] = {{77, 9, 3, PHASE_STARTED}, {77, 10, 1, PHASE_STARTED}};
+    uint64_t other = bench_join(&b, ROLE_EXECUTOR, EXECUTOR2, 6, held, 1); /* not its own */
+    assert_int_equal(bench_heard(&b, EXECUTOR2, MSG_WELCOME)->welcome.drop.count, 1);
+    bench_beat(&b, EXECUTOR2, other, NULL, 0);
+    bench_later(&b, 3000);
+    assert_int_equal(bench_state(&b, 9), TASK_RUNNING);
+    uint64_t session = bench_join(&b, ROLE_EXECUTOR, EXECUTOR, 5, held, 2);
+    const msg_welcome_t *welcome = &bench_heard(&b, EXECUTOR, MSG_WELCOME)->welcome;
+    assert_int_equal(welcome->drop.count, 1);
+    assert_int_equal(welcome->drop.items[0], 10);
+    bench_result(&b, session, 9, 3);
+    assert_non_null(bench_heard(&b, EXECUTOR, MSG_STORED));
+    bench_close(&b);
+}
+
+static void test_restart_adopted_too_long(void **state) {
+    (void)state;
+    bench_t b;
+    restarted(&b);
+    msg_held_t held[] = {{77, 9, 3, PHASE_STARTED}};
+    uint64_t number = 9, session = bench_join(&b, ROLE_EXECUTOR, EXECUTOR, 5, held, 1);
+    for (int i = 0; i < 70; i++) {
+        assert_int_equal(bench_state(&b, 9), TASK_RUNNING);
+        bench_beat(&b, EXECUTOR, session, &number, 1);
+        bench_later(&b, 1000);
+    }
+    assert_int_equal(bench_state(&b, 9), TASK_DONE); /* 10 s past its expiry */
+    bench_close(&b);
+}
+
+static void test_restart_without_it(void **state) {
+    (void)state;
+    bench_t b;
+    restarted(&b);
+    bench_later(&b, 5000);
+    assert_int_equal(bench_state(&b, 9), TASK_DONE);
+    assert_non_null(bench_record(&b, REC_TASK_FAIL));
+    bench_close(&b);
+    restarted(&b);
+    (void)bench_join(&b, ROLE_EXECUTOR, EXECUTOR2, 5, NULL, 0); /* its place is taken: it is dead */
+    assert_int_equal(bench_state(&b, 9), TASK_DONE);
+    bench_close(&b);
+}
+
+/* A GET may be with an executor, though the journal has it as ready. */
+static void test_restart_waits(void **state) {
+    (void)state;
+    bench_t b;
+    bench_open(&b, REDELIVER_IDEMPOTENT);
+    task_image_t image = {.number = 9, .state = TASK_READY, .flags = TASK_IDEMPOTENT};
+    image.task_id = image.method = str_of("GET");
+    image.deadline_ms = b.now.ms + 60000;
+    assert_int_equal(core_restore_task(b.core, &image), 0);
+    assert_int_equal(core_restore_worker(b.core, EXECUTOR, 5, ROLE_EXECUTOR), 0);
+    bench_start(&b);
+    uint64_t session = bench_join(&b, ROLE_EXECUTOR, EXECUTOR2, 6, NULL, 0);
+    bench_beat(&b, EXECUTOR2, session, NULL, 0);
+    bench_tick(&b);
+    assert_null(bench_out(&b, OUT_PUSH, EXECUTOR2));
+    (void)bench_join(&b, ROLE_EXECUTOR, EXECUTOR, 5, NULL, 0);
+    bench_tick(&b);
+    assert_non_null(bench_out(&b, OUT_PUSH, EXECUTOR2));
+    bench_close(&b);
+}
+
+static void test_restart_fetches(void **state) {
+    (void)state;
+    bench_t b;
+    bench_open(&b, REDELIVER_IDEMPOTENT);
+    assert_int_equal(core_restore_fetcher(b.core, FETCHER, 5, 1), 0); /* 5 and 4 are known */
+    bench_start(&b);
+    (void)bench_join(&b, ROLE_FETCHER, FETCHER, 0, NULL, 0);
+    static const struct {
+        uint64_t seq;
+        bool is_new;
+    } table[] = {{5, false}, {4, false}, {3, true}, {3, false}, {6, true}, {5, false}};
+    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
+        char id[2] = {(char)('a' + i), '\0'};
+        b.fetch_seq = table[i].seq - 1;
+        assert_int_equal(bench_fetch(&b, id, "GET", TASK_IDEMPOTENT) != 0, table[i].is_new);
+    }
+    bench_close(&b);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_restart_adopts),     cmocka_unit_test(test_restart_adopted_too_long),
+        cmocka_unit_test(test_restart_without_it), cmocka_unit_test(test_restart_waits),
+        cmocka_unit_test(test_restart_fetches),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

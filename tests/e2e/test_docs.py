@@ -129,6 +129,7 @@ def test_completion():
     assert {"run", "status", "drain", "resume", "config"} <= set(complete("sluice", ""))
     assert complete("sluice", "stat") == ["status"]
     assert complete("sluice", "config", "") == ["check", "show"]
+    assert complete("sluice", "dead", "") == ["retry", "drop"]
     assert complete("sluice", "run", "--redel") == ["--redeliver"]
     assert complete("sluice", "run", "--redeliver", "") == ["idempotent", "always", "never"]
     assert complete("sluice", "run", "--redeliver", "=", "ne") == ["never"]

@@ -1,4 +1,4 @@
-"""Carries out a Dockerfile without an engine: each stage in a Debian tree, RUN in a systemd-nspawn. Then starts what it
+"""Carries out a Dockerfile without an engine: each stage in a Debian tree, RUN in a chroot. Then starts what it
 has made as its user, against the mock AC: what scripts/test-container runs. usage: dockerfile.py BUILD CACHE"""
 import json
 import os
@@ -36,12 +36,17 @@ class Stage:
                         f"lowerdir={base},upperdir={folder / name / 'upper'},workdir={folder / name / 'work'}", self.root], check=True)
 
     def words(self, *command, binds=()):
-        return ["systemd-nspawn", "-q", "-D", self.root, "--register=no", "--keep-unit", "--pipe", "--resolv-conf=copy-host",
-                f"--machine=sluice-stage-{os.getpid()}", *(f"--setenv={k}={v}" for k, v in self.env.items()),
-                *(f"--bind-ro={bind}" for bind in binds), *command]
+        """A command in the tree, with processes and mounts of its own and the host's network."""
+        mounts = ['mount -t proc proc "$0/proc"', 'mount --bind /dev "$0/dev"',
+                  *(f'mkdir -p "$0{target}" && mount --bind {source} "$0{target}"' for source, target in binds)]
+        script = " && ".join([*mounts, 'exec chroot "$0" "$@"'])
+        return ["unshare", "--mount", "--pid", "--fork", "--kill-child", "/bin/sh", "-c", script, self.root, "env", "-i",
+                "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", *(f"{k}={v}" for k, v in self.env.items()),
+                *command]
 
     def run(self, text):
-        done = subprocess.run(self.words("--setenv=DEBIAN_FRONTEND=noninteractive", "/bin/sh", "-c", text), stdin=subprocess.DEVNULL,
+        shutil.copy("/etc/resolv.conf", self.root / "etc/resolv.conf")
+        done = subprocess.run(self.words("DEBIAN_FRONTEND=noninteractive", "/bin/sh", "-c", text), stdin=subprocess.DEVNULL,
                               capture_output=True, text=True)
         must(done.returncode == 0, f"RUN {text}\nended with {done.returncode}:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
 
@@ -94,25 +99,14 @@ def start(image, folder, words):
     (secrets / "api_key").write_text(KEY + "\n")
     (secrets / "api_key").chmod(0o644)
     return subprocess.Popen(image.words("setpriv", "--reuid", uid, "--regid", gid, "--clear-groups", "--no-new-privs",
-                                        "--bounding-set=-all", *image.entrypoint, *words, binds=[f"{secrets}:/run/secrets"]),
+                                        "--bounding-set=-all", *image.entrypoint, *words, binds=[(secrets, "/run/secrets")]),
                             stdin=subprocess.DEVNULL, stdout=open(folder / "agent.log", "w"), stderr=subprocess.STDOUT)
 
 
-def supervisor(process):
-    """The host's pid of `sluice run`: the leader's child or the leader itself."""
-    for stat in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            words = stat.read_bytes().split(b"\0")
-            if words[:2] == [b"sluice", b"run"] and os.path.samefile(stat.parent / "root", process_root(process)):
-                return int(stat.parent.name)
-        except OSError:
-            pass
-    return None
-
-
-def process_root(process):
-    child = pathlib.Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    return pathlib.Path(f"/proc/{child[0]}/root") if child else pathlib.Path("/nowhere")
+def leader(process):
+    """The host's pid of `sluice run`."""
+    children = pathlib.Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    return int(children[0]) if children else None
 
 
 def main():
@@ -129,7 +123,7 @@ def main():
         books = mock.wait(200)
         for name in ("lost", "wrong", "reexecuted_unsafe", "duplicates"):
             must(books[name] == 0, f"{name}: {books[name]}")
-        pid = until(lambda: supervisor(agent), "sluice run")
+        pid = until(lambda: leader(agent), "sluice run")
         must(pathlib.Path(f"/proc/{pid}/status").read_text().split("Uid:")[1].split()[0] == image.user.split(":")[0], "another user")
         os.kill(pid, signal.SIGTERM)
         must(agent.wait(60) == 0, f"the agent ended with {agent.returncode}")

@@ -8,8 +8,6 @@
 #include "common/config_table.h"
 #include "common/err.h"
 
-extern char **environ;
-
 /* What the command line said, before it is applied after the file and the environment. */
 typedef struct {
     int argc;
@@ -178,7 +176,8 @@ static int begin(arguments_t *args, config_t **out, char *why) {
     config->origins = calloc(config_option_count, sizeof *config->origins);
     int err = config->origins ? set_defaults(config, why) : ERR_NOMEM;
     if (!err) err = read_arguments(config, args, true, why);
-    const char *file = err || args->done || config->config_file[0] ? NULL : system_file(args);
+    bool named = config->config_file && config->config_file[0];
+    const char *file = err || args->done || named ? NULL : system_file(args);
     if (file) err = config_set(config, config_option("config", 6), file, why);
     if (file) (void)setenv("CREDENTIALS_DIRECTORY", CONFIG_SYSTEM_DIR, 0); /* the key, as the units have it */
     return err;
@@ -186,9 +185,8 @@ static int begin(arguments_t *args, config_t **out, char *why) {
 
 /* The sources, the last one winning. */
 static int read_sources(config_t *config, arguments_t *args, config_told_fn told, void *ctx, char *why) {
-    int err = config->config_file[0]
-                  ? config_read_file(config, args->program, config->config_file, told, ctx, why)
-                  : 0;
+    const char *file = config->config_file;
+    int err = file && file[0] ? config_read_file(config, args->program, file, told, ctx, why) : 0;
     if (err == ERR_INVALID && told) err = 0;
     if (!err) err = read_environment(config, why);
     return err ? err : read_arguments(config, args, false, why);

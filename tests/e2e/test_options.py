@@ -136,7 +136,7 @@ def test_timeout_is_accepted_and_ignored(resolved, given):
     changed = resolved(environment=given) if isinstance(given, dict) else resolved(given)
     plain = resolved()
     assert changed["timeout"] == "5" and {name for name in plain if plain[name] != changed[name]} <= {
-        "timeout", "stateDir", "runtimeDir", "logDir"}  # the places are each run's own
+        "timeout", "stateDir", "runtimeDir", "logDir", "lockDir", "keysDir"}  # the places are each run's own
 
 
 @pytest.mark.parametrize("how", ["--apiKey KEY", "--apiKey=KEY", "api_key"])

@@ -169,14 +169,14 @@ MIGRATION = pathlib.Path(__file__).parents[2] / "docs/MIGRATION.md"
 
 def helped():
     text = subprocess.run([BUILD / "bin/sluice", "run", "--help"], capture_output=True, text=True, timeout=20, check=True).stdout
-    return set(re.findall(r"^  --([\w-]+)", text, re.M)), text
+    return set(re.findall(r"^  --([\w.-]+)", text, re.M)), text
 
 
 def test_migration_has_every_option_once():
     text = MIGRATION.read_text()
     section = text[text.index("\n## Options\n"):text.index("\n## systemd\n")]
     cells = [line.split("|")[1] for line in section.splitlines() if line.startswith("| `")]
-    named = [name for cell in cells for name in re.findall(r"`--([\w-]+)", cell)]
+    named = [name for cell in cells for name in re.findall(r"`--([\w.-]+)", cell)]
     assert sorted(named) == sorted(set(named)), "an option is there twice"
     assert set(named) == (helped()[0] | set(OLD_NAMES)) - {"help", "version"}
 

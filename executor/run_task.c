@@ -166,9 +166,13 @@ static void fail_transfer(executor_t *self, run_t *run, CURLcode code, const cha
 
 static void follow(executor_t *self, run_t *run) {
     char why[REQUEST_WHY_MAX], text[ERROR_TEXT_MAX];
-    int err = request_redirect(&run->request, response_status(run->response),
-                               response_location(run->response), why);
+    size_t count;
+    const pair_t *headers = response_headers(run->response, &count);
+    int err = request_take_cookies(&run->request, headers, count);
 
+    if (!err)
+        err = request_redirect(&run->request, response_status(run->response),
+                               response_location(run->response), why);
     run->fresh = run->ipv4 = false;
     if (!err)
         err = send_request(self, run);

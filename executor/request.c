@@ -39,6 +39,9 @@ static int add_task_header(request_t *self, const pair_t *header, char *why) {
 
     if (!is_header_name(header)) return fail(why, "a header of the task has a name that cannot be sent");
     if (!header->value) {
+        /* The old agent's library cannot leave this one out. */
+        if (strcasecmp(header->name, "Accept-Encoding") == 0)
+            return header_list_set(&self->headers, "Accept-Encoding", "identity");
         header_list_remove(&self->headers, header->name);
         return 0;
     }

@@ -87,6 +87,7 @@ HEADERS = [
                 accept="accept: x/y", agent="USER-AGENT: me", encoding="accept-Encoding: identity"),
     header_case("connection", '{"connection":"close"}', connection="connection: close"),
     header_case("null-value", '{"X":null,"Accept":null,"y":"z"}', "y: z", accept=""),
+    header_case("null-encoding", '{"accept-encoding":null}', encoding="Accept-Encoding: identity"),
     Case("header-host", "3 headers", task=task('"requestHeaders":{"Host":"tool.example"}'), sees=[seen(host="tool.example")]),
     header_case("authorization", '{"Authorization":"Bearer secret"}', "Authorization: Bearer secret"),
     header_case("cookie", '{"Cookie":"a=b; c=d"}', "Cookie: a=b; c=d"),

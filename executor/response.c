@@ -155,11 +155,44 @@ static void take_status(response_t *self, const char *line, size_t len) {
     int status = 0;
 
     forget_headers(self);
+    while (space && space + 1 < line + len && space[1] == ' ')
+        space++;
     for (size_t i = 1; space && i <= 3 && space + i < line + len; i++) {
         if (space[i] < '0' || space[i] > '9') break;
         status = status * 10 + (space[i] - '0');
     }
     self->status = status;
+}
+
+/* Whether `text`, of lengths with commas between them, has nothing but one number, and the same as `first`
+ * has. */
+static bool is_length(const char *text, const char *first) {
+    size_t digits = strspn(first, "0123456789");
+
+    if (digits == 0) return false;
+    for (;;) {
+        text += strspn(text, " \t");
+        if (strncmp(text, first, digits) != 0) return false;
+        text += digits + strspn(text + digits, " \t");
+        if (*text == '\0') return true;
+        if (*text++ != ',') return false;
+    }
+}
+
+/* A body that is not chunked is as long as every Content-Length says; of two that differ none can be
+ * believed. */
+static int check_length(const response_t *self) {
+    const char *first = NULL;
+    bool right = true;
+
+    for (size_t i = 0; i < self->count; i++) {
+        const pair_t *header = &self->headers[i];
+        if (is_named(header->name, header->name_len, "transfer-encoding")) return 0;
+        if (!is_named(header->name, header->name_len, "content-length")) continue;
+        if (!first) first = header->value;
+        right = right && is_length(header->value, first);
+    }
+    return right ? 0 : ERR_INVALID;
 }
 
 bool response_is_cut(const response_t *self) {
@@ -178,12 +211,14 @@ static size_t on_header(char *line, size_t size, size_t count, void *ctx) {
     }
     while (len > 0 && (line[len - 1] == '\r' || line[len - 1] == '\n'))
         len--;
-    if (len == 0)
+    if (len == 0) {
         self->complete = true;
-    else if (len >= 5 && strncasecmp(line, "HTTP/", 5) == 0 && (self->complete || self->status == 0))
+        self->error = check_length(self);
+    } else if (len >= 5 && strncasecmp(line, "HTTP/", 5) == 0 && (self->complete || self->status == 0)) {
         take_status(self, line, len);
-    else
+    } else {
         self->error = take_line(self, line, len);
+    }
     return self->error || response_is_cut(self) ? 0 : total;
 }
 

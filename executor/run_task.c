@@ -153,10 +153,18 @@ static void fail_transfer(executor_t *self, run_t *run, CURLcode code, const cha
     case ERR_MALFORMED:
         error_text_network(url, "reading the answer: the compressed body is broken", text);
         break;
+    case ERR_INVALID:
+        error_text_network(
+            url, "reading the answer: its Content-Length is no number, or is there twice and differs", text);
+        break;
     case ERR_NOMEM:
         error_text_at(url, "out of memory", text);
         break;
     default:
+        if (code == CURLE_OK) {
+            error_text_network(url, "reading the answer: it ends before its headers do", text);
+            break;
+        }
         error_text_transfer(url, request_by_proxy(&run->request, &self->settings), run->easy, code, reason,
                             text);
         break;

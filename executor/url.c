@@ -116,10 +116,12 @@ static int read_host(span_t text, char **host, char *why) {
 }
 
 /* Only user and password together make credentials. */
-static int read_userinfo(span_t text, url_t *url) {
+static int read_userinfo(span_t text, url_t *url, char *why) {
     const char *colon = text.ptr ? memchr(text.ptr, ':', text.len) : NULL;
 
     if (!colon || text.len == 1) return 0;
+    if (memmem(text.ptr, text.len, "%00", 3))
+        return fail(why, "user or password in the URL have a NUL character");
     url->user = url_unquote(text.ptr, (size_t)(colon - text.ptr));
     url->password = url_unquote(colon + 1, text.len - (size_t)(colon + 1 - text.ptr));
     return url->user && url->password ? 0 : ERR_NOMEM;
@@ -156,7 +158,7 @@ int url_read(const char *text, bool as_given, url_t *url, char why[URL_WHY_MAX])
     result.https = pieces.scheme.len == 5;
     err = read_port(pieces.port, result.https, &result.port, why);
     if (!err) err = read_host(pieces.host, &result.host, why);
-    if (!err) err = read_userinfo(pieces.userinfo, &result);
+    if (!err) err = read_userinfo(pieces.userinfo, &result, why);
     if (!err) err = read_target(&pieces, as_given, &result.target);
     if (err)
         url_clear(&result);

@@ -238,7 +238,9 @@ static void on_done(void *ctx, CURL *easy, CURLcode code, const char *error) {
         if (err == ERR_IO)
             no_room_text(run, text);
         else
-            error_text_network(&run->request.url, "reading the answer: the compressed body is cut short",
+            error_text_network(&run->request.url,
+                               err == ERR_INVALID ? "reading the answer: the body is cut short"
+                                                  : "reading the answer: the compressed body is cut short",
                                text);
         run_fail(self, run, text);
         return;
@@ -278,7 +280,8 @@ static int send_request(executor_t *self, run_t *run) {
         (void)curl_easy_setopt(run->easy, CURLOPT_IPRESOLVE, (long)CURL_IPRESOLVE_V4);
     if (run->fresh) (void)curl_easy_setopt(run->easy, CURLOPT_FRESH_CONNECT, 1L);
     run->sends = 0;
-    err = response_bind(run->response, run->easy, request_is_head(&run->request) && run->request.body);
+    err = response_bind(run->response, run->easy, request_is_head(&run->request),
+                        request_is_head(&run->request) && run->request.body);
     if (err) return err;
     (void)curl_easy_setopt(run->easy, CURLOPT_TIMEOUT_MS,
                            (long)(left_ms < 1         ? 1

@@ -56,6 +56,11 @@ int broker_take(broker_t *self, source_t source, received_t *got);
 int broker_send(broker_t *self, int64_t late_ms);
 /* status.c: the JSON of `sluice status`. NULL when out of memory. */
 doc_t *broker_status(broker_t *self);
+/* task_report.c: the JSON of `sluice task` and of `sluice dead`. NULL when out of memory. */
+doc_t *broker_find(broker_t *self, const msg_find_t *find);
+doc_t *broker_list(broker_t *self, const msg_list_t *list);
+/* from_peers.c: answers a tool's question that changes nothing; false when it is none. */
+bool broker_answer(broker_t *self, received_t *got, const msg_t *msg);
 
 moment_t broker_now(void);
 

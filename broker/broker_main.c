@@ -14,6 +14,7 @@
 #include "broker/broker.h"
 #include "common/clock.h"
 #include "common/config.h"
+#include "common/crash_point.h"
 #include "common/dirs.h"
 #include "common/err.h"
 #include "common/log.h"
@@ -67,6 +68,8 @@ static core_settings_t settings_of(const config_t *config, uint64_t epoch) {
                          .response_queue = (uint32_t)config->response_queue_size,
                          .response_threshold = (uint32_t)config->response_queue_threshold,
                          .redeliver = REDELIVER_IDEMPOTENT,
+                         .dead_letter_days = config->dead_letter_days,
+                         .dead_letter_bytes = (uint64_t)config->dead_letter_mb * 1000000,
                          .debug = config->debug_mode,
                          .verify = config->verify,
                          .upload_to_ac = config->upload_to_ac};
@@ -87,6 +90,7 @@ static int recover(program_t *self) {
     int err = journal_open(self->config->state_dir, &b->journal, self->why);
     if (!err) err = journal_new_epoch(b->journal, &epoch, self->why);
     if (err) return err == ERR_NOMEM ? EXIT_FAILED : EXIT_CONFIG;
+    CRASH_POINT("start.counted");
     core_settings_t settings = settings_of(self->config, epoch);
     b->core = core_new(&settings);
     b->effects = effects_new();
@@ -109,7 +113,8 @@ static int recover(program_t *self) {
     return 0;
 }
 
-static bool has_body(void *ctx, uint64_t number) {
+static bool has_body(void *ctx, uint64_t number, uint64_t bytes) {
+    core_body_found(ctx, number, bytes);
     return core_has_body(ctx, number);
 }
 
@@ -150,6 +155,7 @@ static int open_all(program_t *self) {
     if (sockets_open(config->bind, config->runtime_dir, config->worker_ports, &self->broker.sockets,
                      self->why) != 0)
         return EXIT_CONFIG;
+    CRASH_POINT("start.listening");
     self->broker.journal_ok = true;
     self->broker.debug = config->debug_mode;
     self->broker.started_wall_ms = clock_wall_ms();

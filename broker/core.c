@@ -86,8 +86,8 @@ void core_restore_rate(core_t *self, int64_t second, uint32_t units) {
     rate_restore(&self->gate.window, second, units);
 }
 
-void core_restore_drain(core_t *self, bool drained) {
-    self->drained = drained;
+void core_restore_drain(core_t *self, int64_t since_wall_ms) {
+    self->drained_wall_ms = since_wall_ms;
 }
 
 int core_start(core_t *self, moment_t now) {
@@ -216,17 +216,28 @@ static void worker_message(core_t *core, worker_t *worker, const msg_t *msg) {
     }
 }
 
+/* Said twice, the first time counts. */
+static void pause_by_hand(core_t *core, uint64_t peer, bool pause) {
+    bool changes = pause != (core->drained_wall_ms != 0);
+    if (changes) {
+        core->drained_wall_ms = pause ? core->now.wall_ms : 0;
+        effects_record(core->fx, REC_DRAIN)->at = core->drained_wall_ms;
+        effects_log(core->fx, LOG_LEVEL_WARN, pause ? "fetch_stopped" : "fetch_resumed", "by=hand");
+    }
+    effects_msg(core->fx, peer, MSG_DRAIN)->drain.mode = pause;
+}
+
 static void control_message(core_t *core, uint64_t peer, const msg_t *msg) {
     if (msg->type == MSG_HELLO) {
         session_hello(core, peer, &msg->hello);
         return;
     }
     if (msg->type == MSG_DRAIN && msg->drain.session == 0) {
-        core->drained = msg->drain.mode == 1;
-        effects_record(core->fx, REC_DRAIN)->units = core->drained;
-        effects_log(core->fx, LOG_LEVEL_WARN, core->drained ? "fetch_stopped" : "fetch_resumed", "by=hand");
-        msg_t *answer = effects_msg(core->fx, peer, MSG_DRAIN);
-        answer->drain.mode = msg->drain.mode;
+        pause_by_hand(core, peer, msg->drain.mode == 1);
+        return;
+    }
+    if (msg->type == MSG_ORDER) {
+        buried_order(core, peer, &msg->order);
         return;
     }
     uint64_t session = session_of(msg);
@@ -255,6 +266,7 @@ static void tick(core_t *core) {
     core->stop_told = core->stopped;
     session_judge(core);
     tasks_judge(core);
+    buried_turn(core);
     credits_turn(core);
     if (!core->stopped) tasks_dispatch(core);
 }
@@ -328,7 +340,7 @@ void core_look(core_t *self, int64_t now_ms, core_view_t *view) {
     view->executor_slots = stage_slots(&self->execute);
     view->lookahead = self->settings.lookahead ? self->settings.lookahead : view->executor_slots;
     view->awaited = awaited_count(self);
-    view->drained = self->drained;
+    view->drained_wall_ms = self->drained_wall_ms;
     view->settings = &self->settings;
     view->generation = self->generation;
     view->pool_size = self->given.pool_size;

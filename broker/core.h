@@ -28,6 +28,8 @@ typedef struct {
     uint32_t response_queue;
     uint32_t response_threshold; /* percent */
     redeliver_t redeliver;
+    int64_t dead_letter_days;         /* buried results are kept so long; 0: for ever */
+    uint64_t dead_letter_bytes;       /* and no more of them; 0: any number */
     bool debug, verify, upload_to_ac; /* told to the workers in CONFIG */
 } core_settings_t;
 
@@ -62,7 +64,7 @@ int core_restore_fetcher(core_t *self, uint64_t instance, uint64_t seq, uint64_t
 void core_restore_credit(core_t *self, uint64_t credit, uint64_t holder, uint8_t stage, uint16_t budget,
                          int64_t now_ms);
 void core_restore_rate(core_t *self, int64_t second, uint32_t units);
-void core_restore_drain(core_t *self, bool drained);
+void core_restore_drain(core_t *self, int64_t since_wall_ms); /* 0: not paused by hand */
 void core_restore_config(core_t *self, uint64_t generation, const global_config_t *given);
 int core_start(core_t *self, moment_t now);
 
@@ -82,6 +84,12 @@ void core_stop(core_t *self);
  * whether the task's result has a body of its own, kept until the task is gone. */
 bool core_runs(const core_t *self, uint64_t session, uint64_t number, uint32_t attempt);
 bool core_has_body(const core_t *self, uint64_t number);
+/* At the start: the body of the task has so many octets. */
+void core_body_found(core_t *self, uint64_t number, uint64_t bytes);
+/* The tasks that the text names: by AC's taskId, and by number when it is one. False when there is none. */
+bool core_find(core_t *self, str_t text, bool number_only, task_t **by_id, task_t **by_number);
+/* Up to `max` buried tasks in order of their numbers, from those above `after`. */
+uint32_t core_buried(core_t *self, uint64_t after, uint32_t max, task_t **tasks, bool *more);
 /* Fetching pauses for this reason (a constant) until it is NULL. */
 void core_hold_fetching(core_t *self, const char *why);
 
@@ -93,11 +101,11 @@ typedef struct {
     uint32_t fetch_room, lookahead, executor_slots, awaited;
     const char *fetch_paused; /* why fetching is paused, NULL when it is not */
     const char *waits_for;    /* what the gate waits for */
-    bool drained;
+    int64_t drained_wall_ms;  /* since when fetching is paused by hand, 0 when it is not */
     struct {
         uint64_t fetched, repeated, held_already, no_room, delivered, refused, retried, expired,
             outcome_unknown, redelivered, unclaimed, denied, bad_sessions, results, returned, sessions_lost,
-            credits_lost, invalid, malformed;
+            credits_lost, invalid, malformed, revived, dropped;
     } counters;
     const core_settings_t *settings; /* with what AC has set */
     uint64_t generation;

@@ -15,10 +15,16 @@ bool core_has_body(const core_t *self, uint64_t number) {
     return task && task_has_body(task);
 }
 
+void core_body_found(core_t *self, uint64_t number, uint64_t bytes) {
+    task_t *task = tasks_find(&self->tasks, number);
+    if (task) tasks_set_body(&self->tasks, task, bytes);
+}
+
 void task_body(core_t *core, worker_t *worker, const msg_body_t *body) {
     task_t *task = tasks_find(&core->tasks, body->number);
     if (with(task, worker, body->attempt)) {
         task->body = body->kind;
+        task->body_bytes = body->length;
         task_ended(core, task);
         return;
     }

@@ -34,8 +34,8 @@ uint32_t fetch_room(core_t *core, const char **why) {
     *why = NULL;
     if (core->stopped)
         *why = "the broker is ending";
-    else if (core->drained)
-        *why = "stopped by hand";
+    else if (core->drained_wall_ms)
+        *why = "paused by hand";
     else if (core->held_back)
         *why = core->held_back;
     else if (slots == 0)

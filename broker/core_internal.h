@@ -43,9 +43,10 @@ struct core_t {
     fetcher_window_t windows[FETCHERS_MAX];
     int64_t window_use;
     uint64_t next_session, next_number;
-    uint64_t generation;   /* of the configuration; 1 until AC sets something */
-    global_config_t given; /* what AC has set so far */
-    bool drained, stopped, stop_told, results_full;
+    uint64_t generation;     /* of the configuration; 1 until AC sets something */
+    global_config_t given;   /* what AC has set so far */
+    int64_t drained_wall_ms; /* since when fetching is paused by hand; 0: it is not */
+    bool stopped, stop_told, results_full;
     const char *held_back;     /* why no more may be fetched, from outside the core */
     int64_t tick_ms, judge_ms; /* the last tick; nobody is judged late before judge_ms */
     const char *paused;        /* why fetching is paused */
@@ -68,18 +69,49 @@ void session_rejoined(core_t *core, uint64_t instance, uint64_t place);
 /* Whether a worker of the role that the journal knows has not come back yet. */
 bool session_awaits(const core_t *core, role_t role);
 
-/* core_tasks.c */
+/* core_fetched.c */
 void task_fetched(core_t *core, const msg_fetched_t *fetched, void **doc, uint64_t doc_bytes);
+/* core_work.c */
 void task_claimed(core_t *core, worker_t *worker, const msg_ref_t *claim);
 void task_result(core_t *core, const msg_result_t *result, void **doc, uint64_t doc_bytes);
 void task_uploaded(core_t *core, worker_t *worker, const msg_uploaded_t *uploaded);
 void task_returned(core_t *core, worker_t *worker, const msg_return_t *give_back);
 /* Hands the worker a task it says it has; false when it is not the worker's to have. */
 bool task_adopt(core_t *core, worker_t *worker, const msg_held_t *held, uint64_t former_session);
-/* The worker lost it: done again, or an error result, as the method allows. */
-void task_lost(core_t *core, task_t *task, const char *why);
+/* core_dispatch.c */
 void tasks_judge(core_t *core);
 void tasks_dispatch(core_t *core);
+
+/* core_buried.c */
+void buried_add(core_t *core, task_t *task, const msg_uploaded_t *uploaded);
+/* What a person wants done with one buried result, or with all. */
+void buried_order(core_t *core, uint64_t peer, const msg_order_t *order);
+/* Drops what is too old or too much. */
+void buried_turn(core_t *core);
+
+/* core_tasks.c */
+/* What has happened to it, for its trail. */
+void task_note(core_t *core, task_t *task, trail_kind_t kind);
+void task_note_text(core_t *core, task_t *task, trail_kind_t kind, str_t text);
+void task_note_worker(core_t *core, task_t *task, trail_kind_t kind, const worker_t *worker);
+/* A record with all that records of tasks may tell, but for texts. */
+record_t *task_record(core_t *core, record_type_t type, const task_t *task);
+void task_answer(core_t *core, uint64_t peer, msg_type_t type, uint64_t session, const task_t *task);
+void task_log(core_t *core, const task_t *task, const char *what, const char *why);
+stage_t *task_stage(core_t *core, const task_t *task);
+/* Takes the task from its worker, if any. */
+void task_take_back(task_t *task);
+void task_watch(core_t *core, task_t *task);
+void task_claim(core_t *core, task_t *task);
+/* The worker lost it: done again, or an error result, as the method allows. */
+void task_lost(core_t *core, task_t *task, const char *why);
+void task_ready_again(core_t *core, task_t *task, task_event_t event);
+void task_becomes_done(core_t *core, task_t *task);
+/* The broker answers for the task: an error result takes the place of its work. */
+void task_fail(core_t *core, task_t *task, const char *text);
+void task_fail_expired(core_t *core, task_t *task);
+/* It is over: its history is all that stays. */
+void task_gone(core_t *core, task_t **task, task_state_t from);
 /* Back into its stage's queue, unless it has to wait. */
 void task_enqueue(core_t *core, task_t *task);
 void task_deny(core_t *core, uint64_t peer, uint64_t session, uint64_t number, uint32_t attempt,

@@ -142,6 +142,7 @@ static worker_t *new_worker(core_t *core, uint64_t peer, const msg_hello_t *hell
     worker->role = (role_t)hello->role;
     str_copy(hello->name, worker->name, sizeof worker->name);
     str_copy(hello->program_version, worker->version, sizeof worker->version);
+    str_copy(hello->host, worker->host, sizeof worker->host);
     worker->pid = hello->pid;
     worker->slots = hello->slots;
     worker->heard_ms = core->now.ms;

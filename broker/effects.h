@@ -23,6 +23,8 @@ typedef struct {
     uint64_t holder; /* instance of the executor, while RUNNING */
     uint64_t generation;
     uint64_t doc_bytes;
+    int64_t buried_wall_ms; /* while BURIED */
+    str_t trail;            /* octets of trail.h */
 } task_image_t;
 
 typedef enum {
@@ -33,9 +35,9 @@ typedef enum {
     REC_TASK_FAIL, /* number, call, reason: the broker itself writes an error result in place of the document
                     */
     REC_TASK_TRY,  /* number, tries, next_try_ms, reason */
-    REC_TASK_BURIED,  /* number, tries, reason */
-    REC_TASK_REVIVED, /* number: buried to done */
-    REC_TASK_GONE,    /* number, call */
+    REC_TASK_BURIED,  /* number, tries, reason, buried_wall_ms */
+    REC_TASK_REVIVED, /* number: buried to done, with fresh tries */
+    REC_TASK_GONE,    /* number, call, state; what its history tells: ids, times, trail; at: when */
     REC_WORKER,       /* instance, place, role: may hold tasks */
     REC_WORKER_GONE,  /* instance */
     REC_FETCHER,      /* instance, seq (highest), mask (of the 64 below it) */
@@ -43,7 +45,7 @@ typedef enum {
     REC_CREDIT_GONE,  /* number */
     REC_RATE,         /* at (second), units: a bucket of the rate window */
     REC_CONFIG,       /* seq (generation), config: all that AC has set */
-    REC_DRAIN         /* units: 1 fetching is stopped by hand, 0 not */
+    REC_DRAIN         /* at: since when fetching is paused by hand (wall time), 0 when it is not */
 } record_type_t;
 
 typedef struct {

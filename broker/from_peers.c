@@ -3,6 +3,7 @@
 
 #include "broker/broker.h"
 #include "common/clock.h"
+#include "common/crash_point.h"
 #include "common/err.h"
 #include "common/log.h"
 
@@ -39,13 +40,29 @@ static bool belongs(source_t source, msg_type_t type) {
     return type != MSG_FETCHED && type != MSG_RESULT && type != MSG_CHUNK;
 }
 
-/* Those who ask in one turn get one document: a flood of questions costs little, and what nobody reads is
- * shared. */
-static void answer_status(broker_t *self, received_t *got, const msg_t *msg) {
-    msg_t answer = {.type = MSG_STATUS_REPLY};
-    answer.status.seq = msg->status.seq;
-    if (!self->status) self->status = broker_status(self);
-    if (self->status) sockets_answer(self->sockets, got, &answer, self->status);
+/* Those who ask for the status in one turn get one document: a flood of questions costs little, and what
+ * nobody reads is shared. */
+bool broker_answer(broker_t *self, received_t *got, const msg_t *msg) {
+    msg_t answer = {.type = msg->type == MSG_STATUS ? MSG_STATUS_REPLY : MSG_FOUND};
+    doc_t *doc;
+    if (msg->type == MSG_STATUS) {
+        if (!self->status) self->status = broker_status(self);
+        answer.status.seq = msg->status.seq;
+        if (self->status) sockets_answer(self->sockets, got, &answer, self->status);
+        return true;
+    }
+    if (msg->type == MSG_FIND) {
+        doc = broker_find(self, &msg->find);
+        answer.status.seq = msg->find.seq;
+    } else if (msg->type == MSG_LIST) {
+        doc = broker_list(self, &msg->list);
+        answer.status.seq = msg->list.seq;
+    } else {
+        return false;
+    }
+    if (doc) sockets_answer(self->sockets, got, &answer, doc);
+    doc_destroy(&doc);
+    return true;
 }
 
 static int into_core(broker_t *self, received_t *got, const msg_t *msg) {
@@ -76,14 +93,12 @@ int broker_take(broker_t *self, source_t source, received_t *got) {
         refuse(self, source, got, self->scratch->error, self->scratch->type, self->scratch->text);
         return 0;
     }
+    CRASH_POINT_MSG("got", msg.type);
     if (!belongs(source, msg.type)) {
         refuse(self, source, got, MSG_ERR_TYPE, (unsigned)msg.type, "this type is not for this socket");
         return 0;
     }
-    if (msg.type == MSG_STATUS) {
-        answer_status(self, got, &msg);
-        return 0;
-    }
+    if (broker_answer(self, got, &msg)) return 0;
     if (source == FROM_CONTROL && got->peer == 0) {
         refuse(self, source, got, MSG_ERR_FIELD, (unsigned)msg.type,
                "the routing id must be 8 octets, not all 0");

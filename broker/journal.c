@@ -13,9 +13,8 @@
 
 #include "broker/error_result.h"
 #include "broker/journal_private.h"
+#include "common/crash_point.h"
 #include "common/err.h"
-
-#define UNUSED_MAX ((int64_t)8 << 20) /* octets of free pages that a file may have at a start */
 
 int journal_fail(char *why, int err, const char *fmt, ...) {
     va_list args;
@@ -25,129 +24,29 @@ int journal_fail(char *why, int err, const char *fmt, ...) {
     return err;
 }
 
+int journal_damaged(const journal_t *self, const char *how, char *why) {
+    return journal_fail(
+        why, ERR_CORRUPT,
+        "journal %s is damaged (%s); nothing was changed. Move it aside, together with its -wal file, to"
+        " start with an empty one, or restore it from a backup",
+        self->path, how);
+}
+
 /* A failure of SQLite in words, and as a code. */
 int journal_failed(journal_t *self, char *why) {
     int code = sqlite3_errcode(self->db);
     if (code == SQLITE_CORRUPT || code == SQLITE_NOTADB)
-        return journal_fail(
-            why, ERR_CORRUPT,
-            "journal %s is damaged (%s); nothing was changed. Move it aside, together with its -wal file, to"
-            " start with an empty one, or restore it from a backup",
-            self->path, sqlite3_errmsg(self->db));
+        return journal_damaged(self, sqlite3_errmsg(self->db), why);
     return journal_fail(why, ERR_IO, "journal %s: %s (%s)", self->path, sqlite3_errmsg(self->db),
                         sqlite3_system_errno(self->db) ? strerror(sqlite3_system_errno(self->db))
                                                        : sqlite3_errstr(code));
-}
-
-/* --- opening --- */
-
-static int get_number(journal_t *self, const char *sql, int64_t *value) {
-    sqlite3_stmt *statement = NULL;
-    if (sqlite3_prepare_v2(self->db, sql, -1, &statement, NULL) != SQLITE_OK) return ERR_IO;
-    int rc = sqlite3_step(statement);
-    if (rc == SQLITE_ROW) *value = sqlite3_column_int64(statement, 0);
-    (void)sqlite3_finalize(statement);
-    if (rc == SQLITE_ROW) return 0;
-    return rc == SQLITE_DONE ? ERR_NOT_FOUND : ERR_IO;
 }
 
 int journal_exec(journal_t *self, const char *sql) {
     return sqlite3_exec(self->db, sql, NULL, NULL, NULL) == SQLITE_OK ? 0 : ERR_IO;
 }
 
-static int make_schema(journal_t *self, char *why) {
-    char version[64];
-    (void)snprintf(version, sizeof version, "PRAGMA user_version = %d", JOURNAL_VERSION);
-    if (journal_exec(self, "BEGIN IMMEDIATE") || journal_exec(self, journal_schema) ||
-        journal_exec(self, version) || journal_exec(self, "COMMIT"))
-        return journal_failed(self, why);
-    return 0;
-}
-
-static int check_version(journal_t *self, char *why) {
-    int64_t version, tables;
-    if (get_number(self, "PRAGMA user_version", &version) != 0 ||
-        get_number(self, "SELECT count(*) FROM sqlite_master", &tables) != 0)
-        return journal_failed(self, why);
-    if (version == 0 && tables == 0) return make_schema(self, why);
-    if (version == JOURNAL_VERSION) return 0;
-    if (version > JOURNAL_VERSION)
-        return journal_fail(
-            why, ERR_VERSION,
-            "journal %s was made by a newer sluice (format %lld, this one knows %d); install that version, or"
-            " name another --stateDir",
-            self->path, (long long)version, JOURNAL_VERSION);
-    return journal_fail(why, ERR_CORRUPT,
-                        "journal %s is no journal of sluice; nothing was changed. Name another --stateDir",
-                        self->path);
-}
-
-static int prepare(journal_t *self, char *why) {
-    for (int i = 0; i < ST_COUNT; i++)
-        if (sqlite3_prepare_v3(self->db, journal_statements[i], -1, SQLITE_PREPARE_PERSISTENT,
-                               &self->statements[i], NULL) != SQLITE_OK)
-            return journal_failed(self, why);
-    return 0;
-}
-
-/* A backlog of results leaves free pages behind that are used again, but make the file as large as it ever
- * was: at the next start it shrinks, when that is worth the copying. Without room for the copy it stays as it
- * is. */
-static void shrink(journal_t *self) {
-    int64_t pages = 0, unused = 0, page_bytes = 0;
-    if (get_number(self, "PRAGMA page_count", &pages) != 0 ||
-        get_number(self, "PRAGMA freelist_count", &unused) != 0 ||
-        get_number(self, "PRAGMA page_size", &page_bytes) != 0)
-        return;
-    if (unused * page_bytes < UNUSED_MAX || unused < pages / 2) return;
-    if (journal_exec(self, "VACUUM") == 0)
-        (void)sqlite3_wal_checkpoint_v2(self->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
-}
-
-int journal_open(const char *state_dir, journal_t **out, char why[JOURNAL_WHY_MAX]) {
-    journal_t *self = calloc(1, sizeof *self);
-    if (!self || asprintf(&self->path, "%s/journal.db", state_dir) < 0) {
-        free(self);
-        return journal_fail(why, ERR_NOMEM, "out of memory");
-    }
-    int err = 0;
-    if (sqlite3_open_v2(self->path, &self->db,
-                        SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX |
-                            SQLITE_OPEN_NOFOLLOW,
-                        NULL) != SQLITE_OK) {
-        err = self->db ? journal_failed(self, why) : journal_fail(why, ERR_NOMEM, "out of memory");
-        goto cleanup;
-    }
-    (void)sqlite3_extended_result_codes(self->db, 0);
-    if (journal_exec(self, "PRAGMA locking_mode=EXCLUSIVE") ||
-        journal_exec(self, "PRAGMA journal_mode=WAL") || journal_exec(self, "PRAGMA synchronous=FULL") ||
-        journal_exec(self, "PRAGMA journal_size_limit=67108864") ||
-        journal_exec(self, "PRAGMA temp_store=MEMORY"))
-        err = journal_failed(self, why);
-    if (!err) err = check_version(self, why);
-    if (!err) shrink(self);
-    if (!err) err = prepare(self, why);
-cleanup:
-    if (err)
-        journal_close(&self);
-    else
-        *out = self;
-    return err;
-}
-
-void journal_close(journal_t **self) {
-    if (!*self) return;
-    for (int i = 0; i < ST_COUNT; i++)
-        (void)sqlite3_finalize((*self)->statements[i]);
-    (void)sqlite3_close((*self)->db);
-    free((*self)->path);
-    free(*self);
-    *self = NULL;
-}
-
-/* --- statements --- */
-
-static void put_number(sqlite3_stmt *statement, int at, uint64_t value) {
+void journal_put_number(sqlite3_stmt *statement, int at, uint64_t value) {
     (void)sqlite3_bind_int64(statement, at, (sqlite3_int64)value);
 }
 
@@ -166,51 +65,58 @@ int journal_run(sqlite3_stmt *statement) {
     return rc == SQLITE_DONE || rc == SQLITE_ROW ? 0 : ERR_IO;
 }
 
+static void put_trail(sqlite3_stmt *statement, int at, const task_image_t *task) {
+    put_doc(statement, at, task->trail.ptr, task->trail.len);
+}
+
 static int write_task_new(journal_t *self, const record_t *r) {
     sqlite3_stmt *s = self->statements[ST_TASK_NEW];
     const task_image_t *t = &r->task;
-    put_number(s, 1, t->number);
+    journal_put_number(s, 1, t->number);
     journal_put_text(s, 2, t->task_id);
     journal_put_text(s, 3, t->method);
     journal_put_text(s, 4, t->host);
-    put_number(s, 5, t->state);
-    put_number(s, 6, t->call);
-    put_number(s, 7, t->flags);
-    put_number(s, 8, (uint64_t)t->deadline_ms);
-    put_number(s, 9, (uint64_t)t->expiry_wall_ms);
-    put_number(s, 10, (uint64_t)t->accepted_wall_ms);
-    put_number(s, 11, (uint64_t)t->next_try_ms);
-    put_number(s, 12, t->attempt);
-    put_number(s, 13, t->tries);
-    put_number(s, 14, t->holder);
-    put_number(s, 15, t->generation);
+    journal_put_number(s, 5, t->state);
+    journal_put_number(s, 6, t->call);
+    journal_put_number(s, 7, t->flags);
+    journal_put_number(s, 8, (uint64_t)t->deadline_ms);
+    journal_put_number(s, 9, (uint64_t)t->expiry_wall_ms);
+    journal_put_number(s, 10, (uint64_t)t->accepted_wall_ms);
+    journal_put_number(s, 11, (uint64_t)t->next_try_ms);
+    journal_put_number(s, 12, t->attempt);
+    journal_put_number(s, 13, t->tries);
+    journal_put_number(s, 14, t->holder);
+    journal_put_number(s, 15, t->generation);
     journal_put_text(s, 16, t->reason);
-    put_doc(s, 17, doc_data(r->doc), doc_size(r->doc));
+    put_trail(s, 17, t);
+    put_doc(s, 18, doc_data(r->doc), doc_size(r->doc));
     return journal_run(s);
 }
 
 static int write_task_state(journal_t *self, const record_t *r, task_state_t state) {
     sqlite3_stmt *s = self->statements[ST_TASK_STATE];
-    put_number(s, 1, r->task.number);
-    put_number(s, 2, state);
-    put_number(s, 3, r->task.attempt);
-    put_number(s, 4, state == TASK_RUNNING ? r->task.holder : 0);
+    journal_put_number(s, 1, r->task.number);
+    journal_put_number(s, 2, state);
+    journal_put_number(s, 3, r->task.attempt);
+    journal_put_number(s, 4, state == TASK_RUNNING ? r->task.holder : 0);
+    put_trail(s, 5, &r->task);
     return journal_run(s);
 }
 
 static int write_done(journal_t *self, const task_image_t *task, const void *bytes, size_t size) {
     sqlite3_stmt *s = self->statements[ST_TASK_DONE];
-    put_number(s, 1, task->number);
-    put_number(s, 2, TASK_DONE);
+    journal_put_number(s, 1, task->number);
+    journal_put_number(s, 2, TASK_DONE);
     put_doc(s, 3, bytes, size);
-    put_number(s, 4, task->call);
+    journal_put_number(s, 4, task->call);
+    put_trail(s, 5, task);
     return journal_run(s);
 }
 
 /* The error result is made from the task as the journal has it, within the same transaction. */
 static int write_task_fail(journal_t *self, const record_t *r) {
     sqlite3_stmt *s = self->statements[ST_TASK_DOC];
-    put_number(s, 1, r->task.number);
+    journal_put_number(s, 1, r->task.number);
     text_t result = {0};
     int err = ERR_IO;
     if (sqlite3_step(s) == SQLITE_ROW)
@@ -224,19 +130,30 @@ static int write_task_fail(journal_t *self, const record_t *r) {
 
 static int write_task_try(journal_t *self, const record_t *r) {
     sqlite3_stmt *s = self->statements[ST_TASK_TRY];
-    put_number(s, 1, r->task.number);
-    put_number(s, 2, r->task.tries);
-    put_number(s, 3, (uint64_t)r->task.next_try_ms);
+    journal_put_number(s, 1, r->task.number);
+    journal_put_number(s, 2, r->task.tries);
+    journal_put_number(s, 3, (uint64_t)r->task.next_try_ms);
     journal_put_text(s, 4, r->task.reason);
+    put_trail(s, 5, &r->task);
     return journal_run(s);
 }
 
 static int write_task_buried(journal_t *self, const record_t *r) {
     sqlite3_stmt *s = self->statements[ST_TASK_BURIED];
-    put_number(s, 1, r->task.number);
-    put_number(s, 2, TASK_BURIED);
-    put_number(s, 3, r->task.tries);
+    journal_put_number(s, 1, r->task.number);
+    journal_put_number(s, 2, TASK_BURIED);
+    journal_put_number(s, 3, r->task.tries);
     journal_put_text(s, 4, r->task.reason);
+    put_trail(s, 5, &r->task);
+    journal_put_number(s, 6, (uint64_t)r->task.buried_wall_ms);
+    return journal_run(s);
+}
+
+static int write_task_revived(journal_t *self, const record_t *r) {
+    sqlite3_stmt *s = self->statements[ST_TASK_REVIVED];
+    journal_put_number(s, 1, r->task.number);
+    journal_put_number(s, 2, TASK_DONE);
+    put_trail(s, 3, &r->task);
     return journal_run(s);
 }
 
@@ -245,7 +162,7 @@ static int write_numbers(journal_t *self, statement_t statement, uint64_t a, uin
     sqlite3_stmt *s = self->statements[statement];
     const uint64_t values[] = {a, b, c, d};
     for (int i = 0; i < sqlite3_bind_parameter_count(s) && i < 4; i++)
-        put_number(s, i + 1, values[i]);
+        journal_put_number(s, i + 1, values[i]);
     return journal_run(s);
 }
 
@@ -290,8 +207,9 @@ static int write_record(journal_t *self, const record_t *r) {
     case REC_TASK_BURIED:
         return write_task_buried(self, r);
     case REC_TASK_REVIVED:
-        return write_task_state(self, r, TASK_DONE);
+        return write_task_revived(self, r);
     case REC_TASK_GONE:
+        if (journal_history_write(self, r) != 0) return ERR_IO;
         return write_numbers(self, ST_TASK_GONE, r->task.number, 0, 0, 0);
     case REC_WORKER:
         return write_numbers(self, ST_WORKER, r->instance, r->place, r->role, 0);
@@ -308,7 +226,7 @@ static int write_record(journal_t *self, const record_t *r) {
     case REC_RATE:
         return write_numbers(self, ST_RATE, (uint64_t)(r->at % RATE_BUCKETS), (uint64_t)r->at, r->units, 0);
     default:
-        return write_meta(self, "drained", r->units);
+        return write_meta(self, "drained", r->at);
     }
 }
 
@@ -326,6 +244,7 @@ int journal_commit(journal_t *self, const record_t *records, size_t count, char 
         journal_roll_back(self);
         return err;
     }
+    CRASH_POINT("commit.written");
     if (journal_run(self->statements[ST_COMMIT]) != 0) {
         int err = journal_failed(self, why);
         journal_roll_back(self);
@@ -344,7 +263,7 @@ void journal_make_room(journal_t *self) {
 
 int journal_doc(journal_t *self, uint64_t number, doc_t **doc) {
     sqlite3_stmt *s = self->statements[ST_TASK_DOC];
-    put_number(s, 1, number);
+    journal_put_number(s, 1, number);
     int rc = sqlite3_step(s), err = rc == SQLITE_DONE ? ERR_NOT_FOUND : ERR_IO;
     if (rc == SQLITE_ROW) {
         *doc = doc_copy_of(sqlite3_column_blob(s, 0), (size_t)sqlite3_column_bytes(s, 0));
@@ -356,11 +275,9 @@ int journal_doc(journal_t *self, uint64_t number, doc_t **doc) {
 
 int journal_new_epoch(journal_t *self, uint64_t *epoch, char why[JOURNAL_WHY_MAX]) {
     int64_t last = 0;
-    int err = get_number(self, "SELECT value FROM meta WHERE key='epoch'", &last);
+    int err = journal_get_number(self, "SELECT value FROM meta WHERE key='epoch'", &last);
     if (err != 0 && err != ERR_NOT_FOUND) return journal_failed(self, why);
-    if (last < 0 || last >= INT32_MAX)
-        return journal_fail(why, ERR_CORRUPT, "journal %s has an impossible count of starts (%lld)",
-                            self->path, (long long)last);
+    if (last < 0 || last >= INT32_MAX) return journal_damaged(self, "its count of starts is impossible", why);
     if (write_meta(self, "epoch", last + 1) != 0) return journal_failed(self, why);
     *epoch = (uint64_t)last + 1;
     return 0;

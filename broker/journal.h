@@ -34,6 +34,26 @@ void journal_make_room(journal_t *self);
 /* The document of a task. ERR_NOT_FOUND, ERR_IO, ERR_NOMEM. */
 int journal_doc(journal_t *self, uint64_t number, doc_t **doc);
 
+/* What became of tasks that are gone: the last HISTORY_TASKS, for HISTORY_DAYS. */
+#define HISTORY_TASKS 10000
+#define HISTORY_DAYS  7
+
+typedef struct {
+    uint64_t number;
+    int64_t ended_wall_ms, accepted_wall_ms;
+    task_state_t state; /* from which it ended: UPLOADING (delivered), or BURIED (dropped) */
+    const char *task_id, *method, *host;
+    const void *trail;
+    size_t trail_bytes;
+} history_t;
+
+/* Calls `row` for each of the latest `max` tasks of that taskId (NULL: none) or number (0: none), the oldest
+ * first; what the row points to is valid during the call. ERR_IO. */
+int journal_history_find(journal_t *self, const char *task_id, uint64_t number, uint32_t max,
+                         int64_t now_wall_ms, void (*row)(void *ctx, const history_t *row), void *ctx);
+/* How many tasks the history has, and when the oldest of them ended (0: it has none). ERR_IO. */
+int journal_history_cover(journal_t *self, int64_t now_wall_ms, uint32_t *tasks, int64_t *since_wall_ms);
+
 const char *journal_path(const journal_t *self);
 int64_t journal_bytes(const journal_t *self); /* of the database and its log */
 void journal_counts(const journal_t *self, uint64_t *commits, uint64_t *records);

@@ -56,7 +56,9 @@ static int restore_task(restore_t *r, sqlite3_stmt *s) {
                           .holder = (uint64_t)column_number(s, 13),
                           .generation = (uint64_t)column_number(s, 14),
                           .reason = column_text(s, 15),
-                          .doc_bytes = (uint64_t)column_number(s, 16)};
+                          .doc_bytes = (uint64_t)column_number(s, 16),
+                          .buried_wall_ms = column_number(s, 17),
+                          .trail = {sqlite3_column_blob(s, 18), (uint32_t)sqlite3_column_bytes(s, 18)}};
     if (!r->same_boot) { /* boot time began anew: only wall time is left to go by */
         image.deadline_ms = r->now.ms + (image.expiry_wall_ms - r->now.wall_ms);
         image.next_try_ms = 0;
@@ -92,7 +94,7 @@ static int restore_rate(restore_t *r, sqlite3_stmt *s) {
 }
 
 static int restore_drain(restore_t *r, sqlite3_stmt *s) {
-    core_restore_drain(r->core, column_number(s, 0) != 0);
+    core_restore_drain(r->core, column_number(s, 0));
     return 0;
 }
 
@@ -163,7 +165,8 @@ int journal_restore(journal_t *self, core_t *core, const char *boot_id, moment_t
     restore_t r = {core, now, boot_is(self, boot_id), 0, 0};
     int err = each_row(self, &r,
                        "SELECT number, task_id, method, host, state, call, flags, deadline_ms, expiry_wall,"
-                       " accepted_wall, next_try_ms, attempt, tries, holder, generation, reason, length(doc)"
+                       " accepted_wall, next_try_ms, attempt, tries, holder, generation, reason, length(doc),"
+                       " buried_wall, trail"
                        " FROM task ORDER BY number",
                        restore_task, why);
     if (!err) err = each_row(self, &r, "SELECT instance, place, role FROM worker", restore_worker, why);

@@ -12,6 +12,8 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include "common/crash_point.h"
+#include "common/dirs.h"
 #include "common/err.h"
 
 #define NAME_SIZE  64
@@ -44,8 +46,9 @@ static void sweep_one(spool_t *self, const char *name, spool_owned_fn owned, voi
     uint64_t number = strtoull(name, &end, 10);
     bool body = end != name && strcmp(end, ".body") == 0;
     size_t len = strlen(name);
-    if (body && owned(ctx, number))
-        self->bytes += size_of(self, name);
+    uint64_t bytes = size_of(self, name);
+    if (body && owned(ctx, number, bytes))
+        self->bytes += bytes;
     else if (body || (len > 5 && strcmp(name + len - 5, ".part") == 0))
         (void)unlinkat(self->dir, name, 0);
 }
@@ -81,8 +84,8 @@ int spool_open(const char *state_dir, const char *link, uint64_t max_bytes, spoo
     self->dir = mkdir(relative, 0700) == 0 || errno == EEXIST
                     ? open(relative, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
                     : -1;
-    if (self->dir < 0 || sweep(self, owned, ctx) != 0 || !realpath(relative, path) ||
-        (link && make_link(path, link) != 0)) {
+    if (self->dir < 0 || dirs_sync(state_dir) != 0 || sweep(self, owned, ctx) != 0 ||
+        !realpath(relative, path) || (link && make_link(path, link) != 0)) {
         (void)snprintf(why, SPOOL_WHY_MAX, "cannot use the spool directory %.200s: %s", relative,
                        strerror(errno));
         spool_close(&self);
@@ -103,6 +106,7 @@ int spool_create(spool_t *self, uint64_t number, uint32_t attempt) {
     char name[NAME_SIZE];
     part_name(number, attempt, name);
     int fd = openat(self->dir, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+    CRASH_POINT("spool.created");
     return fd < 0 ? ERR_IO : fd;
 }
 
@@ -138,6 +142,7 @@ int spool_keep(spool_t *self, int fd, uint64_t number, uint32_t attempt) {
     char part[NAME_SIZE], body[NAME_SIZE];
     part_name(number, attempt, part);
     body_name(number, body);
+    CRASH_POINT("spool.written");
     bool synced = fdatasync(fd) == 0;
     int reason = errno;
     if (close(fd) != 0 && synced) {
@@ -145,6 +150,7 @@ int spool_keep(spool_t *self, int fd, uint64_t number, uint32_t attempt) {
         reason = errno;
     }
     uint64_t former = size_of(self, body), size = size_of(self, part);
+    CRASH_POINT("spool.synced");
     if (synced && renameat(self->dir, part, self->dir, body) != 0) {
         synced = false;
         reason = errno;
@@ -155,6 +161,7 @@ int spool_keep(spool_t *self, int fd, uint64_t number, uint32_t attempt) {
         return ERR_IO;
     }
     self->bytes += size - former;
+    CRASH_POINT("spool.renamed");
     if (fsync(self->dir) == 0) return 0;
     reason = errno;
     spool_remove(self, number);
@@ -166,7 +173,9 @@ void spool_remove(spool_t *self, uint64_t number) {
     char name[NAME_SIZE];
     body_name(number, name);
     uint64_t size = size_of(self, name);
+    CRASH_POINT("spool.remove");
     if (unlinkat(self->dir, name, 0) == 0) self->bytes -= size < self->bytes ? size : self->bytes;
+    CRASH_POINT("spool.removed");
 }
 
 uint64_t spool_bytes(const spool_t *self) {

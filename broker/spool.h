@@ -11,7 +11,7 @@ typedef struct spool_t spool_t;
 #define SPOOL_WHY_MAX 320
 
 /* Whether a body belongs to a task that has its result. */
-typedef bool (*spool_owned_fn)(void *ctx, uint64_t number);
+typedef bool (*spool_owned_fn)(void *ctx, uint64_t number, uint64_t bytes);
 
 /* Makes the directory if need be and removes what nobody owns; `link` (may be NULL) is made a symbolic link
  * to it, by which uploaders find it. ERR_IO with `why`, ERR_NOMEM. */

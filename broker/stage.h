@@ -14,6 +14,7 @@ struct worker_t {
     role_t role;
     char name[65];
     char version[33];
+    char host[65];
     uint32_t pid;
     uint16_t slots;
     uint32_t out;     /* tasks pushed to it or claimed by it */

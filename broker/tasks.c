@@ -39,6 +39,7 @@ static void task_free(task_t *task) {
     free(task->method);
     free(task->host);
     free(task->reason);
+    trail_clear(&task->trail);
     free(task);
 }
 
@@ -75,6 +76,7 @@ task_t *tasks_add(tasks_t *self, const task_image_t *image) {
     task->expiry_wall_ms = image->expiry_wall_ms;
     task->accepted_wall_ms = image->accepted_wall_ms;
     task->next_try_ms = image->next_try_ms;
+    task->buried_wall_ms = image->buried_wall_ms;
     task->attempt = task->pushes = image->attempt;
     task->tries = image->tries;
     task->holder = image->holder;
@@ -89,6 +91,8 @@ task_t *tasks_add(tasks_t *self, const task_image_t *image) {
     self->counts[task->state]++;
     self->retrying += given_up(task);
     self->doc_bytes += task->doc_bytes;
+    trail_load(&task->trail, image->trail.ptr, image->trail.len);
+    if (task->state == TASK_BURIED) tasks_bury(self, task);
     return task;
 }
 
@@ -96,6 +100,7 @@ void tasks_remove(tasks_t *self, task_t **task) {
     task_t *t = *task;
     *task = NULL;
     heap_remove(&self->timers, &t->timed);
+    tasks_unbury(self, t);
     if (zhashx_lookup(self->by_id, t->task_id) == t) zhashx_delete(self->by_id, t->task_id);
     zhashx_delete(self->by_number, &t->number);
     self->counts[t->state]--;
@@ -128,6 +133,35 @@ void tasks_set_tries(tasks_t *self, task_t *task, uint32_t tries) {
     self->retrying -= given_up(task);
     task->tries = tries;
     self->retrying += given_up(task);
+}
+
+uint64_t task_bytes(const task_t *task) {
+    return task->doc_bytes + task->body_bytes;
+}
+
+/* Mostly at the end; at a restart they come in the order of their numbers. */
+void tasks_bury(tasks_t *self, task_t *task) {
+    task_t *before = self->buried_last;
+    while (before && before->buried_wall_ms > task->buried_wall_ms)
+        before = before->earlier;
+    task->earlier = before;
+    task->later = before ? before->later : self->buried_first;
+    *(before ? &before->later : &self->buried_first) = task;
+    *(task->later ? &task->later->earlier : &self->buried_last) = task;
+    self->buried_bytes += task_bytes(task);
+}
+
+void tasks_unbury(tasks_t *self, task_t *task) {
+    if (!task->earlier && self->buried_first != task) return;
+    *(task->earlier ? &task->earlier->later : &self->buried_first) = task->later;
+    *(task->later ? &task->later->earlier : &self->buried_last) = task->earlier;
+    task->earlier = task->later = NULL;
+    self->buried_bytes -= task_bytes(task);
+}
+
+void tasks_set_body(tasks_t *self, task_t *task, uint64_t bytes) {
+    if (task->state == TASK_BURIED) self->buried_bytes += bytes - task->body_bytes;
+    task->body_bytes = bytes;
 }
 
 int tasks_set_due(tasks_t *self, task_t *task, int64_t at_ms) {

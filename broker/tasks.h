@@ -9,6 +9,7 @@
 #include "broker/effects.h"
 #include "broker/heap.h"
 #include "broker/task_state.h"
+#include "broker/trail.h"
 
 typedef struct worker_t worker_t;
 
@@ -23,16 +24,20 @@ typedef struct task_t {
     bool journaled;    /* the journal has it as RUNNING */
     bool ended;        /* its executor has the answer and is yet to bring it: expiry no longer matters */
     int64_t deadline_ms, expiry_wall_ms, accepted_wall_ms, next_try_ms;
+    int64_t buried_wall_ms; /* while BURIED */
     uint32_t attempt, tries;
     uint32_t pushes;       /* the highest attempt so far: none is used twice */
     uint64_t holder;       /* instance: of the worker that has it, or had it at the last restart */
     uint64_t last_session; /* session under which its last result or outcome came */
     uint32_t last_attempt; /* and the attempt */
     uint64_t generation, doc_bytes;
-    worker_t *worker;           /* while pushed, running or uploading */
-    struct task_t *prev, *next; /* in the worker's list */
-    uint32_t beat;              /* the worker's heartbeat that named it last */
-    uint8_t missed;             /* heartbeats in a row that did not */
+    uint64_t body_bytes; /* of its body in the spool */
+    trail_t trail;
+    struct task_t *earlier, *later; /* in the list of the buried */
+    worker_t *worker;               /* while pushed, running or uploading */
+    struct task_t *prev, *next;     /* in the worker's list */
+    uint32_t beat;                  /* the worker's heartbeat that named it last */
+    uint8_t missed;                 /* heartbeats in a row that did not */
     heap_node_t queued, timed;
 } task_t;
 
@@ -42,6 +47,8 @@ typedef struct {
     uint32_t counts[TASK_STATES];
     uint32_t retrying; /* DONE with at least GIVEN_UP_TRIES tries */
     uint64_t doc_bytes;
+    task_t *buried_first, *buried_last; /* in the order of burial */
+    uint64_t buried_bytes;
 } tasks_t;
 
 /* Tries after which a result no longer counts towards the response queue's threshold. */
@@ -57,6 +64,13 @@ task_t *tasks_find_id(const tasks_t *self, str_t task_id);
 /* Moves the task along the transition table; ERR_STATE leaves it as it was. */
 int tasks_event(tasks_t *self, task_t *task, task_event_t event);
 void tasks_set_tries(tasks_t *self, task_t *task, uint32_t tries);
+/* Octets that a result takes up, its body included. */
+uint64_t task_bytes(const task_t *task);
+/* Into the list of the buried, or out of it. */
+void tasks_bury(tasks_t *self, task_t *task);
+void tasks_unbury(tasks_t *self, task_t *task);
+/* The body of a buried task is found to have so many octets. */
+void tasks_set_body(tasks_t *self, task_t *task, uint64_t bytes);
 /* Sets when the task needs attention; INT64_MAX for never. ERR_NOMEM. */
 int tasks_set_due(tasks_t *self, task_t *task, int64_t at_ms);
 task_t *tasks_due(const tasks_t *self, int64_t now_ms); /* NULL when none */

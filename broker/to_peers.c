@@ -4,6 +4,7 @@
 
 #include "broker/broker.h"
 #include "common/clock.h"
+#include "common/crash_point.h"
 #include "common/err.h"
 #include "common/log.h"
 
@@ -109,8 +110,11 @@ int broker_send(broker_t *self, int64_t late_ms) {
     int err = 0;
     keep_documents(self);
     out_t *outs = effects_outs(self->effects, &count);
-    for (size_t i = 0; !err && i < count; i++)
+    for (size_t i = 0; !err && i < count; i++) {
+        CRASH_POINT_MSG("send", outs[i].msg.type);
         err = send_one(self, &outs[i], late_ms);
+        CRASH_POINT_MSG("sent", outs[i].msg.type);
+    }
     tell_left_out(&self->bad_log, "bad_message");
     tell_left_out(&self->peers_log, "workers");
     return err;

@@ -1,6 +1,7 @@
 /* The loop's turn: drain, step, commit, send. */
 #include "broker/broker.h"
 #include "common/clock.h"
+#include "common/crash_point.h"
 #include "common/err.h"
 #include "common/log.h"
 
@@ -41,25 +42,19 @@ static int drain(broker_t *self) {
     return 0;
 }
 
-/* While nothing can be written only `status` is answered; what else comes is repeated by its sender. */
-static void answer_status_only(broker_t *self) {
+/* While nothing can be written only questions are answered; what else comes is repeated by its sender. */
+static void answer_questions_only(broker_t *self) {
     received_t got;
     for (int i = 0; i < TURN_MESSAGES; i++) {
         if (!sockets_receive(self->sockets, FROM_CONTROL, &got)) {
             sockets_done(&got);
             return;
         }
-        msg_t msg, answer = {.type = MSG_STATUS_REPLY};
+        msg_t msg, answer = {.type = MSG_ERROR};
         int64_t payload = got.has_payload ? (int64_t)zmq_msg_size(&got.payload) : -1;
         int err =
             msg_decode(zmq_msg_data(&got.header), zmq_msg_size(&got.header), payload, &msg, self->scratch);
-        if (!err && msg.type == MSG_STATUS) {
-            doc_t *status = broker_status(self);
-            answer.status.seq = msg.status.seq;
-            if (status) sockets_answer(self->sockets, &got, &answer, status);
-            doc_destroy(&status);
-        } else if (!err) {
-            answer.type = MSG_ERROR;
+        if (!err && !broker_answer(self, &got, &msg)) {
             answer.error =
                 (msg_error_t){MSG_ERR_BUSY, (uint8_t)msg.type, str_of("the journal cannot be written now")};
             sockets_answer(self->sockets, &got, &answer, NULL);
@@ -82,6 +77,7 @@ static int commit(broker_t *self, int stop_fd) {
     const record_t *records = effects_records(self->effects, &count);
     if (count == 0) return 0;
     for (;;) {
+        CRASH_POINT("commit.before");
         int err = journal_commit(self->journal, records, count, self->journal_why);
         if (!err) break;
         if (err != ERR_IO) return err;
@@ -91,9 +87,10 @@ static int commit(broker_t *self, int stop_fd) {
         int64_t until = clock_boot_ms() + RETRY_MS;
         for (int64_t now; (now = clock_boot_ms()) < until;) {
             if (sockets_wait_control(self->sockets, stop_fd, (long)(until - now))) return ERR_BUSY;
-            answer_status_only(self);
+            answer_questions_only(self);
         }
     }
+    CRASH_POINT("commit.after");
     if (!self->journal_ok) log_warn("journal_recovered", "records=%zu", count);
     self->journal_ok = true;
     return 0;

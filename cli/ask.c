@@ -110,8 +110,16 @@ static int take_json(zframe_t *frame, char **json, size_t *size, char why[ASK_WH
     return 0;
 }
 
+/* Whether it is what was asked for, with the JSON that a type has. */
+static bool answers(const ask_t *self, const msg_t *msg, const zframe_t *payload, msg_type_t type) {
+    if (msg->type != type) return false;
+    if (type == MSG_DRAIN) return true;
+    if (type == MSG_ORDERED) return msg->ordered.seq == self->seq;
+    return msg->status.seq == self->seq && payload != NULL;
+}
+
 /* Looks at one message: ERR_BUSY when it is not the answer (yet). */
-static int read_answer(ask_t *self, zmsg_t *zmsg, char **json, size_t *size, char why[ASK_WHY_MAX]) {
+static int read_answer(ask_t *self, zmsg_t *zmsg, msg_t *answer, ask_json_t *json, char why[ASK_WHY_MAX]) {
     zframe_t *header = zmsg_first(zmsg), *payload = zmsg_next(zmsg);
     msg_t msg;
     if (header == NULL || zmsg_size(zmsg) > 2) return ERR_BUSY;
@@ -129,14 +137,16 @@ static int read_answer(ask_t *self, zmsg_t *zmsg, char **json, size_t *size, cha
                        str_copy(msg.error.text, text, sizeof text));
         return msg.error.code == MSG_ERR_VERSION ? ERR_VERSION : ERR_MALFORMED;
     }
-    if (msg.type != MSG_STATUS_REPLY || msg.status.seq != self->seq || payload == NULL) return ERR_BUSY;
-    return take_json(payload, json, size, why);
+    if (!answers(self, &msg, payload, answer->type)) return ERR_BUSY;
+    *answer = msg;
+    return json != NULL ? take_json(payload, &json->text, &json->size, why) : 0;
 }
 
-int ask_status(ask_t *self, int signal_fd, char **json, size_t *size, char why[ASK_WHY_MAX]) {
-    msg_t question = {.type = MSG_STATUS, .status = {.seq = ++self->seq}};
+/* Sends the question and waits for an answer of the type that `answer` has. */
+static int exchange(ask_t *self, const msg_t *question, int signal_fd, msg_t *answer, ask_json_t *json,
+                    char why[ASK_WHY_MAX]) {
     int64_t until_ms = clock_boot_ms() + ASK_TIMEOUT_MS;
-    int err = send_msg(self, &question, why);
+    int err = send_msg(self, question, why);
     if (err != 0) return err;
     for (;;) {
         zmq_pollitem_t items[] = {{.socket = zsock_resolve(self->sock), .events = ZMQ_POLLIN},
@@ -151,13 +161,53 @@ int ask_status(ask_t *self, int signal_fd, char **json, size_t *size, char why[A
         }
         if (items[0].revents == 0) continue;
         zmsg_t *zmsg = zmsg_recv(self->sock);
-        err = zmsg != NULL ? read_answer(self, zmsg, json, size, why) : ERR_BUSY;
+        err = zmsg != NULL ? read_answer(self, zmsg, answer, json, why) : ERR_BUSY;
         zmsg_destroy(&zmsg);
         if (err != ERR_BUSY) return err;
     }
 }
 
-int ask_drain(ask_t *self, bool drain, char why[ASK_WHY_MAX]) {
-    msg_t order = {.type = MSG_DRAIN, .drain = {.session = 0, .mode = drain ? 1 : 0}};
-    return send_msg(self, &order, why);
+int ask_status(ask_t *self, int signal_fd, char **json, size_t *size, char why[ASK_WHY_MAX]) {
+    const msg_t question = {.type = MSG_STATUS, .status = {.seq = ++self->seq}};
+    msg_t answer = {.type = MSG_STATUS_REPLY};
+    ask_json_t got = {0};
+    int err = exchange(self, &question, signal_fd, &answer, &got, why);
+    if (err != 0) return err;
+    *json = got.text;
+    *size = got.size;
+    return 0;
+}
+
+static str_t text_of(const char *text) {
+    return (str_t){text, (uint32_t)strnlen(text, MSG_TASK_ID_MAX)};
+}
+
+int ask_task(ask_t *self, int signal_fd, const char *task, bool number, ask_json_t *json,
+             char why[ASK_WHY_MAX]) {
+    const msg_t question = {.type = MSG_FIND,
+                            .find = {++self->seq, number ? ORDER_BY_NUMBER : ORDER_BY_EITHER, text_of(task)}};
+    msg_t answer = {.type = MSG_FOUND};
+    return exchange(self, &question, signal_fd, &answer, json, why);
+}
+
+int ask_buried(ask_t *self, int signal_fd, uint64_t after, uint16_t max, ask_json_t *json,
+               char why[ASK_WHY_MAX]) {
+    const msg_t question = {.type = MSG_LIST, .list = {++self->seq, after, max}};
+    msg_t answer = {.type = MSG_FOUND};
+    return exchange(self, &question, signal_fd, &answer, json, why);
+}
+
+int ask_order(ask_t *self, int signal_fd, msg_order_t *order, msg_ordered_t *ordered, char why[ASK_WHY_MAX]) {
+    msg_t question = {.type = MSG_ORDER}, answer = {.type = MSG_ORDERED};
+    order->seq = ++self->seq;
+    question.order = *order;
+    int err = exchange(self, &question, signal_fd, &answer, NULL, why);
+    if (err == 0) *ordered = answer.ordered;
+    return err;
+}
+
+int ask_drain(ask_t *self, int signal_fd, bool drain, char why[ASK_WHY_MAX]) {
+    const msg_t order = {.type = MSG_DRAIN, .drain = {.session = 0, .mode = drain ? 1 : 0}};
+    msg_t answer = {.type = MSG_DRAIN};
+    return exchange(self, &order, signal_fd, &answer, NULL, why);
 }

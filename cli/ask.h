@@ -1,5 +1,4 @@
-/* A tool's question to the broker: a DEALER on the control endpoint, STATUS and DRAIN (docs/PROTOCOL.md,
- * section 4, tools). */
+/* A tool's questions to the broker: a DEALER on the control endpoint (docs/PROTOCOL.md, section 4, tools). */
 #ifndef SLUICE_CLI_ASK_H
 #define SLUICE_CLI_ASK_H
 
@@ -7,6 +6,7 @@
 #include <stddef.h>
 
 #include "common/config.h"
+#include "common/messages.h"
 
 #define ASK_TIMEOUT_MS 2000
 #define ASK_WHY_MAX    1024
@@ -25,8 +25,23 @@ void ask_destroy(ask_t **self);
  * ERR_NOMEM; `why` is one line that says what to check. */
 int ask_status(ask_t *self, int signal_fd, char **json, size_t *size, char why[ASK_WHY_MAX]);
 
-/* Tells the broker to stop fetching, or to resume. A status asked for after it shows the effect.
- * ERR_NOT_FOUND, ERR_NOMEM. */
-int ask_drain(ask_t *self, bool drain, char why[ASK_WHY_MAX]);
+/* An answer's JSON, terminated; `text` is freed by the caller. */
+typedef struct {
+    char *text;
+    size_t size;
+} ask_json_t;
+
+/* What is known of a task, by AC's taskId or the broker's number, or by that alone. Errors as above. */
+int ask_task(ask_t *self, int signal_fd, const char *task, bool number, ask_json_t *json,
+             char why[ASK_WHY_MAX]);
+/* The buried tasks from those above the number `after`, at most `max` (MSG_LIST_MAX). Errors as above. */
+int ask_buried(ask_t *self, int signal_fd, uint64_t after, uint16_t max, ask_json_t *json,
+               char why[ASK_WHY_MAX]);
+/* Has it done, in the journal too when it returns 0. Sets the order's `seq`. Errors as above. */
+int ask_order(ask_t *self, int signal_fd, msg_order_t *order, msg_ordered_t *ordered, char why[ASK_WHY_MAX]);
+/* Tells the broker to stop fetching, or to resume; when it returns 0 that outlives the broker. Errors as
+ * above.
+ */
+int ask_drain(ask_t *self, int signal_fd, bool drain, char why[ASK_WHY_MAX]);
 
 #endif

@@ -209,7 +209,7 @@ static void check_work(report_t *report, yajl_val root) {
     long long oldest_ms = number(root, "oldest", "age_ms"), buried = number(root, "buried", NULL);
     if (truth(root, "fetch", "paused"))
         report_add(report, FOUND_WARNING, "fetching",
-                   strcmp(reason, "stopped by hand") == 0 ? "`sluice resume` starts it again" : "",
+                   strcmp(reason, "paused by hand") == 0 ? "`sluice resume` starts it again" : "",
                    "paused: %s", reason);
     else
         report_add(report, FOUND_OK, "fetching", "", "on; room for %lld more",

@@ -1,61 +1,49 @@
 /* `sluice drain` and `sluice resume`: stop and resume fetching by hand. */
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
-#include <yajl/yajl_tree.h>
 
-#include "cli/ask.h"
 #include "cli/commands.h"
+#include "cli/json_read.h"
+#include "cli/status_page.h"
+#include "cli/tool.h"
 #include "common/program.h"
 
-#define NAME "sluice"
-
 /* Says what fetching does now, by the broker's own word. */
-static void report(const char *json) {
-    const char *paused[] = {"fetch", "paused", NULL}, *reason[] = {"fetch", "reason", NULL};
-    char why[64];
-    yajl_val root = yajl_tree_parse(json, why, sizeof why);
-    const char *text = YAJL_GET_STRING(yajl_tree_get(root, reason, yajl_t_string));
-    if (YAJL_IS_TRUE(yajl_tree_get(root, paused, yajl_t_any)))
-        (void)printf("fetching is paused: %s\n", text != NULL && text[0] != '\0' ? text : "no reason given");
+static int report(const char *json, size_t size) {
+    char since[PAGE_SHORT_MAX];
+    yajl_val root = json_read(json, size), fetch = json_member(root, "fetch");
+    if (root == NULL) return tool_complain(EXIT_FAILED, "the broker's answer cannot be shown");
+    int64_t since_ms = json_number(fetch, "by_hand_since_ms");
+    const char *text = json_text(fetch, "reason");
+    if (since_ms > 0)
+        (void)printf("fetching is paused by hand since %s; `sluice resume` ends that\n",
+                     page_time(since_ms, json_number(root, "now_ms"), since));
+    else if (json_true(fetch, "paused"))
+        (void)printf("fetching is paused: %s\n", text[0] != '\0' ? text : "no reason given");
     else
         (void)printf("fetching is on\n");
     yajl_tree_free(root);
-}
-
-static int tell(const config_t *config, bool drain, int signal_fd) {
-    char why[ASK_WHY_MAX], *json = NULL;
-    size_t size;
-    ask_t *ask = ask_new(config, why);
-    bool ok =
-        ask != NULL && ask_drain(ask, drain, why) == 0 && ask_status(ask, signal_fd, &json, &size, why) == 0;
-    if (ok)
-        report(json);
-    else
-        program_complain(NAME, why);
-    free(json);
-    ask_destroy(&ask);
-    return ok ? EXIT_CLEAN : EXIT_FAILED;
+    return tool_flush() ? EXIT_CLEAN : EXIT_FAILED;
 }
 
 static int command(int argc, char **argv, bool drain) {
-    config_t *config = NULL;
-    char why[512];
-    bool done = false;
-    if (config_load(PROGRAM_TOOL, argc, argv, &config, &done, NULL, why) != 0) {
-        program_complain(NAME, why);
-        return EXIT_CONFIG;
+    tool_t tool;
+    char why[ASK_WHY_MAX], *json = NULL;
+    size_t size;
+    int code = tool_open(&tool, argc, argv, NULL, 0);
+    if (code == 0 && tool.word_count > 0)
+        code = tool_complain(EXIT_CONFIG, "\"%.100s\" is no option; options begin with --", tool.words[0]);
+    if (code != 0 || tool.done) {
+        tool_close(&tool);
+        return code;
     }
-    if (done) return EXIT_CLEAN;
-    int code = EXIT_FAILED, signal_fd = program_start(NAME, config);
-    if (signal_fd < 0)
-        program_complain(NAME, strerror(errno));
+    if (ask_drain(tool.ask, tool.signal_fd, drain, why) == 0 &&
+        ask_status(tool.ask, tool.signal_fd, &json, &size, why) == 0)
+        code = report(json, size);
     else
-        code = tell(config, drain, signal_fd);
-    if (signal_fd >= 0) (void)close(signal_fd);
-    config_destroy(&config);
+        code = tool_complain(EXIT_FAILED, "%s", why);
+    free(json);
+    tool_close(&tool);
     return code;
 }
 

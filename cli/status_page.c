@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <stdarg.h>
 #include <string.h>
+#include <time.h>
 
 #define TEXT_MAX 1100
 
@@ -161,6 +162,18 @@ const char *page_duration(int64_t ms, char buf[PAGE_SHORT_MAX]) {
         (void)snprintf(buf, PAGE_SHORT_MAX, "%" PRId64 " h %" PRId64 " min", s / 3600, s % 3600 / 60);
     else
         (void)snprintf(buf, PAGE_SHORT_MAX, "%" PRId64 " d %" PRId64 " h", s / 86400, s % 86400 / 3600);
+    return buf;
+}
+
+const char *page_time(int64_t at_ms, int64_t now_ms, char buf[PAGE_SHORT_MAX]) {
+    time_t at = (time_t)(at_ms / 1000), now = (time_t)(now_ms / 1000);
+    struct tm then, today;
+    if (localtime_r(&at, &then) == NULL || localtime_r(&now, &today) == NULL) {
+        (void)snprintf(buf, PAGE_SHORT_MAX, "%" PRId64 " ms", at_ms);
+        return buf;
+    }
+    bool same = then.tm_year == today.tm_year && then.tm_yday == today.tm_yday;
+    if (strftime(buf, PAGE_SHORT_MAX, same ? "%H:%M:%S" : "%Y-%m-%d %H:%M:%S", &then) == 0) buf[0] = '\0';
     return buf;
 }
 

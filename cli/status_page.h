@@ -41,6 +41,8 @@ void page_add_item(page_t *self, const char *name, const char *value);
 const char *page_number(int64_t value, char buf[PAGE_SHORT_MAX]);
 /* "0.4 s", "12 s", "5 min", "2 h 13 min", "3 d 4 h". */
 const char *page_duration(int64_t ms, char buf[PAGE_SHORT_MAX]);
+/* "10:12:03" of the same local day as `now_ms`, else "2026-11-21 10:12:03"; both in Unix ms. */
+const char *page_time(int64_t at_ms, int64_t now_ms, char buf[PAGE_SHORT_MAX]);
 /* The same, but "12 ms" under a second. */
 const char *page_span(int64_t ms, char buf[PAGE_SHORT_MAX]);
 /* "512 B", "1.2 MB". */

@@ -5,39 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <yajl/yajl_tree.h>
 
+#include "cli/json_read.h"
 #include "cli/status_page.h"
 #include "common/err.h"
-
-#define DEPTH_MAX 32
-
-/* --- reading members that may be missing or of another kind --- */
-
-static yajl_val member(yajl_val node, const char *name) {
-    if (!YAJL_IS_OBJECT(node)) return NULL;
-    for (size_t i = 0; i < node->u.object.len; i++)
-        if (strcmp(node->u.object.keys[i], name) == 0) return node->u.object.values[i];
-    return NULL;
-}
-
-static const char *text_of(yajl_val node, const char *name) {
-    const char *text = YAJL_GET_STRING(member(node, name));
-    return text != NULL ? text : "";
-}
-
-static bool has_number(yajl_val node, const char *name) {
-    return YAJL_IS_INTEGER(member(node, name));
-}
-
-static int64_t number_of(yajl_val node, const char *name) {
-    yajl_val value = member(node, name);
-    return YAJL_IS_INTEGER(value) ? (int64_t)YAJL_GET_INTEGER(value) : 0;
-}
-
-static bool is_true(yajl_val node, const char *name) {
-    return YAJL_IS_TRUE(member(node, name));
-}
 
 /* A difference that cannot overflow, whatever the broker sent. */
 static int64_t since(int64_t now_ms, int64_t then_ms) {
@@ -46,13 +17,13 @@ static int64_t since(int64_t now_ms, int64_t then_ms) {
 }
 
 static const char *number_text(yajl_val node, const char *name, char buf[PAGE_SHORT_MAX]) {
-    return has_number(node, name) ? page_number(number_of(node, name), buf) : "-";
+    return json_has_number(node, name) ? page_number(json_number(node, name), buf) : "-";
 }
 
 /* "NAME NUMBER" as an item, when there is such a number. */
 static void add_count(page_t *page, yajl_val node, const char *name, const char *label) {
     char buf[PAGE_SHORT_MAX];
-    if (has_number(node, name)) page_add_item(page, label, page_number(number_of(node, name), buf));
+    if (json_has_number(node, name)) page_add_item(page, label, page_number(json_number(node, name), buf));
 }
 
 /* --- the parts of the page --- */
@@ -61,13 +32,13 @@ static void put_head(page_t *page, yajl_val root) {
     char buf[PAGE_SHORT_MAX];
     page->used = 0;
     page_add(page, STYLE_STRONG, "sluice ");
-    page_add_text(page, STYLE_STRONG, text_of(root, "version"), 16);
+    page_add_text(page, STYLE_STRONG, json_text(root, "version"), 16);
     page_add(page, STYLE_PLAIN, "   agent ");
-    page_add_text(page, STYLE_PLAIN, text_of(root, "agent_id"), 24);
-    page_add(page, STYLE_PLAIN, "   broker pid %" PRId64, number_of(root, "pid"));
-    if (has_number(root, "started_ms"))
+    page_add_text(page, STYLE_PLAIN, json_text(root, "agent_id"), 24);
+    page_add(page, STYLE_PLAIN, "   broker pid %" PRId64, json_number(root, "pid"));
+    if (json_has_number(root, "started_ms"))
         page_add(page, STYLE_PLAIN, ", up %s",
-                 page_duration(since(number_of(root, "now_ms"), number_of(root, "started_ms")), buf));
+                 page_duration(since(json_number(root, "now_ms"), json_number(root, "started_ms")), buf));
     page_end(page);
     page_end(page);
 }
@@ -80,83 +51,91 @@ static style_t style_of_ac(const char *state) {
 
 static void put_ac(page_t *page, yajl_val root) {
     char buf[PAGE_SHORT_MAX];
-    yajl_val ac = member(root, "ac");
-    const char *state = text_of(ac, "state"), *error = text_of(ac, "last_error");
-    int64_t now_ms = number_of(root, "now_ms");
+    yajl_val ac = json_member(root, "ac");
+    const char *state = json_text(ac, "state"), *error = json_text(ac, "last_error");
+    int64_t now_ms = json_number(root, "now_ms");
     if (ac == NULL) return;
     page_label(page, "AC");
     page_add_text(page, style_of_ac(state), strcmp(state, "unknown") == 0 ? "not asked yet" : state, 20);
-    if (number_of(ac, "last_ok_ms") > 0)
+    if (json_number(ac, "last_ok_ms") > 0)
         page_add(page, STYLE_PLAIN, ", last good answer %s ago",
-                 page_duration(since(now_ms, number_of(ac, "last_ok_ms")), buf));
+                 page_duration(since(now_ms, json_number(ac, "last_ok_ms")), buf));
     page_end(page);
     if (error[0] == '\0') return;
     page_label(page, NULL);
     page_add(page, STYLE_PLAIN,
-             "last error %s ago: ", page_duration(since(now_ms, number_of(ac, "last_error_ms")), buf));
+             "last error %s ago: ", page_duration(since(now_ms, json_number(ac, "last_error_ms")), buf));
     page_add_words(page, STYLE_PLAIN, error);
     page_end(page);
 }
 
 static void put_credits(page_t *page, yajl_val gate) {
     char buf[PAGE_SHORT_MAX], used[PAGE_SHORT_MAX];
-    yajl_val credits = member(gate, "credits");
+    yajl_val credits = json_member(gate, "credits");
     if (!YAJL_IS_ARRAY(credits)) return;
     page_label(page, "Credits");
-    page_add(page, STYLE_PLAIN, "%zu of %" PRId64 " held", credits->u.array.len, number_of(gate, "max"));
+    page_add(page, STYLE_PLAIN, "%zu of %" PRId64 " held", credits->u.array.len, json_number(gate, "max"));
     page_end(page);
     for (size_t i = 0; i < credits->u.array.len; i++) {
         yajl_val credit = credits->u.array.values[i];
         page_label(page, NULL);
-        page_add_cell(page, STYLE_PLAIN, text_of(credit, "kind"), 9);
-        page_add_cell(page, STYLE_PLAIN, text_of(credit, "holder"), 22);
-        (void)snprintf(used, sizeof used, "%" PRId64 " of %" PRId64, number_of(credit, "used"),
-                       number_of(credit, "budget"));
+        page_add_cell(page, STYLE_PLAIN, json_text(credit, "kind"), 9);
+        page_add_cell(page, STYLE_PLAIN, json_text(credit, "holder"), 22);
+        (void)snprintf(used, sizeof used, "%" PRId64 " of %" PRId64, json_number(credit, "used"),
+                       json_number(credit, "budget"));
         page_add_cell(page, STYLE_PLAIN, used, 11);
-        page_add(page, STYLE_PLAIN, "held %s", page_duration(number_of(credit, "age_ms"), buf));
-        page_add(page, STYLE_PLAIN, ", ends in %s", page_duration(number_of(credit, "expires_in_ms"), buf));
+        page_add(page, STYLE_PLAIN, "held %s", page_duration(json_number(credit, "age_ms"), buf));
+        page_add(page, STYLE_PLAIN, ", ends in %s", page_duration(json_number(credit, "expires_in_ms"), buf));
         page_end(page);
     }
 }
 
 static void put_gate(page_t *page, yajl_val root) {
     char buf[PAGE_SHORT_MAX], limit[PAGE_SHORT_MAX];
-    yajl_val gate = member(root, "gate");
-    const char *waits = text_of(gate, "waiting_for");
-    int64_t paused_ms = number_of(gate, "paused_until_ms");
+    yajl_val gate = json_member(root, "gate");
+    const char *waits = json_text(gate, "waiting_for");
+    int64_t paused_ms = json_number(gate, "paused_until_ms");
     if (gate == NULL) return;
     page_label(page, "Gate");
-    if (is_true(gate, "closed")) page_add(page, STYLE_BAD, "closed%s", waits[0] ? ", " : "");
+    if (json_true(gate, "closed")) page_add(page, STYLE_BAD, "closed%s", waits[0] ? ", " : "");
     if (waits[0] != '\0') {
         page_add(page, STYLE_PLAIN, "waits for ");
         page_add_words(page, STYLE_PLAIN, waits);
-    } else if (!is_true(gate, "closed")) {
+    } else if (!json_true(gate, "closed")) {
         page_add(page, STYLE_GOOD, "open");
     }
     page_end(page);
     if (paused_ms > 0) {
         page_label(page, NULL);
         page_add(page, STYLE_WARN, "paused for another %s",
-                 page_duration(since(paused_ms, number_of(root, "now_ms")), buf));
+                 page_duration(since(paused_ms, json_number(root, "now_ms")), buf));
         page_end(page);
     }
     page_label(page, NULL);
     page_add(page, STYLE_PLAIN, "%s of %s requests of the last minute used",
              number_text(gate, "rate_used", buf), number_text(gate, "rate_limit", limit));
-    if (has_number(gate, "fetch_room"))
+    if (json_has_number(gate, "fetch_room"))
         page_add(page, STYLE_PLAIN, ", room to fetch %s", number_text(gate, "fetch_room", buf));
     page_end(page);
     put_credits(page, gate);
 }
 
 static void put_fetch(page_t *page, yajl_val root) {
-    yajl_val fetch = member(root, "fetch");
+    yajl_val fetch = json_member(root, "fetch");
     if (fetch == NULL) return;
     page_label(page, "Fetching");
-    if (is_true(fetch, "paused")) {
+    if (json_true(fetch, "paused")) {
         page_add(page, STYLE_WARN, "paused");
-        if (text_of(fetch, "reason")[0] != '\0') page_add(page, STYLE_PLAIN, ": ");
-        page_add_words(page, STYLE_PLAIN, text_of(fetch, "reason"));
+        int64_t since_ms = json_number(fetch, "by_hand_since_ms"), now_ms = json_number(root, "now_ms");
+        const char *reason = json_text(fetch, "reason");
+        char at[PAGE_SHORT_MAX], ago[PAGE_SHORT_MAX];
+        if (since_ms > 0)
+            page_add(page, STYLE_PLAIN, " by hand since %s, %s ago", page_time(since_ms, now_ms, at),
+                     page_duration(since(now_ms, since_ms), ago));
+        if (reason[0] != '\0' && (since_ms <= 0 || strcmp(reason, "paused by hand") != 0)) {
+            page_add(page, STYLE_PLAIN, since_ms > 0 ? "; " : ": ");
+            page_add_words(page, STYLE_PLAIN, reason);
+        }
     } else {
         page_add(page, STYLE_GOOD, "on");
     }
@@ -165,24 +144,25 @@ static void put_fetch(page_t *page, yajl_val root) {
 
 static void put_oldest(page_t *page, yajl_val root) {
     char buf[PAGE_SHORT_MAX];
-    yajl_val oldest = member(root, "oldest");
+    yajl_val oldest = json_member(root, "oldest");
     if (!YAJL_IS_OBJECT(oldest)) return;
     page_label(page, "Oldest");
-    page_add_cell(page, STYLE_PLAIN, text_of(oldest, "task"), 38);
-    page_add_cell(page, STYLE_PLAIN, text_of(oldest, "state"), 14);
-    page_add(page, STYLE_PLAIN, "taken %s ago", page_duration(number_of(oldest, "age_ms"), buf));
+    page_add_cell(page, STYLE_PLAIN, json_text(oldest, "task"), 38);
+    page_add_cell(page, STYLE_PLAIN, json_text(oldest, "state"), 14);
+    page_add(page, STYLE_PLAIN, "taken %s ago", page_duration(json_number(oldest, "age_ms"), buf));
     page_end(page);
-    if (number_of(oldest, "tries") > 0 || text_of(oldest, "reason")[0] != '\0') {
+    if (json_number(oldest, "tries") > 0 || json_text(oldest, "reason")[0] != '\0') {
         page_label(page, NULL);
-        page_add(page, STYLE_PLAIN, "tried %s times: ", page_number(number_of(oldest, "tries"), buf));
-        page_add_words(page, STYLE_PLAIN, text_of(oldest, "reason"));
+        page_add(page, STYLE_PLAIN, "tried %s times: ", page_number(json_number(oldest, "tries"), buf));
+        page_add_words(page, STYLE_PLAIN, json_text(oldest, "reason"));
         page_end(page);
     }
 }
 
 static void put_queues(page_t *page, yajl_val root) {
     char buf[PAGE_SHORT_MAX];
-    yajl_val tasks = member(root, "tasks"), results = member(root, "results");
+    yajl_val tasks = json_member(root, "tasks"), results = json_member(root, "results"),
+             dead = json_member(root, "dead_letters");
     if (tasks != NULL) {
         page_label(page, "Tasks");
         add_count(page, tasks, "ready", "ready");
@@ -197,16 +177,19 @@ static void put_queues(page_t *page, yajl_val root) {
         add_count(page, results, "uploading", "uploading");
         add_count(page, results, "retrying", "retrying");
         add_count(page, results, "limit", "room for");
-        if (has_number(results, "threshold")) {
-            (void)snprintf(buf, sizeof buf, "%" PRId64 " %%", number_of(results, "threshold"));
+        if (json_has_number(results, "threshold")) {
+            (void)snprintf(buf, sizeof buf, "%" PRId64 " %%", json_number(results, "threshold"));
             page_add_item(page, "fetching pauses at", buf);
         }
         page_end(page);
     }
-    if (has_number(root, "buried")) {
-        int64_t buried = number_of(root, "buried");
+    if (json_has_number(root, "buried")) {
+        int64_t buried = json_number(root, "buried");
         page_label(page, "Buried");
         page_add(page, buried > 0 ? STYLE_BAD : STYLE_PLAIN, "%s", page_number(buried, buf));
+        if (buried > 0 && json_has_number(dead, "bytes"))
+            page_add(page, STYLE_PLAIN, ", %s; `sluice dead` lists them",
+                     page_bytes(json_number(dead, "bytes"), buf));
         page_end(page);
     }
 }
@@ -214,30 +197,30 @@ static void put_queues(page_t *page, yajl_val root) {
 /* Large bodies on disk. */
 static void put_spool(page_t *page, yajl_val root) {
     char buf[PAGE_SHORT_MAX], limit[PAGE_SHORT_MAX];
-    yajl_val spool = member(root, "spool");
+    yajl_val spool = json_member(root, "spool");
     if (!YAJL_IS_OBJECT(spool)) return;
     page_label(page, "Spool");
-    page_add(page, STYLE_PLAIN, "%s of %s", page_bytes(number_of(spool, "bytes"), buf),
-             page_bytes(number_of(spool, "limit"), limit));
-    if (number_of(spool, "streams") > 0)
-        page_add(page, STYLE_PLAIN, ", coming in %s", page_number(number_of(spool, "streams"), buf));
+    page_add(page, STYLE_PLAIN, "%s of %s", page_bytes(json_number(spool, "bytes"), buf),
+             page_bytes(json_number(spool, "limit"), limit));
+    if (json_number(spool, "streams") > 0)
+        page_add(page, STYLE_PLAIN, ", coming in %s", page_number(json_number(spool, "streams"), buf));
     page_end(page);
 }
 
 static void put_worker(page_t *page, yajl_val worker) {
     char buf[PAGE_SHORT_MAX];
-    int64_t heard_ms = number_of(worker, "heard_ms");
-    bool fetcher = strcmp(text_of(worker, "role"), "fetcher") == 0; /* has no slots */
+    int64_t heard_ms = json_number(worker, "heard_ms");
+    bool fetcher = strcmp(json_text(worker, "role"), "fetcher") == 0; /* has no slots */
     page_label(page, NULL);
-    page_add_cell(page, STYLE_PLAIN, text_of(worker, "name"), 23);
-    page_add_cell(page, STYLE_PLAIN, text_of(worker, "role"), 11);
-    (void)snprintf(buf, sizeof buf, "%" PRId64, number_of(worker, "pid"));
+    page_add_cell(page, STYLE_PLAIN, json_text(worker, "name"), 23);
+    page_add_cell(page, STYLE_PLAIN, json_text(worker, "role"), 11);
+    (void)snprintf(buf, sizeof buf, "%" PRId64, json_number(worker, "pid"));
     page_add_cell(page, STYLE_PLAIN, buf, 10);
     page_add_cell(page, STYLE_PLAIN, fetcher ? "-" : number_text(worker, "slots", buf), 7);
     page_add_cell(page, STYLE_PLAIN, fetcher ? "-" : number_text(worker, "tasks", buf), 7);
     page_add(page, heard_ms > 3000 ? STYLE_WARN : STYLE_PLAIN, "%s ago", page_duration(heard_ms, buf));
     page_end(page);
-    if (!is_true(worker, "leaving")) return;
+    if (!json_true(worker, "leaving")) return;
     page_label(page, NULL);
     page_add(page, STYLE_WARN, "  it is draining");
     page_end(page);
@@ -248,7 +231,7 @@ static void put_workers(page_t *page, yajl_val root) {
         const char *name;
         unsigned columns;
     } heads[] = {{"NAME", 23}, {"ROLE", 11}, {"PID", 10}, {"SLOTS", 7}, {"TASKS", 7}, {"HEARD", 7}};
-    yajl_val workers = member(root, "workers");
+    yajl_val workers = json_member(root, "workers");
     if (!YAJL_IS_ARRAY(workers)) return;
     page_end(page);
     page_label(page, "Workers");
@@ -258,10 +241,10 @@ static void put_workers(page_t *page, yajl_val root) {
     page_end(page);
     for (size_t i = 0; i < workers->u.array.len; i++)
         put_worker(page, workers->u.array.values[i]);
-    if (number_of(root, "awaited_workers") > 0) {
+    if (json_number(root, "awaited_workers") > 0) {
         page_label(page, NULL);
         page_add(page, STYLE_WARN, "waiting for %" PRId64 " known from before the broker's start",
-                 number_of(root, "awaited_workers"));
+                 json_number(root, "awaited_workers"));
         page_end(page);
     }
 }
@@ -287,8 +270,8 @@ static void put_items(page_t *page, yajl_val node, bool zeros) {
 
 static void put_rest(page_t *page, yajl_val root) {
     char buf[PAGE_SHORT_MAX];
-    yajl_val counters = member(root, "counters"), journal = member(root, "journal"),
-             config = member(root, "config");
+    yajl_val counters = json_member(root, "counters"), journal = json_member(root, "journal"),
+             config = json_member(root, "config");
     page_end(page);
     if (YAJL_IS_OBJECT(counters)) {
         page_label(page, "Counters");
@@ -296,15 +279,15 @@ static void put_rest(page_t *page, yajl_val root) {
         page_end(page);
     }
     if (YAJL_IS_OBJECT(journal)) {
-        bool ok = !YAJL_IS_FALSE(member(journal, "ok"));
+        bool ok = !YAJL_IS_FALSE(json_member(journal, "ok"));
         page_label(page, "Journal");
         page_add(page, ok ? STYLE_GOOD : STYLE_BAD, ok ? "ok" : "failing");
-        page_add(page, STYLE_PLAIN, ", %s, ", page_bytes(number_of(journal, "bytes"), buf));
-        page_add_text(page, STYLE_PLAIN, text_of(journal, "path"), 0);
+        page_add(page, STYLE_PLAIN, ", %s, ", page_bytes(json_number(journal, "bytes"), buf));
+        page_add_text(page, STYLE_PLAIN, json_text(journal, "path"), 0);
         page_end(page);
-        if (text_of(journal, "error")[0] != '\0') {
+        if (json_text(journal, "error")[0] != '\0') {
             page_label(page, NULL);
-            page_add_words(page, STYLE_BAD, text_of(journal, "error"));
+            page_add_words(page, STYLE_BAD, json_text(journal, "error"));
             page_end(page);
         }
     }
@@ -315,37 +298,10 @@ static void put_rest(page_t *page, yajl_val root) {
     }
 }
 
-/* The tree is freed by recursion, so that its depth has to be bounded before it is built. */
-static bool too_deep(const char *json, size_t size) {
-    unsigned depth = 0;
-    bool inside = false;
-    for (size_t i = 0; i < size; i++) {
-        char c = json[i];
-        if (inside) {
-            if (c == '\\')
-                i++;
-            else if (c == '"')
-                inside = false;
-        } else if (c == '"') {
-            inside = true;
-        } else if (c == '[' || c == '{') {
-            if (++depth > DEPTH_MAX) return true;
-        } else if ((c == ']' || c == '}') && depth > 0) {
-            depth--;
-        }
-    }
-    return false;
-}
-
 int status_render(const char *json, size_t size, unsigned width, bool colour, FILE *out) {
-    char why[128];
     page_t page = {.out = out, .colour = colour, .width = width < 40 ? 40 : width};
-    if (too_deep(json, size)) return ERR_MALFORMED;
-    yajl_val root = yajl_tree_parse(json, why, sizeof why);
-    if (!YAJL_IS_OBJECT(root)) {
-        yajl_tree_free(root);
-        return ERR_MALFORMED;
-    }
+    yajl_val root = json_read(json, size);
+    if (root == NULL) return ERR_MALFORMED;
     put_head(&page, root);
     put_ac(&page, root);
     put_gate(&page, root);

@@ -5,6 +5,7 @@
 
 #include "common/ac_door_private.h"
 #include "common/clock.h"
+#include "common/crash_point.h"
 #include "common/err.h"
 #include "common/ipv4_hosts.h"
 
@@ -139,6 +140,7 @@ static void give_reason(ac_line_t *self, const char *what, const char *detail) {
 /* Frees the line, then tells the caller, who may start the next request. */
 static void finish(ac_line_t *self, ac_answer_t *answer) {
     int64_t elapsed_ms = clock_boot_ms() - self->started_ms;
+    CRASH_POINT("ac.answered");
     answer->call = self->call;
     answer->elapsed_ms = (uint32_t)(elapsed_ms < 0 ? 0 : elapsed_ms > UINT32_MAX ? UINT32_MAX : elapsed_ms);
     answer->date_unix_s = self->headers.date[0] ? (int64_t)curl_getdate(self->headers.date, NULL) : -1;
@@ -268,6 +270,7 @@ int ac_line_start(ac_line_t *self, lease_t *lease, const ac_request_t *request, 
         ac_file_end(&self->file, self->easy);
         return rc;
     }
+    CRASH_POINT("ac.started");
     lease_start(lease);
     self->busy = true;
     self->lease = lease;

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "common/clock.h"
+#include "common/crash_point.h"
 #include "common/dead_man.h"
 #include "common/err.h"
 
@@ -101,11 +102,13 @@ void ac_seat_release(ac_seat_t *self) {
 
 bool ac_seat_granted(ac_seat_t *self, const msg_grant_t *grant) {
     if (!lease_granted(&self->lease, grant)) return false;
+    CRASH_POINT("seat.granted");
     /* A GRANT that took too long (a stopped process) must not fire the switch: the turn gives it back. The
      * clock is read anew, since the process may have been stopped after the turn read it. */
     if (!lease_must_abort(&self->lease, clock_boot_ms()) &&
         dead_man_arm(self->dead_man, self->lease.expires_ms) != 0)
         ac_seat_release(self);
+    CRASH_POINT("seat.armed");
     return true;
 }
 

@@ -39,6 +39,8 @@ typedef struct {
     int task_queue_size;          /* 100 */
     int response_queue_size;      /* 100 */
     int response_queue_threshold; /* percent, 80 */
+    int dead_letter_days;         /* buried results are kept so long, 7; 0: for ever */
+    int dead_letter_mb;           /* and no more of them, 1024 */
     int spool_mb;                 /* bound of the spool of large bodies, 10240 */
     int lookahead;                /* READY tasks at which fetching pauses; 0: as many as all slots together */
     char *redeliver;              /* idempotent | always | never */

@@ -25,8 +25,17 @@ static const struct {
      "says what to "
      "do. Give it the options of the agent. Exit status 0: all is well, 1: warnings, 2: something does not "
      "work."},
-    {PROGRAM_TOOL, "sluice status [--json] [--watch] [OPTION...], sluice drain|resume [OPTION...]",
-     "Asks the running broker, or tells it to stop or resume fetching."},
+    {PROGRAM_TOOL,
+     "sluice status [--json] [--watch] [OPTION...]\n"
+     "       sluice task ID [--number] [--json] [OPTION...]\n"
+     "       sluice dead [--json] [OPTION...]\n"
+     "       sluice dead retry ID|--all [--number] [--json] [OPTION...]\n"
+     "       sluice dead drop ID [--number] [--json] [OPTION...]\n"
+     "       sluice drain|resume [OPTION...]",
+     "Asks the running broker, or tells it what to do. ID is AC's taskId or the broker's own number of the "
+     "task; with --number the number alone. `task` tells where a task is and what has happened to it, also "
+     "when it is gone. `dead` lists the results that AC has refused for good; `retry` has them tried again, "
+     "`drop` removes one. `drain` pauses fetching until `resume`, also over restarts."},
 };
 
 /* Prints words from column `at` on, in lines that fit a terminal and begin at `indent`. */

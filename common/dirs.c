@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,12 +37,35 @@ static int trusted(uid_t owner) {
     return owner == geteuid() || owner == 0;
 }
 
+int dirs_sync(const char *path) {
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0) return ERR_IO;
+    int done = fsync(fd), saved = errno;
+    (void)close(fd);
+    errno = saved;
+    return done == 0 ? 0 : ERR_IO;
+}
+
+/* As far as the parents can be read: those that were there before are not ours to make durable. */
+static void sync_parents(const char *path) {
+    char part[4096];
+    if (snprintf(part, sizeof part, "%s", path) >= (int)sizeof part) return;
+    for (char *slash; (slash = strrchr(part, '/')) != NULL;) {
+        slash[slash == part] = '\0';
+        (void)dirs_sync(part);
+        if (slash == part) return;
+    }
+}
+
 int dirs_make(const char *path, const char *option, char why[512]) {
     struct stat st, link;
-    if (mkdir(path, 0700) != 0 && errno != EEXIST) {
+    bool is_new = mkdir(path, 0700) == 0;
+    if (!is_new && errno != EEXIST) {
         if (errno == ENOENT) make_parents(path);
-        if (mkdir(path, 0700) != 0 && errno != EEXIST) return fail(why, path, strerror(errno), option);
+        is_new = mkdir(path, 0700) == 0;
+        if (!is_new && errno != EEXIST) return fail(why, path, strerror(errno), option);
     }
+    if (is_new) sync_parents(path);
     if (lstat(path, &link) != 0 || stat(path, &st) != 0) return fail(why, path, strerror(errno), option);
     if (!S_ISDIR(st.st_mode)) {
         errno = ENOTDIR;

@@ -8,8 +8,12 @@
 
 /* Makes a directory and its missing parents with mode 0700, or checks the one that is there: it must be a
  * directory of this user or root in which this user can create files. `option` names the option that gives
- * another one, for the reason: ERR_IO with `why` as one line. */
+ * another one, for the reason: ERR_IO with `why` as one line. A new one's name is durable. */
 int dirs_make(const char *path, const char *option, char why[512]);
+
+/* Makes the names in a directory durable: files that were synced in a new directory are lost with its name.
+ * ERR_IO with errno. */
+int dirs_sync(const char *path);
 
 /* A lock that is held. fd -1: none. */
 typedef struct {

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <zmq.h>
 
+#include "common/crash_point.h"
 #include "common/err.h"
 #include "common/link_wire.h"
 
@@ -34,7 +35,7 @@ struct link_t {
     bool ended;          /* BYE was said */
     bool foreign;        /* the broker speaks another version */
     uint32_t faults;     /* kinds told already */
-    char agent_id[65];
+    char agent_id[65], host[65];
     char why[WHY_MAX];
     msg_scratch_t scratch;
     msg_held_t held[MSG_HELD_MAX];
@@ -81,6 +82,7 @@ link_t *link_new(const link_options_t *options, const link_handler_t *handler, c
     self->heartbeat_ms = PROTOCOL_HEARTBEAT_MS;
     self->lost_ms = PROTOCOL_LOST_MS;
     self->hello_seq = 1;
+    if (gethostname(self->host, sizeof self->host - 1) != 0) self->host[0] = '\0';
     self->base = strdup(options->broker);
     self->name = strdup(options->name);
     if (self->base && self->name) *why = open_sockets(self);
@@ -155,6 +157,7 @@ static void say_hello(link_t *self) {
         .name = {self->name, (uint32_t)strnlen(self->name, 64)},
         .program_version = str_of(SLUICE_VERSION),
         .pid = (uint32_t)getpid(),
+        .host = str_of(self->host),
         .slots = self->slots,
         .seq = self->hello_seq,
         .credit = self->handler.credit ? self->handler.credit(self->handler.ctx) : 0,
@@ -217,6 +220,7 @@ static void take_welcome(link_t *self, const msg_welcome_t *welcome) {
         self->hello_due_ms = self->now_ms + PROTOCOL_REPEAT_MS;
         return;
     }
+    CRASH_POINT_MSG("got", MSG_WELCOME);
     self->session = welcome->session;
     self->restart = NULL;
     self->heartbeat_ms = bounded(welcome->heartbeat_ms, 50, 60000);
@@ -286,6 +290,7 @@ static void take_control(link_t *self, const msg_t *msg) {
     }
     if (self->session == 0 || self->restart || (session && *session != self->session)) return; /* stale */
     self->heard_ms = self->now_ms;
+    CRASH_POINT_MSG("got", msg->type);
     if (msg->type != MSG_HEARTBEAT) self->handler.message(self->handler.ctx, msg);
 }
 
@@ -332,6 +337,7 @@ static unsigned drain_pull(link_t *self) {
             tell_fault(self, MSG_ERR_TYPE, "a message on the worker socket that is no TASK");
         else if (msg.task.session == self->session) {
             self->heard_ms = self->now_ms;
+            CRASH_POINT_MSG("got", msg.type);
             self->handler.task(self->handler.ctx, &msg.task, &payload);
         }
         zframe_destroy(&header);

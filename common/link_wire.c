@@ -5,6 +5,7 @@
 #include <string.h>
 #include <zmq.h>
 
+#include "common/crash_point.h"
 #include "common/err.h"
 
 #define RECONNECT_MS        50
@@ -109,12 +110,14 @@ int wire_send(void *socket, const msg_t *msg, const void *payload, size_t payloa
     size_t header_bytes = 0;
     int rc = msg_encode(msg, &header, &header_bytes);
     if (rc != 0) return rc;
+    CRASH_POINT_MSG("send", msg->type);
     size_t payload_max;
     bool two = msg_has_payload(msg->type, &payload_max);
     rc = zmq_send(socket, header, header_bytes, ZMQ_DONTWAIT | (two ? ZMQ_SNDMORE : 0)) < 0 ? ERR_FULL : 0;
     free(header);
     if (rc == 0 && two && zmq_send(socket, payload ? payload : "", payload_bytes, ZMQ_DONTWAIT) < 0)
         rc = ERR_FULL;
+    CRASH_POINT_MSG("sent", msg->type);
     return rc;
 }
 

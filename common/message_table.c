@@ -29,6 +29,7 @@ static const field_t hello[] = {U8R("role", hello.role, 1, 4),
                                 STR("name", hello.name, 64),
                                 STR("program_version", hello.program_version, 32),
                                 U32("pid", hello.pid),
+                                STR("host", hello.host, 64),
                                 U16R("slots", hello.slots, 0, 1000),
                                 U64("seq", hello.seq),
                                 U64("credit", hello.credit),
@@ -85,6 +86,15 @@ static const field_t uploaded[] = {
     U16("http_status", uploaded.http_status), I64("retry_after_ms", uploaded.retry_after_ms),
     U32("elapsed_ms", uploaded.elapsed_ms),   STR("reason", uploaded.reason, 200)};
 static const field_t status[] = {U64("seq", status.seq)};
+static const field_t find[] = {U64("seq", find.seq), U8R("by", find.by, 0, 1),
+                               STR("task", find.task, MSG_TASK_ID_MAX)};
+static const field_t list[] = {U64("seq", list.seq), U64("after", list.after),
+                               U16R("max", list.max, 1, MSG_LIST_MAX)};
+static const field_t order[] = {U64("seq", order.seq), U8R("action", order.action, 1, 2),
+                                U8R("by", order.by, 0, 2), STR("task", order.task, MSG_TASK_ID_MAX),
+                                U64("after", order.after)};
+static const field_t ordered[] = {U64("seq", ordered.seq), U8R("verdict", ordered.verdict, 1, 4),
+                                  U32("count", ordered.count), U64("number", ordered.number)};
 static const field_t error[] = {U16("code", error.code), U8("type", error.type),
                                 STR("text", error.text, 200)};
 static const field_t fetched[] = {
@@ -104,10 +114,16 @@ static const field_t task[] = {U64("session", task.session),
                                U32("tries", task.tries),
                                STR("task_id", task.task_id, MSG_TASK_ID_MAX),
                                U8R("call", task.call, 1, 6)};
-static const field_t result[] = {U64("session", result.session),         U64("number", result.number),
-                                 U32("attempt", result.attempt),         U16("flags", result.flags),
-                                 U16("http_status", result.http_status), U32("tool_ms", result.tool_ms),
-                                 U64("body_bytes", result.body_bytes)};
+static const field_t result[] = {U64("session", result.session),
+                                 U64("number", result.number),
+                                 U32("attempt", result.attempt),
+                                 U16("flags", result.flags),
+                                 U16("http_status", result.http_status),
+                                 U32("tool_ms", result.tool_ms),
+                                 U64("body_bytes", result.body_bytes),
+                                 I64("connect_ms", result.connect_ms),
+                                 I64("first_byte_ms", result.first_byte_ms),
+                                 U32("ended_ms", result.ended_ms)};
 static const field_t chunk[] = {U64("session", chunk.session), U64("number", chunk.number),
                                 U32("attempt", chunk.attempt), U64("stream", chunk.stream),
                                 U64("offset", chunk.offset),   U8R("last", chunk.last, 0, 1)};
@@ -148,6 +164,11 @@ static const layout_t layouts[] = {
     LAYOUT(MSG_STATUS, status, 0),
     LAYOUT(MSG_STATUS_REPLY, status, 16 * MIB),
     LAYOUT(MSG_ERROR, error, 0),
+    LAYOUT(MSG_FIND, find, 0),
+    LAYOUT(MSG_LIST, list, 0),
+    LAYOUT(MSG_FOUND, status, 16 * MIB),
+    LAYOUT(MSG_ORDER, order, 0),
+    LAYOUT(MSG_ORDERED, ordered, 0),
     LAYOUT(MSG_FETCHED, fetched, 64 * MIB),
     LAYOUT(MSG_TASK, task, 96 * MIB),
     LAYOUT(MSG_RESULT, result, 96 * MIB),

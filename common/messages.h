@@ -13,6 +13,7 @@
 #define MSG_HELD_MAX     1024
 #define MSG_TASK_ID_MAX  1024
 #define MSG_CHUNK_MAX    262144
+#define MSG_LIST_MAX     500
 #define MSG_WIRE_MAX     (100L * 1024 * 1024) /* ZMQ_MAXMSGSIZE */
 #define MSG_CONTROL_MAX  (1024 * 1024)        /* and of the broker's control socket */
 
@@ -52,6 +53,11 @@ typedef enum {
     MSG_STATUS = 30,
     MSG_STATUS_REPLY = 31,
     MSG_ERROR = 32,
+    MSG_FIND = 33,
+    MSG_LIST = 34,
+    MSG_FOUND = 35,
+    MSG_ORDER = 36,
+    MSG_ORDERED = 37,
     MSG_FETCHED = 40,
     MSG_TASK = 41,
     MSG_RESULT = 42,
@@ -100,6 +106,15 @@ typedef enum {
     DENIED_EXPIRED = 4,
     DENIED_LOST = 5
 } denied_t;
+
+typedef enum { ORDER_RETRY = 1, ORDER_DROP = 2 } order_t;
+typedef enum { ORDER_BY_EITHER = 0, ORDER_BY_NUMBER = 1, ORDER_BY_ALL = 2 } order_by_t;
+typedef enum {
+    ORDERED_DONE = 1,
+    ORDERED_UNKNOWN = 2,
+    ORDERED_NOT_BURIED = 3,
+    ORDERED_AMBIGUOUS = 4
+} ordered_t;
 
 #define TASK_IDEMPOTENT 0x01u
 #define TASK_LOGS       0x02u
@@ -157,6 +172,7 @@ typedef struct {
     uint64_t instance, place;
     str_t name, program_version;
     uint32_t pid;
+    str_t host;
     uint16_t slots;
     uint64_t seq, credit;
     msg_held_list_t held;
@@ -265,7 +281,32 @@ typedef struct {
 
 typedef struct {
     uint64_t seq;
-} msg_status_t; /* STATUS and STATUS_REPLY */
+} msg_status_t; /* STATUS, STATUS_REPLY and FOUND */
+
+typedef struct {
+    uint64_t seq;
+    uint8_t by; /* order_by_t, but for all */
+    str_t task;
+} msg_find_t;
+
+typedef struct {
+    uint64_t seq, after;
+    uint16_t max;
+} msg_list_t;
+
+typedef struct {
+    uint64_t seq;
+    uint8_t action, by; /* order_t, order_by_t */
+    str_t task;
+    uint64_t after;
+} msg_order_t;
+
+typedef struct {
+    uint64_t seq;
+    uint8_t verdict; /* ordered_t */
+    uint32_t count;
+    uint64_t number;
+} msg_ordered_t;
 
 typedef struct {
     uint16_t code;
@@ -300,6 +341,8 @@ typedef struct {
     uint16_t flags, http_status;
     uint32_t tool_ms;
     uint64_t body_bytes;
+    int64_t connect_ms, first_byte_ms;
+    uint32_t ended_ms;
 } msg_result_t;
 
 typedef struct {
@@ -355,6 +398,10 @@ typedef struct {
         msg_uploaded_t uploaded;
         msg_status_t status;
         msg_error_t error;
+        msg_find_t find;
+        msg_list_t list;
+        msg_order_t order;
+        msg_ordered_t ordered;
         msg_fetched_t fetched;
         msg_task_t task;
         msg_result_t result;

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "common/clock.h"
+#include "common/crash_point.h"
 #include "common/err.h"
 #include "common/log.h"
 #include "executor/error_text.h"
@@ -56,7 +57,8 @@ static void finish(executor_t *self, run_t *run, const result_parts_t *parts) {
     run->body_bytes = parts->error         ? 0
                       : run->body.has_file ? body_decoded(response_body(run->response))
                                            : parts->body_bytes;
-    if (run->started_ms) run->tool_ms = (uint32_t)(clock_boot_ms() - run->started_ms);
+    run->ended_ms = clock_boot_ms();
+    if (run->started_ms) run->tool_ms = (uint32_t)(run->ended_ms - run->started_ms);
     if (err) {
         log_error("result_failed", "number=%" PRIu64 " reason=\"%s\"", run->number, err_str(err));
         text_clear(&text);
@@ -101,6 +103,7 @@ static void succeed(executor_t *self, run_t *run) {
     parts.body = body_inline(body, &parts.body_bytes);
     parts.zipped = body_is_large(body) && run->zipped;
     if (body_is_large(body)) take_file(run, body, run->zipped);
+    CRASH_POINT("run.done");
     log_debug("task_done", "number=%" PRIu64 " status=%d octets=%" PRIu64, run->number, parts.status_code,
               body_decoded(body));
     finish(self, run, &parts);
@@ -222,12 +225,24 @@ static bool look_up_again(executor_t *self, run_t *run, CURLcode code) {
     return true;
 }
 
+/* When the answer began to come: of the last transfer that had one. */
+static void note_first_byte(run_t *run, CURL *easy) {
+    curl_off_t us = 0;
+
+    if (response_status(run->response) == 0) return;
+    if (curl_easy_getinfo(easy, CURLINFO_STARTTRANSFER_TIME_T, &us) == CURLE_OK && us > 0)
+        run->first_byte_ms = run->leg_ms + us / 1000;
+    if (run->first_byte_ms && run->first_byte_ms < run->connected_ms) /* rounded */
+        run->first_byte_ms = run->connected_ms;
+}
+
 static void on_done(void *ctx, CURL *easy, CURLcode code, const char *error) {
     run_t *run = ctx;
     executor_t *self = run->owner;
     char text[ERROR_TEXT_MAX];
     bool redirects = response_redirects(run->response);
 
+    note_first_byte(run, easy);
     if (look_up_again(self, run, code)) return;
     if (!is_complete(run, code)) {
         fail_transfer(self, run, code, error);
@@ -266,6 +281,7 @@ static int before_send(void *ctx, char *remote, char *local, int remote_port, in
     (void)local;
     (void)remote_port;
     (void)local_port;
+    if (!run->connected_ms) run->connected_ms = clock_boot_ms();
     return ++run->sends > 1 ? CURL_PREREQFUNC_ABORT : CURL_PREREQFUNC_OK;
 }
 
@@ -280,6 +296,7 @@ static int send_request(executor_t *self, run_t *run) {
         (void)curl_easy_setopt(run->easy, CURLOPT_IPRESOLVE, (long)CURL_IPRESOLVE_V4);
     if (run->fresh) (void)curl_easy_setopt(run->easy, CURLOPT_FRESH_CONNECT, 1L);
     run->sends = 0;
+    run->leg_ms = clock_boot_ms();
     err = response_bind(run->response, run->easy, request_is_head(&run->request),
                         request_is_head(&run->request) && run->request.body);
     if (err) return err;
@@ -302,6 +319,7 @@ static void start(executor_t *self, run_t *run) {
         return;
     }
     if (!err) {
+        run->started_ms = clock_boot_ms();
         run->easy = slots_take_easy(self->slots);
         run->zipped = self->settings.upload_to_ac;
         run->response = response_new(run->zipped ? BODY_GZIP : BODY_RAW, self->settings.state_dir);
@@ -310,12 +328,13 @@ static void start(executor_t *self, run_t *run) {
     if (err) {
         if (run->easy) slots_give_easy(self->slots, run->easy);
         run->easy = NULL;
+        run->started_ms = 0;
         error_text_agent(err_str(err), text);
         run_fail(self, run, text);
         return;
     }
+    CRASH_POINT("run.started");
     run->started = true;
-    run->started_ms = clock_boot_ms();
 }
 
 void run_prepare(executor_t *self, run_t *run) {

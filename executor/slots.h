@@ -55,6 +55,9 @@ typedef struct {
     size_t result_bytes;
     uint16_t flags, http_status;
     uint32_t tool_ms;
+    int64_t leg_ms;                      /* when the present transfer began */
+    int64_t connected_ms, first_byte_ms; /* of the first connection, of the last answer; 0: not yet */
+    int64_t ended_ms;
     uint64_t body_bytes;
     outgoing_t body;
 } run_t;

@@ -1,5 +1,7 @@
 #include "executor/to_broker.h"
 
+#include "common/clock.h"
+
 static int send_ref(executor_t *self, const run_t *run, msg_type_t type) {
     msg_t msg = {.type = type};
 
@@ -15,6 +17,10 @@ static int send_return(executor_t *self, const run_t *run) {
     return link_send(self->link, &msg);
 }
 
+static int64_t since_start(const run_t *run, int64_t at_ms) {
+    return at_ms && at_ms >= run->started_ms ? at_ms - run->started_ms : -1;
+}
+
 static int send_result(executor_t *self, const run_t *run) {
     msg_t msg = {.type = MSG_RESULT};
 
@@ -24,7 +30,10 @@ static int send_result(executor_t *self, const run_t *run) {
                                 .flags = run->flags,
                                 .http_status = run->http_status,
                                 .tool_ms = run->tool_ms,
-                                .body_bytes = run->body_bytes};
+                                .body_bytes = run->body_bytes,
+                                .connect_ms = since_start(run, run->connected_ms),
+                                .first_byte_ms = since_start(run, run->first_byte_ms),
+                                .ended_ms = (uint32_t)(clock_boot_ms() - run->ended_ms)};
     return link_push(self->link, &msg, run->result, run->result_bytes);
 }
 

@@ -16,6 +16,7 @@
 
 #define CONNECTIONS 2 /* kept by curl: the one in use, and one more while a dead one is replaced */
 #define ROUNDS_MAX  64
+#define ACCEPT_MS   2000 /* for the broker to accept at the end what is in the inbox already */
 
 struct fetcher_t {
     http_t *http;
@@ -27,7 +28,7 @@ struct fetcher_t {
     poll_ac_t *poll_ac;
     metrics_t *metrics;
     uint64_t credit_seq;
-    int64_t now_ms, drain_end_ms;
+    int64_t now_ms, drain_end_ms, saved_ms;
     int drain_timeout_ms;
     bool draining;      /* SIGTERM: the process is to end */
     bool broker_drains; /* no polls until the broker says otherwise */
@@ -191,12 +192,19 @@ static void work(fetcher_t *self) {
     metrics_turn(self->metrics, self->now_ms);
 }
 
+/* A broker that is there gets a moment to take what is in the inbox: else it waits there for the next start.
+ */
+static bool handed_over(fetcher_t *self) {
+    if (to_broker_count(self->to_broker) == 0) return true;
+    if (!to_broker_saved(self->to_broker)) return false;
+    if (self->saved_ms == 0) self->saved_ms = self->now_ms;
+    return link_session(self->link) == 0 || self->now_ms - self->saved_ms >= ACCEPT_MS;
+}
+
 /* Whether the process may end now. */
 static bool drained(fetcher_t *self) {
     if (!self->draining) return false;
-    if (self->now_ms < self->drain_end_ms)
-        return poll_ac_idle(self->poll_ac) &&
-               (to_broker_count(self->to_broker) == 0 || to_broker_saved(self->to_broker));
+    if (self->now_ms < self->drain_end_ms) return poll_ac_idle(self->poll_ac) && handed_over(self);
     ac_seat_abort(self->seat, "the drain timeout is up");
     ac_seat_release(self->seat);
     if (!to_broker_saved(self->to_broker))

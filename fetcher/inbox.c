@@ -12,6 +12,8 @@
 #include <unistd.h>
 #include <zlib.h>
 
+#include "common/crash_point.h"
+#include "common/dirs.h"
 #include "common/err.h"
 #include "common/messages.h"
 
@@ -57,7 +59,8 @@ int inbox_open(const char *state_dir, inbox_t **self) {
         return ERR_NOMEM;
     }
     int made = mkdir(path, 0700);
-    inbox->dir = made == 0 || errno == EEXIST ? open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+    bool there = (made == 0 || errno == EEXIST) && dirs_sync(state_dir) == 0;
+    inbox->dir = there ? open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
     free(path);
     if (inbox->dir < 0) {
         int reason = errno;
@@ -100,12 +103,15 @@ int inbox_write(inbox_t *self, uint64_t instance, uint64_t seq, const void *head
     file_name(instance, seq, TMP_SUFFIX, tmp);
     int fd = openat(self->dir, tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     if (fd < 0) return ERR_IO;
+    CRASH_POINT("inbox.made");
     bool ok = write_all(fd, prefix, sizeof prefix) && write_all(fd, header, header_bytes) &&
               write_all(fd, task, task_bytes) && fsync(fd) == 0;
     int reason = errno;
     close(fd);
     errno = ok ? errno : reason;
+    CRASH_POINT("inbox.written");
     ok = ok && renameat(self->dir, tmp, self->dir, name) == 0;
+    CRASH_POINT("inbox.renamed");
     if (ok && fsync(self->dir) == 0) return 0;
     reason = errno;
     unlinkat(self->dir, ok ? name : tmp, 0);
@@ -116,7 +122,9 @@ int inbox_write(inbox_t *self, uint64_t instance, uint64_t seq, const void *head
 void inbox_remove(inbox_t *self, uint64_t instance, uint64_t seq) {
     char name[NAME_SIZE];
     file_name(instance, seq, "", name);
+    CRASH_POINT("inbox.remove");
     (void)unlinkat(self->dir, name, 0); /* a file that stays is only sent again, and answered as a repeat */
+    CRASH_POINT("inbox.removed");
 }
 
 /* The whole file, or NULL with *why. */

@@ -7,6 +7,7 @@
 
 #include "common/ac_metrics.h"
 #include "common/clock.h"
+#include "common/crash_point.h"
 #include "common/err.h"
 #include "common/log.h"
 #include "fetcher/read_task.h"
@@ -85,6 +86,7 @@ static outcome_t take_task(poll_ac_t *self, const ac_answer_t *answer, int64_t n
     task->fetched.credit = ac_seat_credit(self->seat);
     if (task->note[0]) log_warn("task_note", "what=%s", log_quote(task->note, quoted));
     if (task->error[0]) log_warn("task_invalid", "why=%s", log_quote(task->error, quoted));
+    CRASH_POINT("fetch.read");
     int rc = to_broker_add(self->to_broker, &task->fetched, task->task, task->task_bytes, now_ms);
     if (rc == 0) return OUTCOME_DONE;
     log_error("task_lost", "why=%s octets=%zu", log_quote(err_str(rc), quoted), task->task_bytes);

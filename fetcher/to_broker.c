@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/crash_point.h"
 #include "common/err.h"
 #include "common/log.h"
 
@@ -189,6 +190,7 @@ static void save(to_broker_t *self, fetch_t *fetch, int64_t now_ms) {
     if (inbox_write(self->inbox, fetched->instance, fetched->seq, fetch->header, fetch->header_bytes,
                     fetch->task, fetch->task_bytes) == 0) {
         fetch->saved = true;
+        CRASH_POINT("inbox.saved");
         if (self->save_failed) log_info("inbox_writable", NULL);
         self->save_failed = false;
         return;

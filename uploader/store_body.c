@@ -9,6 +9,7 @@
 
 #include "common/ac_answer.h"
 #include "common/clock.h"
+#include "common/crash_point.h"
 #include "common/err.h"
 #include "common/proxy.h"
 #include "common/trust.h"
@@ -199,6 +200,7 @@ static void on_done(void *ctx, CURL *easy, CURLcode code, const char *error) {
     int64_t elapsed_ms = clock_boot_ms() - self->started_ms;
     answer.elapsed_ms = (uint32_t)(elapsed_ms < 0 ? 0 : elapsed_ms > UINT32_MAX ? UINT32_MAX : elapsed_ms);
     clear(self);
+    CRASH_POINT("store.answered");
     self->done(self->ctx, &answer);
 }
 

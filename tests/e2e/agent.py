@@ -97,6 +97,7 @@ class Agent:
         self.options = ["--serverUrl", mock.ac, "--apiKeyFile", key, "--stateDir", self.state, "--runtimeDir",
                         self.runtime, "--enableStdoutLogging", *options]
         self.options = [str(option) for option in self.options]
+        self.bin = BUILD / "bin"
         self.environment = {}  # on top of this process's own
         self.run = None
         self.programs = []
@@ -108,7 +109,7 @@ class Agent:
     def popen(self, name, *words):
         environment = {k: v for k, v in os.environ.items() if "proxy" not in k.lower() and not k.endswith("_BUNDLE")}
         environment |= self.environment
-        return subprocess.Popen([BUILD / "bin" / name, *words, *self.options], stdin=subprocess.DEVNULL,
+        return subprocess.Popen([self.bin / name, *words, *self.options], stdin=subprocess.DEVNULL,
                                 stdout=self.log, stderr=self.log, env=environment)
 
     def program(self, name):

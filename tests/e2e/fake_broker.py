@@ -20,7 +20,7 @@ import zmq
 FETCHER, EXECUTOR, UPLOADER, TOOL = 1, 2, 3, 4
 
 FIELDS = {
-    "HELLO": (1, "role instance place name program_version pid slots seq credit held"),
+    "HELLO": (1, "role instance place name program_version pid host slots seq credit held"),
     "WELCOME": (2, "seq session heartbeat_ms lost_ms endpoint agent_id credit drop"),
     "HEARTBEAT": (3, "session seq held"),
     "BYE": (4, "session"),
@@ -46,12 +46,17 @@ FIELDS = {
     "STATUS": (30, "seq"),
     "STATUS_REPLY": (31, "seq"),
     "ERROR": (32, "code type text"),
+    "FIND": (33, "seq by task"),
+    "LIST": (34, "seq after max"),
+    "FOUND": (35, "seq"),
+    "ORDER": (36, "seq action by task after"),
+    "ORDERED": (37, "seq verdict count number"),
     "FETCHED": (
         40,
         "instance seq credit task_id flags method host expiry_ms fetched_ms config error",
     ),
     "TASK": (41, "session number attempt stage flags remaining_ms generation tries task_id call"),
-    "RESULT": (42, "session number attempt flags http_status tool_ms body_bytes"),
+    "RESULT": (42, "session number attempt flags http_status tool_ms body_bytes connect_ms first_byte_ms ended_ms"),
     "CHUNK": (43, "session number attempt stream offset last"),
     "EVENT": (44, "seq at_ms kind number text"),
     "BODY": (50, "session number attempt stream length kind"),

@@ -356,7 +356,7 @@ def test_nobody_sees_the_key(bench, way):
 # --- status ---
 
 class Broker(threading.Thread):
-    """Answers STATUS on a control socket with the frames of answer(seq)."""
+    """Answers STATUS on a control socket with the frames of answer(seq), and DRAIN with itself."""
 
     def __init__(self, runtime, answer):
         super().__init__(daemon=True)
@@ -371,6 +371,8 @@ class Broker(threading.Thread):
             frames = self.socket.recv_multipart()
             message = msgpack.unpackb(frames[1])
             self.seen.append((frames[0], message))
+            if message[1] == 6:
+                self.socket.send_multipart([frames[0], frames[1]])
             if message[1] == 30:
                 self.socket.send_multipart([frames[0], *self.answer(message[2])])
 

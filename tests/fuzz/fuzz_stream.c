@@ -60,8 +60,9 @@ static bool on_runs(void *ctx, uint64_t session, uint64_t number, uint32_t attem
     return session == 1 && attempt == 1 && number < TASKS && !b->tasks[number].lost;
 }
 
-static bool owned(void *ctx, uint64_t number) {
+static bool owned(void *ctx, uint64_t number, uint64_t bytes) {
     const bench_t *b = ctx;
+    (void)bytes;
     return number < TASKS && b->tasks[number].kept;
 }
 

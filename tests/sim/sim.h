@@ -351,6 +351,9 @@ void executor_message(world_t *world, int proc, const msg_t *msg);
 void executor_tick(world_t *world, int proc);
 void executor_welcome(peer_t *peer, const msg_welcome_t *welcome);
 
+/* model_person.c */
+void person_begin(world_t *world);
+
 /* model_uploader.c */
 void uploader_start(world_t *world, int proc);
 void uploader_end(uploader_parts_t **self);

@@ -320,7 +320,7 @@ void broker_by_hand(world_t *world, bool drain) {
     if (!world->broker || world->procs[BROKER].stopped) return;
     core_view_t view;
     core_look(world->broker->core, proc_ms(world, BROKER), &view);
-    if (view.drained == drain) return;
+    if ((view.drained_wall_ms != 0) == drain) return;
     letter_t *letter = calloc(1, sizeof *letter);
     if (!letter) return;
     TRACE(world, "HAND   sluice %s", drain ? "drain" : "resume");

@@ -35,7 +35,7 @@ struct journal_t {
     } rates[RATES_MAX];
     uint64_t ended[CREDITS_MAX]; /* credits that the latest commit took out */
     uint32_t next_fetcher, ended_count;
-    bool drained;
+    int64_t drained_wall_ms;
     uint64_t generation; /* 0: no configuration */
     global_config_t config;
 };
@@ -102,7 +102,7 @@ static void apply_new(world_t *world, const record_t *record) {
     *row = (row_t){.image = record->task, .used = true, .doc = *(doc_t *)record->doc};
     row->image.task_id = str_of(str_copy(record->task.task_id, row->id, sizeof row->id));
     row->image.method = str_of(str_copy(record->task.method, row->method, sizeof row->method));
-    row->image.host = row->image.reason = str_of("");
+    row->image.host = row->image.reason = row->image.trail = str_of("");
 }
 
 static void apply_task(world_t *world, const record_t *record) {
@@ -139,9 +139,12 @@ static void apply_task(world_t *world, const record_t *record) {
         break;
     case REC_TASK_BURIED:
         image->state = TASK_BURIED;
+        image->buried_wall_ms = record->task.buried_wall_ms;
         break;
     case REC_TASK_REVIVED:
         image->state = TASK_DONE;
+        image->tries = 0;
+        image->next_try_ms = 0;
         break;
     default: /* REC_TASK_GONE */
         row->used = false;
@@ -228,7 +231,7 @@ void journal_apply(world_t *world, record_t *record) {
         self->config = record->config;
         break;
     case REC_DRAIN:
-        self->drained = record->units != 0;
+        self->drained_wall_ms = record->at;
         break;
     default:
         apply_task(world, record);
@@ -276,7 +279,7 @@ static int restore_tables(const journal_t *self, core_t *core, moment_t now) {
                                 self->credits[i].stage, (uint16_t)self->credits[i].budget, now.ms);
     for (int i = 0; i < RATES_MAX; i++)
         if (self->rates[i].units) core_restore_rate(core, self->rates[i].second, self->rates[i].units);
-    core_restore_drain(core, self->drained);
+    core_restore_drain(core, self->drained_wall_ms);
     if (self->generation) core_restore_config(core, self->generation, &self->config);
     return err;
 }

@@ -251,4 +251,5 @@ void faults_begin(world_t *world) {
         world_after(world, (int64_t)rnd(world, 3 * SECOND), i, first_start, 0);
     }
     if (world->plan.chaos_us > 0) world_after(world, SECOND, -1, fault, 0);
+    if (world->plan.chaos_us > 0) person_begin(world);
 }

@@ -4,6 +4,7 @@
 MEMORY_KB = 6 * 1024
 DESCRIPTORS = 4
 JOURNAL_BYTES = 256 * 1024
+HISTORY_ROWS = 10_000 + 256  # what goes, goes in portions
 # Free pages that the file may keep over a start of the broker (broker/journal.c).
 JOURNAL_UNUSED = 8 * 1024 * 1024
 
@@ -76,7 +77,8 @@ def what_is_left(accounts, start, end):
     accounts.equal("tasks in the journal", end["journal"]["rows"]["task"])
     accounts.most(f"journal in use, octets, was {start['journal']['used_bytes']}", end["journal"]["used_bytes"],
                   start["journal"]["used_bytes"] + JOURNAL_BYTES)
-    used = end["journal"]["used_bytes"]
+    accounts.most("tasks in the history", end["journal"]["rows"]["history"], HISTORY_ROWS)
+    used = end["journal"]["used_bytes"] + end["journal"]["history_bytes"]
     accounts.most(f"journal file, octets, was {start['journal']['file_bytes']}", end["journal"]["file_bytes"],
                   max(2 * used, used + JOURNAL_UNUSED))
     accounts.equal("journal's write-ahead log after the end, octets", end["journal"]["wal_bytes"])

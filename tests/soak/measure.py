@@ -43,13 +43,15 @@ def entries(folder):
 
 
 def journal(agent):
-    """Of a stopped agent, whose journal has been checkpointed: its rows by table, and its octets in use and in all."""
+    """Of a stopped agent, whose journal has been checkpointed: its rows by table, and its octets in use (but for the
+    history, which has a bound of its own) and in all."""
     path = agent.state / "journal.db"
     with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as db:
         number = lambda pragma: db.execute(f"PRAGMA {pragma}").fetchone()[0]
         tables = [name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
         rows = {name: db.execute(f"SELECT count(*) FROM {name}").fetchone()[0] for name in tables}
-        used = (number("page_count") - number("freelist_count")) * number("page_size")
+        history = db.execute("SELECT sum(pgsize) FROM dbstat WHERE name = 'history'").fetchone()[0]
+        used = (number("page_count") - number("freelist_count")) * number("page_size") - history
     wal = path.with_name(path.name + "-wal")
-    return {"rows": rows, "used_bytes": used, "file_bytes": path.stat().st_size,
+    return {"rows": rows, "used_bytes": used, "history_bytes": history, "file_bytes": path.stat().st_size,
             "wal_bytes": wal.stat().st_size if wal.exists() else 0}

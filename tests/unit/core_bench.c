@@ -12,17 +12,19 @@ static void doc_free(void **doc) {
 }
 
 void bench_open(bench_t *b, redeliver_t redeliver) {
-    core_settings_t settings = {.epoch = 1,
-                                .seed = 1,
-                                .agent_id = "a",
-                                .ac_max = 2,
-                                .rate_per_min = 250,
-                                .task_queue = 100,
-                                .response_queue = 100,
-                                .response_threshold = 80,
-                                .redeliver = redeliver};
+    core_settings_t settings = {.redeliver = redeliver};
+    bench_open_with(b, &settings);
+}
+
+void bench_open_with(bench_t *b, core_settings_t *settings) {
+    settings->epoch = settings->seed = 1;
+    settings->agent_id[0] = 'a';
+    settings->ac_max = 2;
+    settings->rate_per_min = 250;
+    settings->task_queue = settings->response_queue = 100;
+    settings->response_threshold = 80;
     *b = (bench_t){.now = {1000000, 1700000000000}};
-    b->core = core_new(&settings);
+    b->core = core_new(settings);
     b->fx = effects_new();
     assert_true(b->core && b->fx);
 }
@@ -141,7 +143,7 @@ void bench_result(bench_t *b, uint64_t session, uint64_t number, uint32_t attemp
 }
 
 void bench_result_flags(bench_t *b, uint64_t session, uint64_t number, uint32_t attempt, uint16_t flags) {
-    msg_t msg = {.type = MSG_RESULT, .result = {session, number, attempt, flags, 200, 1, 1}};
+    msg_t msg = {.type = MSG_RESULT, .result = {session, number, attempt, flags, 200, 1, 1, 0, 1, 0}};
     bench_say(b, 0, &msg);
 }
 

@@ -40,7 +40,8 @@ static bool on_runs(void *ctx, uint64_t session, uint64_t number, uint32_t attem
     return session == SESSION && number != b->gone && attempt == 1;
 }
 
-static bool owned(void *ctx, uint64_t number) {
+static bool owned(void *ctx, uint64_t number, uint64_t bytes) {
+    (void)bytes;
     return number == *(uint64_t *)ctx;
 }
 

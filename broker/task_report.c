@@ -1,0 +1,258 @@
+/* The JSON of `sluice task`: what is known of a task, held or gone; and of `sluice dead`: the buried ones. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "broker/broker.h"
+#include "broker/json_put.h"
+#include "broker/stage.h"
+
+#define HISTORY_MAX 20 /* lives of one taskId that are told */
+
+/* --- the timeline --- */
+
+static const char *event_name(trail_kind_t kind) {
+    static const char *const names[TRAIL_KINDS] = {
+        [TRAIL_FETCHED] = "fetched",     [TRAIL_ACCEPTED] = "accepted",
+        [TRAIL_PUSHED] = "pushed",       [TRAIL_CLAIMED] = "claimed",
+        [TRAIL_KEPT] = "kept",           [TRAIL_TAKEN_BACK] = "taken_back",
+        [TRAIL_LOST] = "lost",           [TRAIL_STARTED] = "started",
+        [TRAIL_CONNECTED] = "connected", [TRAIL_FIRST_BYTE] = "first_byte",
+        [TRAIL_RESULT] = "result",       [TRAIL_FAILED] = "failed",
+        [TRAIL_TRY] = "upload_failed",   [TRAIL_BURIED] = "buried",
+        [TRAIL_REVIVED] = "revived",     [TRAIL_DELIVERED] = "delivered",
+        [TRAIL_DROPPED] = "dropped",     [TRAIL_HELD_AGAIN] = "handed_out_again",
+        [TRAIL_OMITTED] = "omitted"};
+    return names[kind];
+}
+
+static const char *outcome_name(uint64_t outcome) {
+    static const char *const names[] = {"?",      "done",   "empty",   "refused",   "busy",     "limited",
+                                        "denied", "server", "network", "malformed", "redirect", "not sent"};
+    return outcome < sizeof names / sizeof names[0] ? names[outcome] : "?";
+}
+
+static void put_upload(yajl_gen g, const trail_entry_t *entry) {
+    static const char *const calls[] = {"?",          "get-task",    "put-result", "upload-result",
+                                        "upload-url", "upload-logs", "store"};
+    uint64_t call = entry->b / 16;
+    json_text(g, "call", call < sizeof calls / sizeof calls[0] ? calls[call] : "?");
+    json_text(g, "outcome", outcome_name(entry->b % 16));
+    json_number(g, "status", (int64_t)entry->a);
+    if (entry->kind != TRAIL_TRY) return;
+    json_number(g, "next_try_in_ms", (int64_t)entry->c);
+    json_str(g, "why", entry->text);
+}
+
+static void put_entry(yajl_gen g, const trail_entry_t *entry) {
+    (void)yajl_gen_map_open(g);
+    json_number(g, "at_ms", entry->at_wall_ms);
+    json_text(g, "event", event_name(entry->kind));
+    switch (entry->kind) {
+    case TRAIL_PUSHED:
+    case TRAIL_KEPT:
+        json_str(g, "worker", entry->text);
+        json_number(g, "pid", (int64_t)entry->pid);
+        json_str(g, "host", entry->host);
+        if (entry->kind == TRAIL_PUSHED) json_number(g, "attempt", (int64_t)entry->a);
+        break;
+    case TRAIL_RESULT:
+        json_number(g, "status", (int64_t)entry->a);
+        json_number(g, "body_bytes", (int64_t)entry->b);
+        json_bool(g, "agent_error", entry->c != 0);
+        break;
+    case TRAIL_TRY:
+    case TRAIL_DELIVERED:
+        put_upload(g, entry);
+        break;
+    case TRAIL_OMITTED:
+        json_number(g, "count", (int64_t)entry->a);
+        break;
+    default:
+        if (entry->text.len > 0) json_str(g, "why", entry->text);
+    }
+    (void)yajl_gen_map_close(g);
+}
+
+static void put_timeline(yajl_gen g, const void *trail, size_t len, int64_t base_ms) {
+    trail_entry_t entry;
+    size_t at = 0;
+    json_key(g, "timeline");
+    (void)yajl_gen_array_open(g);
+    while (trail_next(trail, len, base_ms, &at, &entry))
+        put_entry(g, &entry);
+    (void)yajl_gen_array_close(g);
+}
+
+/* --- a task that is held --- */
+
+static const char *waits_for_upload(const core_view_t *view, const task_t *task, moment_t now) {
+    if (task->waits_rejoin) return "the uploaders known from before the broker's start";
+    if (task->next_try_ms > now.ms) return "its next try";
+    if (!view->uploaders) return "an uploader: none is connected";
+    if (now.ms < view->gate->pause_ms) return "the end of the pause that AC asked for";
+    if (view->gate->state == GATE_CLOSED) return "AC to answer again; one probe goes every 30 s at most";
+    if (gate_rate_free(view->gate, now.ms) == 0) return "the rate limit's minute";
+    return task->state == TASK_DONE ? "its turn" : "AC's answer";
+}
+
+/* What has to come before it goes on; NULL when nothing is to be waited for. */
+static const char *waits_for(const core_view_t *view, const task_t *task, moment_t now) {
+    switch (task->state) {
+    case TASK_READY:
+        if (task->waits_rejoin) return "the executors known from before the broker's start";
+        return view->executor_slots == 0 ? "an executor: none is connected" : "a free slot of an executor";
+    case TASK_PUSHED:
+        return "the executor to claim it";
+    case TASK_DONE_PUSHED:
+        return "the uploader to claim it";
+    case TASK_DONE:
+    case TASK_UPLOADING:
+        return waits_for_upload(view, task, now);
+    default:
+        return NULL;
+    }
+}
+
+static void put_worker(yajl_gen g, const worker_t *worker) {
+    if (!worker) return;
+    json_open(g, "worker");
+    json_text(g, "name", worker->name);
+    json_number(g, "pid", worker->pid);
+    json_text(g, "host", worker->host);
+    (void)yajl_gen_map_close(g);
+}
+
+/* Its number among those of its state, the one that is next being 1. */
+static int64_t place_in_queue(const core_view_t *view, const task_t *task) {
+    int64_t place = 1;
+    for (const task_t *other = tasks_first(view->tasks); other; other = tasks_next(view->tasks))
+        place += other->state == task->state && other->number < task->number;
+    return place;
+}
+
+static void put_held(yajl_gen g, const core_view_t *view, const task_t *task, moment_t now) {
+    const char *waits = waits_for(view, task, now);
+    (void)yajl_gen_map_open(g);
+    json_text(g, "task", task->task_id);
+    json_number(g, "number", (int64_t)task->number);
+    json_text(g, "state", task_state_name(task->state));
+    json_text(g, "method", task->method);
+    json_text(g, "host", task->host);
+    json_number(g, "accepted_ms", task->accepted_wall_ms);
+    json_number(g, "expires_ms", now.wall_ms + task->deadline_ms - now.ms);
+    json_number(g, "tries", task->tries);
+    json_text(g, "reason", task->reason);
+    json_number(g, "bytes", (int64_t)task_bytes(task));
+    if (task->next_try_ms > now.ms) json_number(g, "next_try_ms", now.wall_ms + task->next_try_ms - now.ms);
+    if (task->state == TASK_BURIED) json_number(g, "buried_ms", task->buried_wall_ms);
+    if (task->state == TASK_READY) json_number(g, "place", place_in_queue(view, task));
+    if (waits) json_text(g, "waits_for", waits);
+    put_worker(g, task->worker);
+    put_timeline(g, task->trail.bytes, task->trail.len, task->accepted_wall_ms);
+    (void)yajl_gen_map_close(g);
+}
+
+/* --- those that are gone --- */
+
+static void put_gone(void *ctx, const history_t *row) {
+    yajl_gen g = ctx;
+    (void)yajl_gen_map_open(g);
+    json_text(g, "task", row->task_id);
+    json_number(g, "number", (int64_t)row->number);
+    json_text(g, "state", row->state == TASK_BURIED ? "dropped" : "gone");
+    json_text(g, "method", row->method);
+    json_text(g, "host", row->host);
+    json_number(g, "accepted_ms", row->accepted_wall_ms);
+    json_number(g, "ended_ms", row->ended_wall_ms);
+    put_timeline(g, row->trail, row->trail_bytes, row->accepted_wall_ms);
+    (void)yajl_gen_map_close(g);
+}
+
+static void put_history(yajl_gen g, broker_t *self, int64_t now_wall_ms) {
+    uint32_t tasks = 0;
+    int64_t since_ms = 0;
+    bool ok = journal_history_cover(self->journal, now_wall_ms, &tasks, &since_ms) == 0;
+    json_open(g, "history");
+    json_bool(g, "readable", ok);
+    json_number(g, "tasks", tasks);
+    json_number(g, "since_ms", since_ms);
+    json_number(g, "limit", HISTORY_TASKS);
+    json_number(g, "days", HISTORY_DAYS);
+    (void)yajl_gen_map_close(g);
+}
+
+static uint64_t number_of(const char *text) {
+    char *end;
+    size_t digits = strspn(text, "0123456789");
+    return digits > 0 && digits < 20 && text[digits] == '\0' ? strtoull(text, &end, 10) : 0;
+}
+
+doc_t *broker_find(broker_t *self, const msg_find_t *find) {
+    yajl_gen g = yajl_gen_alloc(NULL);
+    if (!g) return NULL;
+    char id[MSG_TASK_ID_MAX + 1];
+    moment_t now = broker_now();
+    core_view_t view;
+    task_t *by_id, *by_number;
+    core_look(self->core, now.ms, &view);
+    str_copy(find->task, id, sizeof id);
+    (void)core_find(self->core, find->task, find->by == ORDER_BY_NUMBER, &by_id, &by_number);
+    (void)yajl_gen_map_open(g);
+    json_number(g, "now_ms", now.wall_ms);
+    json_number(g, "dead_letter_days", view.settings->dead_letter_days);
+    json_key(g, "tasks");
+    (void)yajl_gen_array_open(g);
+    (void)journal_history_find(self->journal, find->by == ORDER_BY_NUMBER ? NULL : id, number_of(id),
+                               HISTORY_MAX, now.wall_ms, put_gone, g);
+    if (by_id) put_held(g, &view, by_id, now);
+    if (by_number && by_number != by_id) put_held(g, &view, by_number, now);
+    (void)yajl_gen_array_close(g);
+    put_history(g, self, now.wall_ms);
+    (void)yajl_gen_map_close(g);
+    doc_t *doc = json_doc(g);
+    yajl_gen_free(g);
+    return doc;
+}
+
+/* --- the buried --- */
+
+static void put_buried(yajl_gen g, const task_t *task) {
+    (void)yajl_gen_map_open(g);
+    json_text(g, "task", task->task_id);
+    json_number(g, "number", (int64_t)task->number);
+    json_text(g, "method", task->method);
+    json_text(g, "host", task->host);
+    json_text(g, "reason", task->reason);
+    json_number(g, "tries", task->tries);
+    json_number(g, "accepted_ms", task->accepted_wall_ms);
+    json_number(g, "buried_ms", task->buried_wall_ms);
+    json_number(g, "bytes", (int64_t)task_bytes(task));
+    (void)yajl_gen_map_close(g);
+}
+
+doc_t *broker_list(broker_t *self, const msg_list_t *list) {
+    yajl_gen g = yajl_gen_alloc(NULL);
+    if (!g) return NULL;
+    task_t *tasks[MSG_LIST_MAX];
+    bool more;
+    moment_t now = broker_now();
+    core_view_t view;
+    core_look(self->core, now.ms, &view);
+    uint32_t count = core_buried(self->core, list->after, list->max, tasks, &more);
+    (void)yajl_gen_map_open(g);
+    json_number(g, "now_ms", now.wall_ms);
+    json_number(g, "total", view.tasks->counts[TASK_BURIED]);
+    json_number(g, "bytes", (int64_t)view.tasks->buried_bytes);
+    json_number(g, "limit_bytes", (int64_t)view.settings->dead_letter_bytes);
+    json_number(g, "days", view.settings->dead_letter_days);
+    json_bool(g, "more", more);
+    json_key(g, "tasks");
+    (void)yajl_gen_array_open(g);
+    for (uint32_t i = 0; i < count; i++)
+        put_buried(g, tasks[i]);
+    (void)yajl_gen_array_close(g);
+    (void)yajl_gen_map_close(g);
+    doc_t *doc = json_doc(g);
+    yajl_gen_free(g);
+    return doc;
+}

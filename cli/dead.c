@@ -1,0 +1,201 @@
+/* `sluice dead`: the results that AC has refused for good, and what is to become of them. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "cli/commands.h"
+#include "cli/json_read.h"
+#include "cli/status_page.h"
+#include "cli/tool.h"
+#include "common/program.h"
+
+#define ID_MIN 12
+#define ID_MAX 48
+
+typedef struct {
+    tool_t tool;
+    bool json, all, number;
+} dead_t;
+
+/* --- the list --- */
+
+static void put_head(page_t *page, yajl_val root) {
+    char count[PAGE_SHORT_MAX], size[PAGE_SHORT_MAX], limit[PAGE_SHORT_MAX];
+    int64_t total = json_number(root, "total"), days = json_number(root, "days");
+    page_add(page, STYLE_STRONG, "%s buried result%s, %s", page_number(total, count), total == 1 ? "" : "s",
+             page_bytes(json_number(root, "bytes"), size));
+    page_add(page, STYLE_PLAIN, "; kept ");
+    if (days > 0) page_add(page, STYLE_PLAIN, "%" PRId64 " days, ", days);
+    page_add(page, STYLE_PLAIN, "up to %s", page_bytes(json_number(root, "limit_bytes"), limit));
+    page_end(page);
+}
+
+/* As wide as the longest on the page, within reason. */
+static unsigned id_columns(yajl_val root) {
+    size_t most = ID_MIN;
+    for (size_t i = 0; i < json_count(root, "tasks"); i++) {
+        size_t len = strlen(json_text(json_item(root, "tasks", i), "task"));
+        most = len > most ? len : most;
+    }
+    return (unsigned)(most < ID_MAX ? most : ID_MAX) + 2;
+}
+
+static void put_task(page_t *page, yajl_val task, int64_t now_ms, unsigned columns) {
+    char buf[PAGE_SHORT_MAX];
+    page_add_cell(page, STYLE_PLAIN, json_text(task, "task"), columns);
+    (void)snprintf(buf, sizeof buf, "%" PRId64, json_number(task, "number"));
+    page_add_cell(page, STYLE_PLAIN, buf, 14);
+    page_add_cell(page, STYLE_PLAIN, page_duration(now_ms - json_number(task, "buried_ms"), buf), 12);
+    page_add_cell(page, STYLE_PLAIN, page_number(json_number(task, "tries"), buf), 7);
+    page_add(page, STYLE_PLAIN, "%s", page_bytes(json_number(task, "bytes"), buf));
+    page_end(page);
+    page_label(page, NULL);
+    page_add_text(page, STYLE_PLAIN, json_text(task, "method"), 32);
+    page_add(page, STYLE_PLAIN, " ");
+    page_add_text(page, STYLE_PLAIN, json_text(task, "host"), 0);
+    page_end(page);
+    page_label(page, NULL);
+    page_add_words(page, STYLE_WARN, json_text(task, "reason"));
+    page_end(page);
+}
+
+static void put_page(yajl_val root, bool first) {
+    struct winsize size;
+    bool terminal = isatty(STDOUT_FILENO) == 1;
+    bool known = ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col >= 40;
+    page_t page = {.out = stdout,
+                   .colour = terminal && getenv("NO_COLOR") == NULL,
+                   .width = known && size.ws_col < 200 ? size.ws_col
+                            : known                    ? 200
+                                                       : 80};
+    unsigned columns = id_columns(root);
+    if (first) put_head(&page, root);
+    if (first && json_count(root, "tasks") > 0) {
+        page_add_cell(&page, STYLE_DIM, "TASK", columns);
+        page_add_cell(&page, STYLE_DIM, "NUMBER", 14);
+        page_add_cell(&page, STYLE_DIM, "BURIED", 12);
+        page_add_cell(&page, STYLE_DIM, "TRIES", 7);
+        page_add(&page, STYLE_DIM, "SIZE");
+        page_end(&page);
+    }
+    for (size_t i = 0; i < json_count(root, "tasks"); i++)
+        put_task(&page, json_item(root, "tasks", i), json_number(root, "now_ms"), columns);
+}
+
+/* Shows a page; *after is where the next one begins, 0 when this was the last. */
+static int show_page(const dead_t *self, const ask_json_t *answer, uint64_t *after) {
+    yajl_val root = json_read(answer->text, answer->size);
+    if (root == NULL) return tool_complain(EXIT_FAILED, "the broker's answer cannot be shown");
+    size_t count = json_count(root, "tasks");
+    uint64_t last = count > 0 ? (uint64_t)json_number(json_item(root, "tasks", count - 1), "number") : 0;
+    if (self->json)
+        (void)printf("%s\n", answer->text);
+    else
+        put_page(root, *after == 0);
+    *after = json_true(root, "more") && last > *after ? last : 0;
+    yajl_tree_free(root);
+    return tool_flush() ? EXIT_CLEAN : EXIT_FAILED;
+}
+
+static int list(const dead_t *self) {
+    char why[ASK_WHY_MAX];
+    uint64_t after = 0;
+    int code;
+    do {
+        ask_json_t answer = {0};
+        if (ask_buried(self->tool.ask, self->tool.signal_fd, after, MSG_LIST_MAX, &answer, why) != 0)
+            return tool_complain(EXIT_FAILED, "%s", why);
+        code = show_page(self, &answer, &after);
+        free(answer.text);
+    } while (code == EXIT_CLEAN && after != 0);
+    return code;
+}
+
+/* --- orders --- */
+
+static int refuse(const msg_ordered_t *ordered, const char *id) {
+    switch (ordered->verdict) {
+    case ORDERED_NOT_BURIED:
+        return tool_complain(EXIT_FAILED, "task \"%.200s\" is not buried; `sluice task` tells where it is",
+                             id);
+    case ORDERED_AMBIGUOUS:
+        return tool_complain(
+            EXIT_FAILED,
+            "\"%.200s\" is the taskId of one task and the number of another; name the one with"
+            " --number %" PRIu64 ", or the other with --number %.200s",
+            id, ordered->number, id);
+    default:
+        return tool_complain(
+            EXIT_FAILED,
+            "no task \"%.200s\" is held; `sluice dead` lists the buried ones, `sluice task` tells"
+            " what became of others",
+            id);
+    }
+}
+
+static int tell(const dead_t *self, const msg_order_t *order, uint32_t count, uint64_t number) {
+    bool retry = order->action == ORDER_RETRY;
+    if (self->json)
+        (void)printf("{\"action\":\"%s\",\"count\":%u,\"number\":%" PRIu64 "}\n", retry ? "retry" : "drop",
+                     count, number);
+    else if (order->by == ORDER_BY_ALL)
+        (void)printf("%u result%s will be tried again\n", count, count == 1 ? "" : "s");
+    else
+        (void)printf("task %" PRIu64 " %s\n", number, retry ? "will be tried again" : "is dropped");
+    return tool_flush() ? EXIT_CLEAN : EXIT_FAILED;
+}
+
+static int order(const dead_t *self, order_t action, const char *id) {
+    char why[ASK_WHY_MAX];
+    msg_order_t order = {.action = (uint8_t)action,
+                         .by = self->all      ? ORDER_BY_ALL
+                               : self->number ? ORDER_BY_NUMBER
+                                              : ORDER_BY_EITHER,
+                         .task = str_of(id)};
+    msg_ordered_t ordered;
+    uint32_t count = 0;
+    if (order.task.len > MSG_TASK_ID_MAX)
+        return tool_complain(EXIT_CONFIG, "the ID has more than %d octets; use the number", MSG_TASK_ID_MAX);
+    do { /* all of them in portions */
+        if (ask_order(self->tool.ask, self->tool.signal_fd, &order, &ordered, why) != 0)
+            return tool_complain(EXIT_FAILED, "%s", why);
+        if (ordered.verdict != ORDERED_DONE) return refuse(&ordered, id);
+        count += ordered.count;
+        order.after = ordered.number;
+    } while (self->all && ordered.number != 0);
+    return tell(self, &order, count, ordered.number);
+}
+
+static int run(const dead_t *self) {
+    const tool_t *tool = &self->tool;
+    const char *verb = tool->word_count > 0 ? tool->words[0] : "list";
+    const char *id = tool->word_count > 1 ? tool->words[1] : NULL;
+    bool retry = strcmp(verb, "retry") == 0, drop = strcmp(verb, "drop") == 0;
+    if (tool->word_count > 2)
+        return tool_complain(EXIT_CONFIG, "\"%.100s\" is a word too much", tool->words[2]);
+    if (!retry && !drop) {
+        if (strcmp(verb, "list") == 0 && !id && !self->all) return list(self);
+        return tool_complain(EXIT_CONFIG,
+                             "there is no `sluice dead %.100s`; there are `sluice dead`,"
+                             " `sluice dead retry ID|--all` and `sluice dead drop ID`",
+                             verb);
+    }
+    if (drop && self->all)
+        return tool_complain(EXIT_CONFIG, "`sluice dead drop` takes one ID, and not --all");
+    if (!id == !self->all)
+        return tool_complain(EXIT_CONFIG, "`sluice dead %s` needs %s", verb,
+                             retry ? "an ID or --all" : "an ID");
+    return order(self, retry ? ORDER_RETRY : ORDER_DROP, id ? id : "");
+}
+
+int command_dead(int argc, char **argv) {
+    dead_t self = {.json = false};
+    const tool_flag_t flags[] = {{"--json", &self.json}, {"--all", &self.all}, {"--number", &self.number}};
+    int code = tool_open(&self.tool, argc, argv, flags, sizeof flags / sizeof flags[0]);
+    if (code == 0 && !self.tool.done) code = run(&self);
+    tool_close(&self.tool);
+    return code;
+}

@@ -1,0 +1,73 @@
+#include "cli/tool.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/program.h"
+
+int tool_complain(int status, const char *fmt, ...) {
+    char text[ASK_WHY_MAX];
+    va_list args;
+    va_start(args, fmt);
+    (void)vsnprintf(text, sizeof text, fmt, args);
+    va_end(args);
+    program_complain(TOOL_NAME, text);
+    return status;
+}
+
+static bool take_word(tool_t *self, const char *word) {
+    if (self->word_count == TOOL_WORDS_MAX) return false;
+    self->words[self->word_count++] = word;
+    return true;
+}
+
+/* Takes the flags, and the words that stand first, out of the arguments; returns how many are left. */
+static int own_words(tool_t *self, int argc, char **argv, const tool_flag_t *flags, size_t flag_count) {
+    int kept = 1;
+    bool first = true, rest = false;
+    for (int i = 1; i < argc; i++) {
+        bool flag = false;
+        for (size_t f = 0; f < flag_count && !flag && !rest; f++)
+            if (strcmp(argv[i], flags[f].name) == 0) flag = *flags[f].set = true;
+        if (flag) continue;
+        first = first && argv[i][0] != '-';
+        rest = rest || strcmp(argv[i], "--") == 0;
+        if (!first || !take_word(self, argv[i])) argv[kept++] = argv[i];
+    }
+    argv[kept] = NULL;
+    return kept;
+}
+
+int tool_open(tool_t *self, int argc, char **argv, const tool_flag_t *flags, size_t flag_count) {
+    char why[ASK_WHY_MAX] = "";
+    int rest = 0;
+    *self = (tool_t){.signal_fd = -1};
+    argc = own_words(self, argc, argv, flags, flag_count);
+    if (config_load(PROGRAM_TOOL, argc, argv, &self->config, &self->done, &rest, why) != 0)
+        return tool_complain(EXIT_CONFIG, "%s", why);
+    if (self->done) return EXIT_CLEAN;
+    for (int i = rest; i < argc; i++) {
+        if (i == rest && strcmp(argv[i], "--") == 0) continue;
+        if (!take_word(self, argv[i]))
+            return tool_complain(EXIT_CONFIG, "\"%.100s\" is a word too much", argv[i]);
+    }
+    self->signal_fd = program_start(TOOL_NAME, self->config);
+    if (self->signal_fd < 0) return tool_complain(EXIT_FAILED, "cannot set up signals: %s", strerror(errno));
+    self->ask = ask_new(self->config, why);
+    return self->ask != NULL ? 0 : tool_complain(EXIT_FAILED, "%s", why);
+}
+
+void tool_close(tool_t *self) {
+    ask_destroy(&self->ask);
+    if (self->signal_fd >= 0) (void)close(self->signal_fd);
+    config_destroy(&self->config);
+}
+
+bool tool_flush(void) {
+    if (fflush(stdout) == 0) return true;
+    (void)tool_complain(0, "cannot write: %s", strerror(errno));
+    return false;
+}

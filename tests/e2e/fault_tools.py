@@ -1,0 +1,119 @@
+"""What the tests of faults share: many agents side by side, and the books of a run in which processes were killed."""
+import collections
+import concurrent.futures
+import contextlib
+import os
+import signal
+import time
+
+from agent import FAST, TimeOut, World, until
+
+PROGRAMS = ("broker", "fetcher", "executor", "uploader")
+MIX = {"methods": "GET,POST,PUT,PATCH", "toolDelayMs": "0-40", "bodyBytes": "100-4000"}
+
+
+def side_by_side(run, cases, at_once=8):
+    """run(world, case) for every case, each with an agent of its own; tells of all that failed."""
+    def one(case):
+        world = World()
+        failed = True
+        try:
+            result = run(world, case)
+            failed = False
+            return result
+        except Exception as error:
+            print(f"=== {case}: {error}")
+            raise AssertionError(f"{case}: {error}") from error
+        finally:
+            world.close(failed)
+    with concurrent.futures.ThreadPoolExecutor(at_once) as pool:
+        futures = [pool.submit(one, case) for case in cases]
+    errors = [str(future.exception()) for future in futures if future.exception()]
+    assert not errors, f"{len(errors)} of {len(cases)} failed:\n" + "\n".join(errors)
+    return [future.result() for future in futures]
+
+
+class Toll(collections.Counter):
+    """How often each program was killed, and what that may cost (DESIGN 6 and README, "What is promised")."""
+
+    def most_unread(self):
+        """Tasks that AC had handed out and the broker never got: those in the fetcher alone, at most two. (The earlier one
+        has nearly always left it: only a machine that starves its I/O thread lets both die with the fetcher.)"""
+        return 2 * self["fetcher"]
+
+    def most_doubled_results(self):
+        """What AC may have and the broker has not heard of: two requests and two answers on their way; all that an
+        uploader can hold (16) if the broker, which should have heard of them, dies as well."""
+        return 4 * self["uploader"] + 16 * min(self["uploader"], self["broker"])
+
+
+def is_idle(agent):
+    status = agent.status()
+    return bool(status) and not any((status["tasks"]["ready"], status["tasks"]["running"], status["results"]["waiting"],
+                                     status["results"]["uploading"]))
+
+
+def settle(agent, mock, total, toll, deadline=90):
+    """Waits until every task of the total has its end (a result at AC, or a booked loss) and all programs are there.
+    Returns the books."""
+    books = await_ends(agent, mock, total, toll, deadline)
+    agent.joined("fetcher", "executor", "uploader")
+    return books
+
+
+def await_ends(agent, mock, total, toll, deadline):
+    end = time.monotonic() + deadline
+    while True:
+        books = mock.books()
+        if books["delivered"] + books["handed_to_dead"] >= total and books["tasks_total"] >= total:
+            return books
+        if toll.most_unread() and books["waiting"] == 0 and is_idle(agent):
+            time.sleep(0.5)  # what is on its way between two processes is in nobody's count
+            again = mock.books()
+            if again["delivered"] == books["delivered"] and again["waiting"] == 0 and is_idle(agent):
+                return again
+        if time.monotonic() > end:
+            raise TimeOut(f"only {books['delivered']} of {total} tasks were delivered in {deadline} s")
+        time.sleep(0.1)
+
+
+def check_toll(books, total, toll, in_flight=2):
+    """No result lost, no POST twice, never a third AC request, and no more cost than the kills explain."""
+    missing = total - books["delivered"]
+    assert books["wrong"] == 0, books["wrong_reasons"]
+    assert books["reexecuted_unsafe"] == 0
+    assert books["ac_max_in_flight"] <= in_flight and books["ac_too_many"] == 0
+    assert missing <= toll.most_unread(), f"{missing} tasks are gone, {toll.most_unread()} can be explained"
+    assert missing == books["handed_to_dead"] + books["lost"]
+    assert books["duplicates"] <= toll.most_doubled_results()
+    if not toll["executor"]:
+        assert books["outcome_unknown"] == 0 and books["reexecuted_safe"] == 0
+
+
+def kill_all(agent):
+    """A power cut: every process of the agent ends at once, the one that would restart them first."""
+    os.kill(agent.run.pid, signal.SIGSTOP)
+    children = [pid for name in PROGRAMS for pid in agent.pids(name)]
+    for pid in [*children, agent.run.pid]:  # which, dying first, would have the others end in order
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    agent.run.wait()
+    until(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in children), "the end of all processes")
+
+
+def stop_broker_as_tasks_come(mock, agent, happened, count=2):
+    """The broker stands still from before the fetcher gets tasks until happened(); returns its pid, still stopped. (A poll
+    may end just when the broker is stopped; then there is no credit for another, and it is tried again.)"""
+    for _ in range(20):
+        mock.wait("ac_polls_waiting>=1")
+        broker = agent.kill("broker", signal.SIGSTOP)
+        mock.add(count=count, methods="GET,POST")
+        with contextlib.suppress(TimeOut):
+            until(happened, "it", 2)
+            return broker
+        os.kill(broker, signal.SIGCONT)
+    raise TimeOut("nothing came while the broker stood still")
+
+
+__all__ = ["FAST", "MIX", "PROGRAMS", "Toll", "check_toll", "is_idle", "kill_all", "settle", "side_by_side",
+           "stop_broker_as_tasks_come"]

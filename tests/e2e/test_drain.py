@@ -1,0 +1,133 @@
+"""SIGTERM to each program alone and to all of them, under load, with tasks that take no time and tasks that take a minute."""
+import json
+
+import pytest
+
+from agent import FAST, check_books, until
+from test_life import events, task
+
+MINUTE = 60000
+
+
+def kill(agent):
+    """Nothing is left to be shown by a drain."""
+    for process in agent.programs:
+        process.kill()
+
+
+def add_slow(mock, task_id, method, **tool):
+    """A task that takes a minute; a GET may come twice."""
+    line = {"task": {"taskId": task_id, "url": "{tool}/" + task_id, "method": method},
+            "tool": {"status": 200, "body": "late", "delayMs": MINUTE, "repeats": method == "GET", **tool}}
+    if method == "POST":
+        line["task"]["input"] = "x"
+        line["expect"] = {"error": "outcome unknown"}
+    mock.post("/_control/tasks", line)
+
+
+def settled(mock, total):
+    """Waits until all but the slow GET are delivered."""
+    return until(lambda: (b := mock.books())["delivered"] + b["handed_to_dead"] >= total and b, "all other results")
+
+
+def test_all_of_them(world):
+    """`sluice run`: exit 0 once the time is up; then the GET is run again, and the POST is told of as unknown."""
+    mock = world.start_mock("--tasks", 0, "--toolDelayMs", "5-20", "--longPollMs", "300-600")
+    agent = world.make_agent(*FAST, "--drainTimeout", 2).start()
+    add_slow(mock, "slow-get", "GET")
+    add_slow(mock, "slow-post", "POST")
+    mock.add(count=150, toolDelayMs="5-20")
+    task(agent, "slow-get", "running")
+    task(agent, "slow-post", "running")
+    mock.wait("delivered>=40")
+    agent.stop()
+    assert mock.books()["delivered"] < 151
+    agent.start()
+    books = settled(mock, 151)
+    assert books["outcome_unknown"] == 1 and books["reexecuted_unsafe"] == 0 and books["wrong"] == 0
+    assert books["ac_max_in_flight"] <= 2
+    story = events(task(agent, "slow-get", "running"))
+    assert story.count("claimed") == 2 and "lost" in story
+    agent.stop()
+
+
+@pytest.fixture
+def programs(world):
+    """The programs one by one, with two executors; each can be ended alone."""
+    mock = world.start_mock("--tasks", 0, "--longPollMs", "300-600")
+    agent = world.make_agent(*FAST, "--drainTimeout", 2)
+    started = {name: agent.program(name) for name in ("broker", "fetcher", "executor", "uploader")}
+    agent.joined("fetcher", "executor", "uploader")
+    yield mock, agent, started
+    kill(agent)
+
+
+def test_an_executor(programs):
+    """What may be repeated goes to the other executor, a POST's outcome is unknown; the tasks at the tool meanwhile pass."""
+    mock, agent, started = programs
+    add_slow(mock, "slow-get", "GET")
+    add_slow(mock, "slow-post", "POST")
+    holder = task(agent, "slow-get", "running")["worker"]["pid"]
+    task(agent, "slow-post", "running")
+    assert holder == started["executor"].pid
+    other = agent.program("executor")
+    agent.status_until(lambda s: sum(w["role"] == "executor" for w in s["workers"]) == 2, "the second executor")
+    mock.add(count=100, toolDelayMs="5-20")
+    mock.wait("delivered>=20")
+    agent.stop(started["executor"])
+    books = settled(mock, 101)
+    assert books["outcome_unknown"] == 1 and books["reexecuted_unsafe"] == 0 and books["wrong"] == 0
+    again = until(lambda: (t := task(agent, "slow-get"))["state"] == "running" and t, "the GET with the other executor")
+    assert again["worker"]["pid"] == other.pid
+    assert books["duplicates"] == 0
+
+
+@pytest.mark.parametrize("name", ["fetcher", "uploader", "broker"])
+def test_another(programs, name):
+    """It ends with 0, under load, and the tasks that run all the while are not touched."""
+    mock, agent, started = programs
+    add_slow(mock, "slow-get", "GET")
+    add_slow(mock, "slow-post", "POST")
+    task(agent, "slow-get", "running")
+    task(agent, "slow-post", "running")
+    mock.add(count=150, toolDelayMs="5-20")
+    mock.wait("delivered>=30")
+    agent.stop(started[name])
+    started[name] = agent.program(name)
+    books = settled(mock, 150)
+    assert books["delivered"] == 150 and books["lost"] == 2, books  # the slow ones
+    assert books["wrong"] == 0 and books["duplicates"] == 0 and books["ac_max_in_flight"] <= 2
+    assert books["reexecuted_safe"] == 0 and books["reexecuted_unsafe"] == 0 and books["outcome_unknown"] == 0
+    for slow in ("slow-get", "slow-post"):
+        assert task(agent, slow)["state"] == "running"
+
+
+def test_uploads_under_way_are_finished(world):
+    """The uploader's own drain: what it is posting is taken by AC, once."""
+    mock = world.start_mock("--tasks", 20, "--acDelayMs", 150, "--longPollMs", "300-600")
+    agent = world.make_agent(*FAST)
+    started = {name: agent.program(name) for name in ("broker", "fetcher", "executor", "uploader")}
+    mock.wait("delivered>=3")
+    until(lambda: mock.books()["ac_in_flight"] > 0, "a request under way")
+    agent.stop(started["uploader"])
+    started["uploader"] = agent.program("uploader")
+    books = mock.wait("delivered>=20")
+    check_books(books, 20)
+    assert books["duplicates"] == 0 and books["ac_clients_gone"] == 0, json.dumps(books)
+    kill(agent)
+
+
+def test_a_poll_under_way_is_finished(world):
+    """The fetcher's own drain: AC's long poll ends by itself, and its task is not lost."""
+    mock = world.start_mock("--tasks", 0, "--longPollMs", "30000")
+    agent = world.make_agent(*FAST)
+    started = {name: agent.program(name) for name in ("broker", "fetcher", "executor", "uploader")}
+    mock.wait("ac_polls_waiting>=1")
+    started["fetcher"].terminate()
+    until(lambda: "sluice-fetcher event=draining polling=1" in agent.log_text(), "the drain")
+    mock.add(count=1)
+    assert started["fetcher"].wait(60) == 0
+    books = mock.wait("delivered>=1")
+    check_books(books, 1)
+    assert books["ac_clients_gone"] == 0
+    kill(agent)

@@ -1,0 +1,179 @@
+"""Disks that are full or fail, for the journal, the spool, the inbox and the log: nothing is acknowledged that is not on
+disk, the error is loud, others go on, and all goes on by itself when the disk is well."""
+import errno
+import os
+import resource
+import signal
+
+import pytest
+
+from agent import FAST, until
+from disk import LIBRARY, BadDisk, small_disk
+from fault_tools import Toll, check_toll, settle, side_by_side, stop_broker_as_tasks_come
+
+preloaded = pytest.mark.skipif(not LIBRARY.exists(), reason="a library cannot be preloaded into this build")
+EIO, ENOSPC = errno.EIO, errno.ENOSPC
+
+
+def load(mock):
+    """What is under way when the disk fails."""
+    mock.add(count=60, methods="GET,POST,PUT", toolDelayMs="0-40", bodyBytes="100-4000")
+
+
+def finish(mock, agent):
+    """The disk is well: everything comes to its end, and nothing was lost or doubled."""
+    total = mock.books()["tasks_total"]
+    books = settle(agent, mock, total, Toll())
+    check_toll(books, total, Toll())
+    assert books["duplicates"] == 0 and books["error_results"] == 0
+    agent.stop()
+    return books
+
+
+def logged(agent, *parts):
+    until(lambda: all(part in agent.log_text() for part in parts), f"{parts} in the log")
+
+
+def journal_stands_still(mock, agent):
+    """Status is answered and says it; nothing new is taken."""
+    agent.status_until(lambda s: not s["journal"]["ok"], "a journal that fails")
+    logged(agent, "event=journal_failed", "nothing is acknowledged until it works")
+    mock.add(count=20, methods="GET,POST")
+    fetched = lambda: mock.books()["handed"]
+    until(lambda: mock.books()["ac_in_flight"] == 0, "the end of the requests under way", 15)
+    handed = fetched()
+    agent.status_until(lambda s: not s["journal"]["ok"], "it still fails")
+    assert fetched() == handed, "tasks were taken that cannot be kept"
+
+
+def by_shim(world, rule):
+    """The journal's writes or syncs fail, and then they do not."""
+    mock = world.start_mock("--longPollMs", "300-300")
+    agent = world.make_agent(*FAST)
+    disk = BadDisk(agent, world.folder)
+    agent.start()
+    load(mock)
+    mock.wait("delivered>=20")
+    disk.fail(rule)
+    journal_stands_still(mock, agent)
+    disk.fail()
+    logged(agent, "event=journal_recovered")
+    finish(mock, agent)
+
+
+@preloaded
+def test_journal_write_errors():
+    side_by_side(by_shim, [f"sync journal {EIO}", f"write journal {EIO}", f"write journal {ENOSPC}",
+                           f"sync journal.db-wal {EIO}"])
+
+
+def test_journal_over_its_file_size_limit(world):
+    """RLIMIT_FSIZE: the write fails, and the broker is not killed by the signal that comes with it."""
+    mock = world.start_mock("--longPollMs", "300-300")
+    agent = world.make_agent(*FAST).start()
+    load(mock)
+    mock.wait("delivered>=20")
+    broker = agent.pid("broker")
+    resource.prlimit(broker, resource.RLIMIT_FSIZE, (4096, resource.RLIM_INFINITY))
+    journal_stands_still(mock, agent)
+    resource.prlimit(broker, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    logged(agent, "event=journal_recovered")
+    finish(mock, agent)
+    assert agent.log_text().count("program_started program=sluice-broker") == 1
+
+
+def test_state_disk_full(world):
+    """A file system of its own without an octet left, and then with room again; also for a start in between."""
+    with small_disk(world.folder / "state", 24) as state:
+        if not state:
+            pytest.skip("cannot mount here")
+        mock = world.start_mock("--longPollMs", "300-300")
+        agent = world.make_agent(*FAST, "--logDir", world.folder / "logs").start()
+        try:
+            load(mock)
+            mock.wait("delivered>=20")
+            ballast = state / "ballast"
+            with open(ballast, "wb", buffering=0) as file:
+                with pytest.raises(OSError):
+                    while True:
+                        file.write(bytes(65536))
+            mock.add(count=60, methods="GET,POST", bodyBytes="30000-60000")
+            agent.status_until(lambda s: not s["journal"]["ok"], "a journal that fails")
+            former = agent.kill("broker")
+            logged(agent, "event=journal_failed", "disk is full")
+            agent.restarted("broker", former)
+            ballast.unlink()
+            toll = Toll(["broker"])
+            total = mock.books()["tasks_total"]
+            books = settle(agent, mock, total, toll)
+            check_toll(books, total, toll)
+            agent.stop()
+        finally:
+            agent.close()
+
+
+def spool_fails(world, rule):
+    """A large body that cannot be written is brought again later; small tasks go past it."""
+    mock = world.start_mock("--longPollMs", "300-300")
+    agent = world.make_agent(*FAST)
+    disk = BadDisk(agent, world.folder)
+    agent.start()
+    agent.joined("fetcher", "executor", "uploader")
+    disk.fail(rule)
+    mock.add(count=2, methods="POST", bodyBytes="1000000-2000000")
+    logged(agent, "event=spool_failed")
+    disk.fail()
+    load(mock)
+    books = finish(mock, agent)
+    assert books["ac_upload_result"] == 2
+    assert not list((agent.state / "spool").iterdir())
+
+
+@preloaded
+def test_spool_write_errors():
+    side_by_side(spool_fails, [f"{call} /spool {code}" for call in ("open", "write", "sync", "rename")
+                               for code in (EIO, ENOSPC)])
+
+
+def inbox_fails(world, rule):
+    """Tasks that cannot be saved stay in memory, loudly, and no more than two are taken."""
+    mock = world.start_mock("--longPollMs", "1000-1000")
+    agent = world.make_agent(*FAST)
+    disk = BadDisk(agent, world.folder)
+    agent.start()
+    agent.joined("fetcher", "executor", "uploader")
+    disk.fail(rule)
+    broker = stop_broker_as_tasks_come(mock, agent, lambda: "event=inbox_write_failed" in agent.log_text(), 10)
+    books = mock.books()
+    assert books["handed"] - books["delivered"] <= 2
+    os.kill(broker, signal.SIGCONT)
+    finish(mock, agent)
+    disk.fail()
+
+
+@preloaded
+def test_inbox_write_errors():
+    side_by_side(inbox_fails, [f"{call} /inbox {code}" for call in ("open", "write", "sync", "rename")
+                               for code in (EIO, ENOSPC)])
+
+
+def test_log_disk_full(world):
+    """Lines that the log's file does not take go to stderr, and the work goes on."""
+    with small_disk(world.folder / "logs", 1) as logs:
+        if not logs:
+            pytest.skip("cannot mount here")
+        with open(logs / "ballast", "wb", buffering=0) as file:
+            with pytest.raises(OSError):
+                while True:
+                    file.write(bytes(4096))
+        mock = world.start_mock("--tasks", 50)
+        agent = world.make_agent(*FAST, "--logDir", logs)
+        agent.options.remove("--enableStdoutLogging")
+        agent.start()
+        try:
+            mock.wait("delivered>=50")
+            agent.joined("fetcher", "executor", "uploader")
+            finish(mock, agent)
+            assert "event=session_begun" in agent.log_text()
+        finally:
+            agent.close()

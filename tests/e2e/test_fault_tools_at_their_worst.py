@@ -1,0 +1,148 @@
+"""Tools at their worst: never an answer, no end of it, garbage, drips, resets. Each such task ends as an error result at
+its expiry at the latest, in bounded memory, and the others do not notice."""
+import contextlib
+import json
+import os
+import pathlib
+import socket
+import struct
+import threading
+import time
+
+from agent import BUILD, FAST, until
+
+EXPIRY_MS = 5000
+
+
+class BadTool:
+    """Answers a path by the function of that name."""
+
+    def __init__(self):
+        self.listener = socket.create_server(("127.0.0.1", 0), backlog=64)
+        self.url = f"http://127.0.0.1:{self.listener.getsockname()[1]}"
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self):
+        while True:
+            try:
+                connection, _ = self.listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+
+    def _serve(self, connection):
+        with connection, contextlib.suppress(OSError):
+            head = b""
+            while b"\r\n\r\n" not in head:
+                octets = connection.recv(65536)
+                if not octets:
+                    return
+                head += octets
+            getattr(self, head.split()[1].decode().strip("/").split("/")[0])(connection)
+
+    @staticmethod
+    def never(connection):
+        connection.recv(1)
+
+    @staticmethod
+    def endless(connection):
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n\r\n")
+        while True:
+            connection.sendall(bytes(1 << 20))
+
+    @staticmethod
+    def endless_chunks(connection):
+        connection.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        while True:
+            connection.sendall(b"100000\r\n" + bytes(1 << 20) + b"\r\n")
+
+    @staticmethod
+    def endless_headers(connection):
+        connection.sendall(b"HTTP/1.1 200 OK\r\n")
+        while True:
+            connection.sendall(b"X-More: " + b"y" * 1000 + b"\r\n")
+
+    @staticmethod
+    def endless_redirects(connection):
+        connection.sendall(b"HTTP/1.1 302 Found\r\nLocation: /endless_redirects/x\r\nContent-Length: 0\r\n\r\n")
+
+    @staticmethod
+    def informs_for_ever(connection):
+        while True:
+            connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n" * 100)
+
+    @staticmethod
+    def garbage(connection):
+        connection.sendall(os.urandom(4096))
+
+    @staticmethod
+    def bad_gzip(connection):
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 4096\r\n\r\n" + os.urandom(4096))
+
+    @staticmethod
+    def bad_chunks(connection):
+        connection.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzzzz\r\nno\r\n")
+
+    @staticmethod
+    def drips(connection):
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
+        while True:
+            connection.sendall(b"d")
+            time.sleep(0.1)  # this is the drip
+
+    @staticmethod
+    def drips_headers(connection):
+        while True:
+            for octet in b"HTTP/1.1 200 OK\r\nX: " + b"y" * 1000:
+                connection.sendall(bytes([octet]))
+                time.sleep(0.1)
+
+    @staticmethod
+    def resets(connection):
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n" + bytes(50000))
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+    @staticmethod
+    def cut_short(connection):
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n" + bytes(50000))
+
+    @staticmethod
+    def hangs_up(connection):
+        pass
+
+
+KINDS = [name for name in vars(BadTool) if not name.startswith("_")]
+
+
+def resident_kb(pid):
+    text = pathlib.Path(f"/proc/{pid}/status").read_text()
+    return int(text.split("VmHWM:")[1].split()[0])
+
+
+def test_tools_at_their_worst(world):
+    mock = world.start_mock("--longPollMs", "300-300")
+    tool = BadTool()
+    agent = world.make_agent(*FAST, "--executorPoolSize", 60, "--uploadToAc", "true").start()
+    mock.add(count=40, methods="GET,POST", bodyBytes="100-4000")
+    mock.wait("delivered>=40")
+    before = resident_kb(agent.pid("executor"))
+    begun = time.monotonic()
+    expiry = int(time.time() * 1000) + EXPIRY_MS
+    lines = [json.dumps({"task": {"taskId": f"{kind}-{method}", "url": f"{tool.url}/{kind}", "method": method,
+                                  "expiryTsMs": expiry}, "expect": {"error": True}})
+             for kind in KINDS for method in ("GET", "POST")]
+    mock.post("/_control/tasks", "\n".join(lines).encode())
+    until(lambda: mock.books()["handed"] == 40 + len(lines), "all of them handed out")
+    mock.add(count=100, methods="GET,POST,PUT", bodyBytes="100-4000")
+    mock.wait("tool_requests>=140")
+    books = mock.wait(f"delivered>={140 + len(lines)}")
+    took = time.monotonic() - begun
+    grown = resident_kb(agent.pid("executor")) - before
+    print(f"{len(lines)} bad tasks in {took:.1f} s, the executor has grown by {grown} KiB")
+    assert books["wrong"] == 0, books["wrong_reasons"]
+    assert books["error_results"] == len(lines) and books["lost"] == 0 and books["reexecuted_unsafe"] == 0
+    if BUILD.name not in ("asan", "tsan"):  # which keep what is freed
+        assert grown < 64 * 1024
+    assert agent.log_text().count("event=program_started") == 4, "a program ended"
+    agent.stop()
+    assert not list((agent.state / "spool").iterdir())

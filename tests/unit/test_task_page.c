@@ -1,0 +1,137 @@
+/* The page of `sluice task`: one sentence for each state, and that nothing a broker sends can harm it. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "cli/json_read.h"
+#include "cli/task_render.h"
+
+#define NOW "\"now_ms\":1700000100000,\"dead_letter_days\":7,"
+#define TASK                                                                                                 \
+    "\"task\":\"t-1\",\"number\":4294967299,\"method\":\"POST\",\"host\":\"jira.example\","                  \
+    "\"accepted_ms\":1700000000000,"
+#define WORKER "\"worker\":{\"name\":\"executor-1\",\"pid\":7,\"host\":\"h\"},"
+#define TRIED                                                                                                \
+    "\"timeline\":[{\"at_ms\":1700000000000,\"event\":\"fetched\"},"                                         \
+    "{\"at_ms\":1700000000002,\"event\":\"pushed\",\"worker\":\"executor-1\",\"pid\":7,\"host\":\"h\"},"     \
+    "{\"at_ms\":1700000000003,\"event\":\"result\",\"status\":200,\"body_bytes\":5},"                        \
+    "{\"at_ms\":1700000090000,\"event\":\"upload_failed\",\"call\":\"put-result\",\"outcome\":\"server\","   \
+    "\"status\":503,\"next_try_in_ms\":22000,\"why\":\"answered 503\"},"                                     \
+    "{\"at_ms\":1700000091000,\"event\":\"omitted\",\"count\":12},{\"event\":\"lost\",\"why\":\"w\"}]"
+
+static char *render(const char *json) {
+    char *text = NULL;
+    size_t size;
+    FILE *out = open_memstream(&text, &size);
+    page_t page = {.out = out, .width = 80};
+    yajl_val root = json_read(json, strlen(json));
+    assert_non_null(out);
+    if (root != NULL) task_render(&page, root);
+    yajl_tree_free(root);
+    assert_int_equal(fclose(out), 0);
+    return text;
+}
+
+/* White space does not count: lines are broken where they have to be. */
+static void flatten(char *text) {
+    char *to = text;
+    for (const char *from = text; *from != '\0'; from++)
+        if ((*from != ' ' && *from != '\n') || (to > text && to[-1] != ' '))
+            *to++ = *from == '\n' ? ' ' : *from;
+    *to = '\0';
+}
+
+static void test_states(void **state) {
+    (void)state;
+    static const struct {
+        const char *members, *part;
+    } table[] = {
+        {"\"state\":\"ready\",\"place\":3,\"waits_for\":\"an executor: none is connected\",\"timeline\":[]",
+         "Now waiting for an executor: none is connected; number 3 in the queue"},
+        {"\"state\":\"pushed\"," WORKER "\"timeline\":[]",
+         "Now handed to executor-1 (pid 7 on h), which has not claimed it yet"},
+        {"\"state\":\"running\"," WORKER
+         "\"expires_ms\":1700000160000,\"timeline\":[{\"at_ms\":1700000088000,"
+         "\"event\":\"claimed\"}]",
+         "Now running at jira.example by executor-1 (pid 7 on h) for 12 s; it expires in 60 s"},
+        {"\"state\":\"done\",\"tries\":3,\"next_try_ms\":1700000112000,\"waits_for\":\"its next try\"," TRIED,
+         ", next try in 12 s"},
+        {"\"state\":\"done\",\"tries\":3,\"next_try_ms\":1700000112000," TRIED,
+         "Now waiting for AC: 3 tries, last 503 at "},
+        {"\"state\":\"done\",\"tries\":0,\"waits_for\":\"the rate limit's minute\",\"timeline\":[]",
+         "Now waiting for AC: the result waits for the rate limit's minute"},
+        {"\"state\":\"uploading\",\"tries\":1," WORKER "\"waits_for\":\"AC's answer\"," TRIED,
+         "Now on its way to AC: the result is with executor-1 (pid 7 on h), which waits for AC's answer; 1 "
+         "try,"},
+        {"\"state\":\"buried\",\"buried_ms\":1700000000000,\"reason\":\"answered 400\",\"timeline\":[]",
+         "for AC refused the result: answered 400; `sluice dead retry` has it tried again, until 2023-11-2"},
+        {"\"state\":\"gone\",\"ended_ms\":1700000010000,\"timeline\":[{\"event\":\"delivered\",\"call\":"
+         "\"put-result\",\"status\":200}]",
+         ": AC took the result (put-result 200), 10 s after the task came"},
+        {"\"state\":\"dropped\",\"ended_ms\":1700000010000,\"timeline\":[{\"event\":\"dropped\",\"why\":\"by "
+         "hand\"}]",
+         ": by hand"},
+        {"\"state\":\"done\"," TRIED, "upload failed: answered 503; next try after 22 s"},
+        {"\"state\":\"done\"," TRIED, "(12 entries are left out)"},
+    };
+    char json[2048];
+    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
+        (void)snprintf(json, sizeof json, "{" NOW "\"tasks\":[{" TASK "%s}]}", table[i].members);
+        char *page = render(json);
+        for (const char *line = page; *line != '\0'; line += strcspn(line, "\n") + 1)
+            if (strcspn(line, "\n") > 80) fail_msg("too wide: %.*s", (int)strcspn(line, "\n"), line);
+        flatten(page);
+        if (strstr(page, table[i].part) == NULL) fail_msg("\"%s\" is missing in:\n%s", table[i].part, page);
+        free(page);
+    }
+}
+
+/* Every cut and every changed octet of a good answer. */
+static void test_nothing_harms_it(void **state) {
+    (void)state;
+    static const char full[] =
+        "{" NOW "\"tasks\":[{" TASK "\"state\":\"done\",\"tries\":3," WORKER TRIED "}]}";
+    static const char bytes[] = {'0', '"', '[', '}', ',', '-', '\x1b', '\xff'};
+    char text[sizeof full];
+    for (size_t i = 0; i < sizeof full - 1; i++) {
+        for (size_t j = 0; j < sizeof bytes; j++) {
+            memcpy(text, full, sizeof full);
+            text[i] = bytes[j];
+            char *page = render(text);
+            assert_null(strchr(page, '\x1b'));
+            free(page);
+        }
+    }
+    static const char *const odd[] = {
+        "{}",
+        "{\"tasks\":7}",
+        "{\"tasks\":[7,null,[],{}]}",
+        "{\"tasks\":[{\"timeline\":[7,null,{}]}]}",
+        "{\"now_ms\":-9223372036854775808,\"tasks\":[{\"state\":\"running\",\"expires_ms\":"
+        "9223372036854775807}]}",
+        "{\"now_ms\":9223372036854775807,\"dead_letter_days\":39999,\"tasks\":[{\"state\":\"buried\","
+        "\"buried_ms\":9223372036854775807,\"timeline\":[{\"at_ms\":-9223372036854775808},{\"at_ms\":1}]}]}",
+        "{\"tasks\":[{\"task\":\"\\u001b[2J\",\"state\":\"dropped\",\"timeline\":[{\"event\":\"\\u009b\"}]}]"
+        "}"};
+    for (size_t i = 0; i < sizeof odd / sizeof odd[0]; i++) {
+        char *page = render(odd[i]);
+        assert_null(strchr(page, '\x1b'));
+        assert_null(strstr(page, "\xc2\x9b"));
+        free(page);
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_states),
+        cmocka_unit_test(test_nothing_harms_it),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -219,12 +219,11 @@ cleanup:
 
 /* Without tabs, which do not count in a Location. */
 static char *without_tabs(const char *text) {
-    char *copy = malloc(strlen(text) + 1), *out = copy;
+    char *copy = calloc(1, strlen(text) + 1), *out = copy;
 
     for (; copy && *text; text++) {
         if (*text != '\t') *out++ = *text;
     }
-    if (copy) *out = '\0';
     return copy;
 }
 

@@ -59,14 +59,12 @@ static int append(const seen_t *self, const char *line, size_t len, char *why) {
     struct stat st;
     if (dirs_make(self->dir, "--stateDir", why) != 0) return -1;
     (void)snprintf(path, sizeof path, "%s/%s", self->dir, SEEN_FILE);
-    int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600), rc = 0;
-    if (fd < 0 || fstat(fd, &st) != 0)
-        rc = -1;
-    else if (st.st_size + (off_t)len <= SEEN_BYTES_MAX && write(fd, line, len) != (ssize_t)len)
-        rc = -1;
-    if (rc != 0) (void)snprintf(why, 512, "%.400s: %s", path, strerror(errno));
+    int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    bool ok = fd >= 0 && fstat(fd, &st) == 0 &&
+              (st.st_size + (off_t)len > SEEN_BYTES_MAX || write(fd, line, len) == (ssize_t)len);
+    if (!ok) (void)snprintf(why, 512, "%.400s: %s", path, strerror(errno));
     if (fd >= 0) (void)close(fd);
-    return rc;
+    return ok ? 0 : -1;
 }
 
 void seen_note(seen_t *self, const request_t *request) {

@@ -7,6 +7,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "common/crash_point.h"
 #include "common/err.h"
 
 #define NOTES      ((size_t)TAKEN_PARTS * TAKEN_SLOTS)
@@ -87,7 +88,9 @@ void taken_note(taken_t *self, uint64_t number, const char *task_id) {
     if (!note) note = &self->mine[self->next++ % TAKEN_SLOTS];
     set_number(note, 0);
     note->id = id_of(task_id);
+    CRASH_POINT("taken.note");
     set_number(note, number);
+    CRASH_POINT("taken.noted");
 }
 
 void taken_drop(taken_t *self, uint64_t number, const char *task_id) {

@@ -23,6 +23,7 @@ typedef struct {
     core_t *core;
     journal_t *journal;
     sockets_t *sockets;
+    keyring_t *keyring; /* NULL: no connection is encrypted */
     payloads_t *payloads;
     spool_t *spool;
     bodies_t *bodies;
@@ -52,6 +53,13 @@ long broker_due_ms(broker_t *self);
 
 /* from_peers.c: one received message into the core. ERR_NOMEM ends the broker. */
 int broker_take(broker_t *self, source_t source, received_t *got);
+/* guard.c: whether the message is one that its connection may bring; else it is refused. */
+bool broker_admits(broker_t *self, source_t source, received_t *got, const msg_t *msg, uint64_t *key);
+/* guard.c: the keys may have changed. ERR_NOMEM. */
+int broker_reload_keys(broker_t *self);
+/* from_peers.c: counts a bad message, logs a peer's first, and answers where there is a way back. */
+void broker_refuse(broker_t *self, source_t source, received_t *got, msg_err_t code, unsigned type,
+                   const char *text);
 /* to_peers.c: sends what the committed step has yielded. `late_ms`: how long the commit took. */
 int broker_send(broker_t *self, int64_t late_ms);
 /* status.c: the JSON of `sluice status`. NULL when out of memory. */

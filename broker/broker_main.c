@@ -143,6 +143,34 @@ static int open_spool(program_t *self) {
     return EXIT_FAILED;
 }
 
+/* With a key of its own the broker encrypts tcp, and lets in whom the list of keys names. */
+static int open_sockets(program_t *self) {
+    const config_t *config = self->config;
+    key_pair_t key;
+    sockets_options_t options = {
+        .runtime_dir = config->runtime_dir, .bind = config->bind, .worker_ports = config->worker_ports};
+    int err = config->bind[0] ? key_load_broker(config, &key, self->why) : ERR_NOT_FOUND;
+    if (err && err != ERR_NOT_FOUND) return EXIT_CONFIG;
+    if (!err) {
+        program_hide();
+        options.key = &key;
+        err = keyring_open(config->keys_dir, &self->broker.keyring, self->why);
+        options.keyring = self->broker.keyring;
+    } else {
+        err = 0;
+    }
+    if (!err) err = sockets_open(&options, &self->broker.sockets, self->why);
+    if (options.key) {
+        char word[KEY_WORD_MAX];
+        key_write_word(&key, false, word);
+        if (!err)
+            log_info("encrypted", "bind=%s brokerKey=%s allowed=%zu", config->bind, word,
+                     keyring_count(self->broker.keyring));
+        key_wipe(&key, sizeof key);
+    }
+    return err ? EXIT_CONFIG : 0;
+}
+
 static int open_all(program_t *self) {
     const config_t *config = self->config;
     int code = take_place(self, config->state_dir, "--stateDir", "state", &self->state_lock);
@@ -152,9 +180,8 @@ static int open_all(program_t *self) {
     if (!code) code = open_spool(self);
     if (code) return code;
     sweep(config->runtime_dir);
-    if (sockets_open(config->bind, config->runtime_dir, config->worker_ports, &self->broker.sockets,
-                     self->why) != 0)
-        return EXIT_CONFIG;
+    code = open_sockets(self);
+    if (code) return code;
     CRASH_POINT("start.listening");
     self->broker.journal_ok = true;
     self->broker.debug = config->debug_mode;
@@ -167,7 +194,10 @@ static int loop(program_t *self) {
     for (;;) {
         program_alive(clock_boot_ms());
         int signal = 0;
-        if (sockets_wait(b->sockets, self->signals, broker_due_ms(b))) signal = program_signal(self->signals);
+        const int fds[] = {self->signals, b->keyring ? keyring_fd(b->keyring) : -1};
+        unsigned readable = sockets_wait(b->sockets, fds, 2, broker_due_ms(b));
+        if (readable & 1) signal = program_signal(self->signals);
+        if ((readable & 2) && broker_reload_keys(b) != 0) return EXIT_FAILED;
         if (signal == SIGTERM || signal == SIGINT) {
             program_stopping();
             core_stop(b->core);
@@ -192,6 +222,7 @@ static void close_all(program_t *self) {
     bodies_destroy(&b->bodies);
     spool_close(&b->spool);
     sockets_close(&b->sockets);
+    keyring_close(&b->keyring);
     effects_destroy(&b->effects, doc_free);
     core_destroy(&b->core);
     payloads_destroy(&b->payloads);

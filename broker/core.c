@@ -274,6 +274,8 @@ static void tick(core_t *core) {
 int core_step(core_t *self, const event_t *event, moment_t now, effects_t *effects) {
     self->now = now;
     self->fx = effects;
+    self->from_key = event->key;
+    self->from_tcp = event->tcp;
     worker_t *worker;
     switch (event->kind) {
     case EV_MESSAGE:
@@ -288,6 +290,9 @@ int core_step(core_t *self, const event_t *event, moment_t now, effects_t *effec
         worker = session_find(self, event->peer);
         if (worker) session_end(self, worker, "its socket could not be opened");
         answer_error(self, event->peer, MSG_ERR_FULL, MSG_HELLO, "no room for another worker");
+        break;
+    case EV_KEY_REVOKED:
+        session_revoke(self, event->key);
         break;
     case EV_TICK:
         tick(self);

@@ -40,9 +40,10 @@ typedef struct {
 } moment_t;
 
 typedef enum {
-    EV_MESSAGE,    /* msg came from peer (0 on tasks-in and results-in) */
-    EV_TICK,       /* the end of a loop turn: time, dispatch and grants are dealt with here */
-    EV_OPEN_FAILED /* the PUSH of peer could not be opened */
+    EV_MESSAGE,     /* msg came from peer (0 on tasks-in and results-in) */
+    EV_TICK,        /* the end of a loop turn: time, dispatch and grants are dealt with here */
+    EV_OPEN_FAILED, /* the PUSH of peer could not be opened */
+    EV_KEY_REVOKED  /* key is not allowed any more: its sessions end */
 } event_kind_t;
 
 typedef struct {
@@ -51,6 +52,8 @@ typedef struct {
     const msg_t *msg;
     void **doc; /* the payload; taken by the core by setting *doc to NULL */
     uint64_t doc_bytes;
+    uint64_t key; /* names the key of the connection it came by, 0 for a local one */
+    bool tcp;     /* it came by tcp: so does what goes to its worker */
 } event_t;
 
 /* NULL when out of memory. */
@@ -84,6 +87,8 @@ void core_stop(core_t *self);
  * whether the task's result has a body of its own, kept until the task is gone. */
 bool core_runs(const core_t *self, uint64_t session, uint64_t number, uint32_t attempt);
 bool core_has_body(const core_t *self, uint64_t number);
+/* The key under which a session was begun. False when there is no such session. */
+bool core_session_key(const core_t *self, uint64_t session, uint64_t *key);
 /* At the start: the body of the task has so many octets. */
 void core_body_found(core_t *self, uint64_t number, uint64_t bytes);
 /* The tasks that the text names: by AC's taskId, and by number when it is one. False when there is none. */

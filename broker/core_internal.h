@@ -31,7 +31,9 @@ typedef struct {
 struct core_t {
     core_settings_t settings;
     moment_t now;
-    effects_t *fx; /* of the step under way */
+    effects_t *fx;     /* of the step under way */
+    uint64_t from_key; /* and where its message came from */
+    bool from_tcp;
     int error;
     tasks_t tasks;
     stage_t execute, upload;
@@ -62,6 +64,8 @@ void session_end(core_t *core, worker_t *worker, const char *why);
 void session_judge(core_t *core);
 /* Tells all workers that the broker is about to end, so that no poll is begun that nobody would take. */
 void session_tell_stop(core_t *core);
+/* Ends all sessions of the key. */
+void session_revoke(core_t *core, uint64_t key);
 worker_t *session_find(core_t *core, uint64_t instance);
 /* The executor of this session; NULL when it is over. */
 worker_t *session_executor(const core_t *core, uint64_t session);

@@ -28,6 +28,19 @@ worker_t *session_executor(const core_t *core, uint64_t session) {
     return NULL;
 }
 
+bool core_session_key(const core_t *self, uint64_t session, uint64_t *key) {
+    const worker_t *const lists[] = {self->execute.workers, self->upload.workers, self->fetchers,
+                                     self->tools};
+    for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++) {
+        for (const worker_t *worker = lists[i]; worker; worker = worker->next) {
+            if (worker->session != session) continue;
+            *key = worker->key;
+            return true;
+        }
+    }
+    return false;
+}
+
 static unsigned session_count(core_t *core, role_t role) {
     unsigned count = 0;
     for (const worker_t *worker = *list_of(core, role); worker; worker = worker->next)
@@ -130,6 +143,11 @@ void session_rejoined(core_t *core, uint64_t instance, uint64_t place) {
     if (any) rejoin_complete(core);
 }
 
+/* A place proves a death only among those who have the same key. */
+static uint64_t place_of(const core_t *core, const msg_hello_t *hello) {
+    return hello->place ? hello->place ^ core->from_key : 0;
+}
+
 static worker_t *new_worker(core_t *core, uint64_t peer, const msg_hello_t *hello) {
     worker_t *worker = calloc(1, sizeof *worker);
     if (!worker) {
@@ -137,7 +155,8 @@ static worker_t *new_worker(core_t *core, uint64_t peer, const msg_hello_t *hell
         return NULL;
     }
     worker->instance = peer;
-    worker->place = hello->place;
+    worker->place = place_of(core, hello);
+    worker->key = core->from_key;
     worker->session = core->next_session++;
     worker->role = (role_t)hello->role;
     str_copy(hello->name, worker->name, sizeof worker->name);
@@ -173,6 +192,8 @@ static void welcome(core_t *core, worker_t *worker, const msg_hello_t *hello, ms
     out_t *out =
         effects_out(core->fx, stage_of(core, worker->role) ? OUT_OPEN : OUT_CONTROL, worker->instance);
     out->slots = worker->slots;
+    out->key = worker->key;
+    out->tcp = core->from_tcp;
     out->msg.type = MSG_WELCOME;
     out->msg.welcome = (msg_welcome_t){.seq = hello->seq,
                                        .session = worker->session,
@@ -193,7 +214,14 @@ void session_hello(core_t *core, uint64_t peer, const msg_hello_t *hello) {
         return;
     }
     worker_t *former = session_find(core, peer);
-    worker_t *replaced = former ? NULL : find_place(core, (role_t)hello->role, hello->place);
+    if (former && former->key != core->from_key) {
+        msg_t *msg = effects_msg(core->fx, peer, MSG_ERROR);
+        msg->error =
+            (msg_error_t){MSG_ERR_ROLE, MSG_HELLO, str_of("this instance has a session under another key")};
+        return;
+    }
+    uint64_t place = place_of(core, hello);
+    worker_t *replaced = former ? NULL : find_place(core, (role_t)hello->role, place);
     if (replaced) session_end(core, replaced, "its place was taken by a new process");
     if (!former && !session_room(core, (role_t)hello->role)) {
         msg_t *msg = effects_msg(core->fx, peer, MSG_ERROR);
@@ -208,11 +236,11 @@ void session_hello(core_t *core, uint64_t peer, const msg_hello_t *hello) {
         core->view.counters.sessions_lost++;
         remove_worker(core, former, "its worker began anew without it");
     }
-    session_rejoined(core, peer, hello->place);
+    session_rejoined(core, peer, place);
     if (stage_of(core, worker->role)) { /* the others hold nothing that the broker has handed out */
         record_t *record = effects_record(core->fx, REC_WORKER);
         record->instance = peer;
-        record->place = hello->place;
+        record->place = place;
         record->role = hello->role;
     }
     welcome(core, worker, hello, drop);
@@ -221,6 +249,18 @@ void session_hello(core_t *core, uint64_t peer, const msg_hello_t *hello) {
                 "name=%s session=%" PRIu64 " slots=%u kept=%u dropped=%u pid=%u",
                 log_quote(worker->name, name), worker->session, worker->slots, worker->out, drop.count,
                 worker->pid);
+}
+
+void session_revoke(core_t *core, uint64_t key) {
+    for (int i = 0; i < ROLES; i++) {
+        for (worker_t *worker = *list_of(core, roles[i]), *next; worker; worker = next) {
+            next = worker->next;
+            if (worker->key != key) continue;
+            msg_t *msg = effects_msg(core->fx, worker->instance, MSG_ERROR);
+            msg->error = (msg_error_t){MSG_ERR_SESSION, 0, str_of("the key was revoked")};
+            session_end(core, worker, "its key was revoked");
+        }
+    }
 }
 
 void session_heartbeat(core_t *core, worker_t *worker, const msg_heartbeat_t *beat) {

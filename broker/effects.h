@@ -73,6 +73,8 @@ typedef struct {
     uint64_t peer; /* instance */
     uint64_t number;
     uint16_t slots;
+    uint64_t key; /* OUT_OPEN: of whom alone may read it, 0 for a local worker */
+    bool tcp;     /* OUT_OPEN: under tcp */
     msg_t msg;
     int level;         /* OUT_LOG: log_level_t */
     const char *event; /* OUT_LOG: a constant */

@@ -19,8 +19,7 @@ static const char *source_name(source_t source) {
     return names[source];
 }
 
-/* Counts a bad message, logs a peer's first, and answers where there is a way back. */
-static void refuse(broker_t *self, source_t source, received_t *got, msg_err_t code, unsigned type,
+void broker_refuse(broker_t *self, source_t source, received_t *got, msg_err_t code, unsigned type,
                    const char *text) {
     self->bad_messages++;
     char quoted[LOG_QUOTED_MAX];
@@ -65,7 +64,7 @@ bool broker_answer(broker_t *self, received_t *got, const msg_t *msg) {
     return true;
 }
 
-static int into_core(broker_t *self, received_t *got, const msg_t *msg) {
+static int into_core(broker_t *self, received_t *got, const msg_t *msg, uint64_t key) {
     doc_t *doc = NULL;
     if (got->has_payload && !(doc = doc_take(&got->payload))) return ERR_NOMEM;
     void *handed = doc;
@@ -73,7 +72,9 @@ static int into_core(broker_t *self, received_t *got, const msg_t *msg) {
                            .peer = got->peer,
                            .msg = msg,
                            .doc = &handed,
-                           .doc_bytes = doc ? doc_size(doc) : 0};
+                           .doc_bytes = doc ? doc_size(doc) : 0,
+                           .key = key,
+                           .tcp = got->by_tcp};
     int err = core_step(self->core, &event, broker_now(), self->effects);
     if (handed) doc_destroy(&doc);
     return err;
@@ -82,7 +83,7 @@ static int into_core(broker_t *self, received_t *got, const msg_t *msg) {
 int broker_take(broker_t *self, source_t source, received_t *got) {
     msg_t msg;
     if (got->extra > 0) {
-        refuse(self, source, got, MSG_ERR_PAYLOAD, 0, "a message is one frame, or two with a payload");
+        broker_refuse(self, source, got, MSG_ERR_PAYLOAD, 0, "a message is one frame, or two with a payload");
         return 0;
     }
     int64_t payload = got->has_payload ? (int64_t)zmq_msg_size(&got->payload) : -1;
@@ -90,18 +91,21 @@ int broker_take(broker_t *self, source_t source, received_t *got) {
         msg_decode(zmq_msg_data(&got->header), zmq_msg_size(&got->header), payload, &msg, self->scratch);
     if (err == ERR_NOMEM) return err;
     if (err) {
-        refuse(self, source, got, self->scratch->error, self->scratch->type, self->scratch->text);
+        broker_refuse(self, source, got, self->scratch->error, self->scratch->type, self->scratch->text);
         return 0;
     }
     CRASH_POINT_MSG("got", msg.type);
     if (!belongs(source, msg.type)) {
-        refuse(self, source, got, MSG_ERR_TYPE, (unsigned)msg.type, "this type is not for this socket");
+        broker_refuse(self, source, got, MSG_ERR_TYPE, (unsigned)msg.type,
+                      "this type is not for this socket");
         return 0;
     }
+    uint64_t key = 0;
+    if (!broker_admits(self, source, got, &msg, &key)) return 0;
     if (broker_answer(self, got, &msg)) return 0;
     if (source == FROM_CONTROL && got->peer == 0) {
-        refuse(self, source, got, MSG_ERR_FIELD, (unsigned)msg.type,
-               "the routing id must be 8 octets, not all 0");
+        broker_refuse(self, source, got, MSG_ERR_FIELD, (unsigned)msg.type,
+                      "the routing id must be 8 octets, not all 0");
         return 0;
     }
     if (msg.type == MSG_CHUNK) {
@@ -112,7 +116,7 @@ int broker_take(broker_t *self, source_t source, received_t *got) {
     if (msg.type == MSG_RESULT && (msg.result.flags & RESULT_STREAM) &&
         !bodies_result(self->bodies, &msg.result))
         return 0; /* its writer sends the body anew */
-    err = into_core(self, got, &msg);
+    err = into_core(self, got, &msg, key);
     if (!err && msg.type == MSG_BODY)
         err = bodies_announced(self->bodies, got->peer, &msg.body, clock_boot_ms());
     return err;

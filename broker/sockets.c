@@ -1,5 +1,6 @@
 #include "broker/sockets.h"
 
+#include <arpa/inet.h>
 #include <czmq.h>
 #include <errno.h>
 #include <stdarg.h>
@@ -7,21 +8,30 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "broker/worker_sockets.h"
+#include "broker/zap.h"
 #include "common/clock.h"
 #include "common/err.h"
+#include "common/link_wire.h"
+#include "common/log.h"
 
-#define CONTROL_HWM      1000
-#define PORT_TASKS       1
-#define PORT_RESULTS     2
-#define PORT_EVENTS      3
-#define PORT_WORKERS     8
-#define BACKLOG_POLL_MAX 64
+#define CONTROL_HWM       1000
+#define PORT_TASKS        1
+#define PORT_RESULTS      2
+#define PORT_EVENTS       3
+#define PORT_WORKERS      8
+#define BACKLOG_POLL_MAX  64
+#define DOOR_MAX          2
+#define HANDSHAKE_TOLD_MS 60000
 
 struct sockets_t {
     zsock_t *sources[FROM_COUNT];
     zsock_t *events;
     char *runtime_dir;
+    int port; /* of control under tcp; 0: ipc alone */
+    key_pair_t key;
+    zap_t *zap;    /* NULL: nothing is encrypted */
+    void *monitor; /* of handshakes with control, which fail in silence */
+    int64_t handshake_told_ms;
     worker_sockets_t workers;
 };
 
@@ -45,12 +55,25 @@ static bool split_tcp(const char *bind, char *host, size_t size, int *port) {
     return *port > 0;
 }
 
-static int bind_one(sockets_t *self, zsock_t **socket, int type, const char *name, int port, char *why) {
+/* Binds to tcp as well. What is set before holds for what is bound after, so that ipc stays as it is. */
+static int bind_tcp(sockets_t *self, zsock_t *socket, const char *name, int offset, char *why) {
+    const key_pair_t *key = self->workers.key;
+    if (!socket_secure(socket, self->workers.host, key, name))
+        return fail(why, ERR_IO, "cannot encrypt %s: %s", name, zmq_strerror(zmq_errno()));
+    char endpoint[256];
+    (void)snprintf(endpoint, sizeof endpoint, "tcp://%s:%d", self->workers.host, self->port + offset);
+    if (zsock_bind(socket, "%s", endpoint) == -1)
+        return fail(why, ERR_IO, "cannot listen on %s: %s", endpoint, zmq_strerror(zmq_errno()));
+    return 0;
+}
+
+static int bind_one(sockets_t *self, zsock_t **socket, int type, const char *name, int offset, char *why) {
     *socket = zsock_new(type);
     if (!*socket) return fail(why, ERR_NOMEM, "out of memory or sockets");
     zsock_set_linger(*socket, PROTOCOL_LINGER_MS);
     zsock_set_maxmsgsize(*socket, type == ZMQ_ROUTER ? MSG_CONTROL_MAX : (int)MSG_WIRE_MAX);
     zsock_set_handshake_ivl(*socket, PROTOCOL_HANDSHAKE_MS);
+    zsock_set_tcp_maxrt(*socket, PROTOCOL_TCP_DEAD_MS);
     int mark = type == ZMQ_PULL ? PROTOCOL_HWM : CONTROL_HWM;
     zsock_set_rcvhwm(*socket, mark);
     zsock_set_sndhwm(*socket, mark);
@@ -59,36 +82,44 @@ static int bind_one(sockets_t *self, zsock_t **socket, int type, const char *nam
         zsock_set_router_handover(*socket, 1);
     }
     char endpoint[512];
-    if (self->runtime_dir)
-        (void)snprintf(endpoint, sizeof endpoint, "ipc://%s/%s", self->runtime_dir, name);
-    else
-        (void)snprintf(endpoint, sizeof endpoint, "tcp://%s:%d", self->workers.host, port);
+    (void)snprintf(endpoint, sizeof endpoint, "ipc://%s/%s", self->runtime_dir, name);
     if (zsock_bind(*socket, "%s", endpoint) == -1)
         return fail(why, ERR_IO, "cannot listen on %s: %s", endpoint, zmq_strerror(zmq_errno()));
-    return 0;
+    /* fetchers share this machine: with keys, nobody has anything to bring there from another */
+    if (self->port == 0 || (self->workers.key && offset == PORT_TASKS)) return 0;
+    return bind_tcp(self, *socket, name, offset, why);
 }
 
-int sockets_open(const char *bind, const char *runtime_dir, int worker_ports, sockets_t **out,
-                 char why[SOCKETS_WHY_MAX]) {
+static int prepare_tcp(sockets_t *self, const sockets_options_t *options, char *why) {
+    if (!split_tcp(options->bind, self->workers.host, sizeof self->workers.host, &self->port))
+        return fail(why, ERR_INVALID, "--bind %s must be tcp://HOST:PORT", options->bind);
+    self->workers.first_port = self->port + PORT_WORKERS;
+    self->workers.ports = options->worker_ports;
+    self->workers.rests_until = calloc((size_t)options->worker_ports + 1, sizeof(int64_t));
+    if (!self->workers.rests_until) return fail(why, ERR_NOMEM, "out of memory");
+    if (!options->key) return 0;
+    self->key = *options->key;
+    self->workers.key = &self->key;
+    self->zap = zap_new(options->keyring);
+    return self->zap ? 0 : fail(why, ERR_NOMEM, "no socket to ask for keys: %s", zmq_strerror(zmq_errno()));
+}
+
+int sockets_open(const sockets_options_t *options, sockets_t **out, char why[SOCKETS_WHY_MAX]) {
     sockets_t *self = calloc(1, sizeof *self);
     if (!self) return fail(why, ERR_NOMEM, "out of memory");
-    int port = 0, err = 0;
-    if (bind[0] == '\0') {
-        self->runtime_dir = strdup(runtime_dir);
-        self->workers.runtime_dir = self->runtime_dir;
-    } else {
-        if (!split_tcp(bind, self->workers.host, sizeof self->workers.host, &port))
-            err = fail(why, ERR_INVALID, "--bind %s must be tcp://HOST:PORT", bind);
-        self->workers.first_port = port + PORT_WORKERS;
-        self->workers.ports = worker_ports;
-        self->workers.rests_until = calloc((size_t)worker_ports + 1, sizeof(int64_t));
+    int err = 0;
+    self->runtime_dir = strdup(options->runtime_dir);
+    self->workers.runtime_dir = self->runtime_dir;
+    if (!self->runtime_dir) err = fail(why, ERR_NOMEM, "out of memory");
+    if (!err && options->bind[0]) err = prepare_tcp(self, options, why);
+    if (!err) err = bind_one(self, &self->sources[FROM_CONTROL], ZMQ_ROUTER, "control", 0, why);
+    if (!err) err = bind_one(self, &self->sources[FROM_TASKS], ZMQ_PULL, "tasks-in", PORT_TASKS, why);
+    if (!err) err = bind_one(self, &self->sources[FROM_RESULTS], ZMQ_PULL, "results-in", PORT_RESULTS, why);
+    if (!err) err = bind_one(self, &self->events, ZMQ_PUB, "events", PORT_EVENTS, why);
+    if (!err && self->zap) {
+        self->monitor = wire_monitor(zsys_init(), zsock_resolve(self->sources[FROM_CONTROL]), 0);
+        if (!self->monitor) err = fail(why, ERR_NOMEM, "no monitor of the control socket");
     }
-    if (!err && !self->runtime_dir && !self->workers.rests_until) err = fail(why, ERR_NOMEM, "out of memory");
-    if (!err) err = bind_one(self, &self->sources[FROM_CONTROL], ZMQ_ROUTER, "control", port, why);
-    if (!err) err = bind_one(self, &self->sources[FROM_TASKS], ZMQ_PULL, "tasks-in", port + PORT_TASKS, why);
-    if (!err)
-        err = bind_one(self, &self->sources[FROM_RESULTS], ZMQ_PULL, "results-in", port + PORT_RESULTS, why);
-    if (!err) err = bind_one(self, &self->events, ZMQ_PUB, "events", port + PORT_EVENTS, why);
     if (err)
         sockets_close(&self);
     else
@@ -99,9 +130,13 @@ int sockets_open(const char *bind, const char *runtime_dir, int worker_ports, so
 void sockets_close(sockets_t **self) {
     if (!*self) return;
     worker_sockets_clear(&(*self)->workers);
+    if ((*self)->monitor) (void)zmq_socket_monitor(zsock_resolve((*self)->sources[FROM_CONTROL]), NULL, 0);
+    wire_close(&(*self)->monitor);
     for (int i = 0; i < FROM_COUNT; i++)
         zsock_destroy(&(*self)->sources[i]);
     zsock_destroy(&(*self)->events);
+    zap_destroy(&(*self)->zap);
+    key_wipe(&(*self)->key, sizeof(*self)->key);
     free((*self)->runtime_dir);
     free(*self);
     *self = NULL;
@@ -128,6 +163,15 @@ static uint64_t peer_of(zmq_msg_t *identity) {
     return peer;
 }
 
+/* By which connection it came. ZeroMQ names the address of a tcp peer, and the process of one by ipc. */
+static void look_at_peer(received_t *got) {
+    unsigned char parsed[16];
+    const char *address = zmq_msg_gets(&got->header, "Peer-Address");
+    got->user = zmq_msg_gets(&got->header, "User-Id");
+    got->by_tcp =
+        address && (inet_pton(AF_INET, address, parsed) == 1 || inet_pton(AF_INET6, address, parsed) == 1);
+}
+
 bool sockets_receive(sockets_t *self, source_t source, received_t *got) {
     void *raw = zsock_resolve(self->sources[source]);
     bool more = false;
@@ -141,6 +185,7 @@ bool sockets_receive(sockets_t *self, source_t source, received_t *got) {
         if (!more) return true; /* no header: refused as malformed */
     }
     if (!receive_part(raw, &got->header, &more)) return false;
+    if (self->port > 0) look_at_peer(got);
     if (more) got->has_payload = receive_part(raw, &got->payload, &more);
     while (more) {
         zmq_msg_t extra;
@@ -216,9 +261,8 @@ int sockets_control(sockets_t *self, uint64_t peer, const msg_t *msg) {
     return send_to(self, identity, sizeof identity, msg, NULL);
 }
 
-int sockets_worker_open(sockets_t *self, uint64_t peer, uint64_t session, uint16_t slots,
-                        const char **endpoint) {
-    return worker_sockets_open(&self->workers, peer, session, slots, clock_boot_ms(), endpoint);
+int sockets_worker_open(sockets_t *self, const worker_wish_t *wish, const char **endpoint) {
+    return worker_sockets_open(&self->workers, wish, clock_boot_ms(), endpoint);
 }
 
 void sockets_worker_close(sockets_t *self, uint64_t peer, int64_t now_ms) {
@@ -244,26 +288,66 @@ void sockets_publish(sockets_t *self, const msg_t *msg) {
     if (header_frame(msg, &header) == 0) (void)send_frame(zsock_resolve(self->events), &header, 0);
 }
 
-bool sockets_wait(sockets_t *self, int fd, long timeout_ms) {
-    zmq_pollitem_t items[FROM_COUNT + 1 + BACKLOG_POLL_MAX];
+int sockets_renew_events(sockets_t *self) {
+    char why[SOCKETS_WHY_MAX];
+    zsock_set_linger(self->events, 0);
+    zsock_destroy(&self->events);
+    return bind_one(self, &self->events, ZMQ_PUB, "events", PORT_EVENTS, why);
+}
+
+/* Those who knock: their keys, and their handshakes that fail before a key is seen. */
+static void serve_door(sockets_t *self) {
+    int64_t now_ms = clock_boot_ms();
+    zap_turn(self->zap, now_ms);
+    for (wire_event_t event; (event = wire_event(self->monitor)) != WIRE_NOTHING;) {
+        if (event != WIRE_NO_HANDSHAKE && event != WIRE_OTHER_SECURITY) continue;
+        if (self->handshake_told_ms && now_ms - self->handshake_told_ms < HANDSHAKE_TOLD_MS) continue;
+        self->handshake_told_ms = now_ms;
+        log_warn("handshake_failed", "socket=control why=\"%s\"",
+                 event == WIRE_OTHER_SECURITY ? "the peer speaks another protocol, or has another brokerKey"
+                                              : "the connection ended in the middle");
+    }
+}
+
+/* The sockets behind which those wait who connect: at most DOOR_MAX. */
+static int door_items(sockets_t *self, zmq_pollitem_t *items) {
+    if (!self->zap) return 0;
+    items[0] = (zmq_pollitem_t){zap_socket(self->zap), 0, ZMQ_POLLIN, 0};
+    items[1] = (zmq_pollitem_t){self->monitor, 0, ZMQ_POLLIN, 0};
+    return DOOR_MAX;
+}
+
+unsigned sockets_wait(sockets_t *self, const int *fds, int fd_count, long timeout_ms) {
+    zmq_pollitem_t items[FROM_COUNT + SOCKETS_FDS_MAX + DOOR_MAX + BACKLOG_POLL_MAX];
     worker_socket_t *behind[BACKLOG_POLL_MAX];
-    int count = 0, backlogs = 0;
+    int count = 0, backlogs = 0, fd_at[SOCKETS_FDS_MAX];
+    unsigned readable = 0;
     for (int i = 0; i < FROM_COUNT; i++)
         items[count++] = (zmq_pollitem_t){zsock_resolve(self->sources[i]), 0, ZMQ_POLLIN, 0};
-    items[count++] = (zmq_pollitem_t){NULL, fd, ZMQ_POLLIN, 0};
+    for (int i = 0; i < fd_count; i++) {
+        fd_at[i] = fds[i] < 0 ? -1 : count;
+        if (fds[i] >= 0) items[count++] = (zmq_pollitem_t){NULL, fds[i], ZMQ_POLLIN, 0};
+    }
+    count += door_items(self, items + count);
+    int first_behind = count;
     for (worker_socket_t *s = self->workers.list; s && backlogs < BACKLOG_POLL_MAX; s = s->next) {
         if (!s->first) continue;
         behind[backlogs++] = s;
         items[count++] = (zmq_pollitem_t){zsock_resolve(s->push), 0, ZMQ_POLLOUT, 0};
     }
-    if (zmq_poll(items, count, timeout_ms) <= 0) return false;
+    if (zmq_poll(items, count, timeout_ms) <= 0) return 0;
+    if (self->zap) serve_door(self);
     for (int i = 0; i < backlogs; i++)
-        if (items[FROM_COUNT + 1 + i].revents & ZMQ_POLLOUT) worker_socket_flush(behind[i]);
-    return (items[FROM_COUNT].revents & ZMQ_POLLIN) != 0;
+        if (items[first_behind + i].revents & ZMQ_POLLOUT) worker_socket_flush(behind[i]);
+    for (int i = 0; i < fd_count; i++)
+        if (fd_at[i] >= 0 && (items[fd_at[i]].revents & ZMQ_POLLIN)) readable |= 1u << i;
+    return readable;
 }
 
 bool sockets_wait_control(sockets_t *self, int fd, long timeout_ms) {
-    zmq_pollitem_t items[] = {{zsock_resolve(self->sources[FROM_CONTROL]), 0, ZMQ_POLLIN, 0},
-                              {NULL, fd, ZMQ_POLLIN, 0}};
-    return zmq_poll(items, 2, timeout_ms) > 0 && (items[1].revents & ZMQ_POLLIN) != 0;
+    zmq_pollitem_t items[2 + DOOR_MAX] = {{zsock_resolve(self->sources[FROM_CONTROL]), 0, ZMQ_POLLIN, 0},
+                                          {NULL, fd, ZMQ_POLLIN, 0}};
+    bool any = zmq_poll(items, 2 + door_items(self, items + 2), timeout_ms) > 0;
+    if (any && self->zap) serve_door(self);
+    return any && (items[1].revents & ZMQ_POLLIN) != 0;
 }

@@ -9,6 +9,8 @@
 #include <zmq.h>
 
 #include "broker/doc.h"
+#include "broker/keyring.h"
+#include "broker/worker_sockets.h"
 #include "common/messages.h"
 
 typedef struct sockets_t sockets_t;
@@ -17,10 +19,16 @@ typedef struct sockets_t sockets_t;
 
 typedef enum { FROM_CONTROL, FROM_RESULTS, FROM_TASKS, FROM_COUNT } source_t;
 
-/* Binds. `bind` is "" for ipc in `runtime_dir`, or tcp://HOST:PORT; `worker_ports` as the option. ERR_IO or
- * ERR_NOMEM with `why`. */
-int sockets_open(const char *bind, const char *runtime_dir, int worker_ports, sockets_t **self,
-                 char why[SOCKETS_WHY_MAX]);
+typedef struct {
+    const char *runtime_dir;  /* ipc, always */
+    const char *bind;         /* "" for ipc alone, or tcp://HOST:PORT as well */
+    int worker_ports;         /* under tcp */
+    const key_pair_t *key;    /* the broker's own: tcp is encrypted; NULL: it is plain */
+    const keyring_t *keyring; /* who may connect then (borrowed) */
+} sockets_options_t;
+
+/* Binds. ERR_IO or ERR_NOMEM with `why`. */
+int sockets_open(const sockets_options_t *options, sockets_t **self, char why[SOCKETS_WHY_MAX]);
 /* Sends what is queued (linger) and closes. */
 void sockets_close(sockets_t **self);
 
@@ -29,6 +37,8 @@ typedef struct {
     uint64_t peer;
     zmq_msg_t identity, header, payload;
     bool has_payload;
+    const char *user; /* the public key of an encrypted connection, in hex; NULL for others */
+    bool by_tcp;
     unsigned extra; /* frames beyond the allowed ones, dropped */
 } received_t;
 
@@ -40,20 +50,24 @@ void sockets_done(received_t *got);
 void sockets_answer(sockets_t *self, received_t *to, const msg_t *msg, doc_t *payload);
 /* Sends on control; a peer that is not there is no error (nothing depends on a message arriving). */
 int sockets_control(sockets_t *self, uint64_t peer, const msg_t *msg);
-/* Opens the worker's PUSH with a mark of `slots`, in place of a former one. The endpoint, valid until it is
- * closed, goes to *endpoint. ERR_FULL when no port is free, ERR_IO, ERR_NOMEM. */
-int sockets_worker_open(sockets_t *self, uint64_t peer, uint64_t session, uint16_t slots,
-                        const char **endpoint);
+/* Opens the worker's PUSH with a mark of its slots, under ipc or tcp as it came, in place of a former one.
+ * The endpoint, valid until it is closed, goes to *endpoint. ERR_FULL when no port is free, ERR_IO,
+ * ERR_NOMEM. */
+int sockets_worker_open(sockets_t *self, const worker_wish_t *wish, const char **endpoint);
 void sockets_worker_close(sockets_t *self, uint64_t peer, int64_t now_ms);
 /* Pushes to the worker; what its socket does not take at once is kept and sent when it does. */
 int sockets_push(sockets_t *self, uint64_t peer, const msg_t *msg, doc_t *payload);
+/* Ends all connections to events, which come back if they may: a key was revoked. */
+int sockets_renew_events(sockets_t *self);
 /* Publishes on events. */
 void sockets_publish(sockets_t *self, const msg_t *msg);
 
-/* Waits for a message, for room in a worker's socket that has a backlog, or for `fd`; at most `timeout_ms`
- * (-1: no end). Sends backlogs. Returns whether `fd` is readable. */
-bool sockets_wait(sockets_t *self, int fd, long timeout_ms);
-/* The same for control and `fd` alone. */
+/* Waits for a message, for room in a worker's socket that has a backlog, or for a descriptor of `fds` (at
+ * most SOCKETS_FDS_MAX, -1 for none); at most `timeout_ms` (-1: no end). Sends backlogs, and answers those
+ * who connect. Returns a bit for each descriptor that is readable. */
+#define SOCKETS_FDS_MAX 4
+unsigned sockets_wait(sockets_t *self, const int *fds, int count, long timeout_ms);
+/* The same for control and `fd` alone: whether it is readable. */
 bool sockets_wait_control(sockets_t *self, int fd, long timeout_ms);
 
 #endif

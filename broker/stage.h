@@ -12,6 +12,7 @@
 struct worker_t {
     uint64_t instance, place, session;
     role_t role;
+    uint64_t key; /* of its connection, 0 for a local one */
     char name[65];
     char version[33];
     char host[65];

@@ -27,7 +27,15 @@ static int send_push(broker_t *self, out_t *out, int64_t late_ms) {
 
 static int open_worker(broker_t *self, out_t *out) {
     const char *endpoint;
-    int err = sockets_worker_open(self->sockets, out->peer, out->msg.welcome.session, out->slots, &endpoint);
+    const listed_key_t *key = out->key && self->keyring ? keyring_find_id(self->keyring, out->key) : NULL;
+    char user[KEY_HEX_SIZE];
+    worker_wish_t wish = {.peer = out->peer,
+                          .session = out->msg.welcome.session,
+                          .slots = out->slots,
+                          .tcp = out->tcp,
+                          .user = key ? user : NULL};
+    if (key) key_hex(key->key.public_key, user);
+    int err = sockets_worker_open(self->sockets, &wish, &endpoint);
     if (err == ERR_NOMEM) return err;
     if (err) {
         if (log_limit_take(&self->peers_log, clock_boot_ms(), LOG_PEERS_MAX, LOG_LIMIT_MS))

@@ -54,7 +54,9 @@ static void answer_questions_only(broker_t *self) {
         int64_t payload = got.has_payload ? (int64_t)zmq_msg_size(&got.payload) : -1;
         int err =
             msg_decode(zmq_msg_data(&got.header), zmq_msg_size(&got.header), payload, &msg, self->scratch);
-        if (!err && !broker_answer(self, &got, &msg)) {
+        uint64_t key;
+        bool admitted = !err && broker_admits(self, FROM_CONTROL, &got, &msg, &key);
+        if (admitted && !broker_answer(self, &got, &msg)) {
             answer.error =
                 (msg_error_t){MSG_ERR_BUSY, (uint8_t)msg.type, str_of("the journal cannot be written now")};
             sockets_answer(self->sockets, &got, &answer, NULL);

@@ -3,9 +3,11 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "broker/sockets.h"
+#include "broker/zap.h"
 #include "common/err.h"
 
 worker_socket_t *worker_sockets_find(worker_sockets_t *self, uint64_t peer) {
@@ -20,14 +22,28 @@ static int free_port(worker_sockets_t *self, int64_t now_ms) {
     return -1;
 }
 
+bool socket_secure(zsock_t *socket, const char *host, const key_pair_t *key, const char *domain) {
+    void *raw = zsock_resolve(socket);
+    int on = 1;
+    if (host[0] == '[' && zmq_setsockopt(raw, ZMQ_IPV6, &on, sizeof on) != 0) return false;
+    return !key || (zmq_setsockopt(raw, ZMQ_CURVE_SERVER, &on, sizeof on) == 0 &&
+                    zmq_setsockopt(raw, ZMQ_CURVE_SECRETKEY, key->secret_key, KEY_BYTES) == 0 &&
+                    zmq_setsockopt(raw, ZMQ_ZAP_DOMAIN, domain, strlen(domain)) == 0);
+}
+
 /* Names an endpoint and binds to it; tcp tries further ports when another program has one. */
-static int bind_somewhere(worker_sockets_t *self, worker_socket_t *s, uint64_t session, int64_t now_ms) {
+static int bind_somewhere(worker_sockets_t *self, worker_socket_t *s, const worker_wish_t *wish,
+                          int64_t now_ms) {
+    char domain[ZAP_DOMAIN_MAX];
     s->port = -1;
-    if (self->runtime_dir) {
+    if (!wish->tcp || !self->host[0]) {
         (void)snprintf(s->endpoint, sizeof s->endpoint, "ipc://%s/worker-%" PRIu64, self->runtime_dir,
-                       session);
+                       wish->session);
         return zsock_bind(s->push, "%s", s->endpoint) == -1 ? ERR_IO : 0;
     }
+    if (self->key && !wish->user) return ERR_STATE; /* its key was revoked meanwhile */
+    (void)snprintf(domain, sizeof domain, "worker:%s", wish->user ? wish->user : "");
+    if (!socket_secure(s->push, self->host, self->key, domain)) return ERR_IO;
     for (;;) {
         int port = free_port(self, now_ms);
         if (port < 0) return ERR_FULL;
@@ -40,21 +56,36 @@ static int bind_somewhere(worker_sockets_t *self, worker_socket_t *s, uint64_t s
     }
 }
 
-int worker_sockets_open(worker_sockets_t *self, uint64_t peer, uint64_t session, uint16_t slots,
-                        int64_t now_ms, const char **endpoint) {
-    worker_sockets_close(self, peer, now_ms);
+/* After a cut the repeats of a HELLO come all at once, and each begins a session. A port for each, which then
+ * rests, would use up the range: a socket by which nothing went yet serves the next session as well. */
+static bool serves_again(const worker_socket_t *s, const worker_wish_t *wish) {
+    return s && s->port >= 0 && !s->used && wish->tcp && s->slots == wish->slots &&
+           strcmp(s->user, wish->user ? wish->user : "") == 0;
+}
+
+int worker_sockets_open(worker_sockets_t *self, const worker_wish_t *wish, int64_t now_ms,
+                        const char **endpoint) {
+    worker_socket_t *former = worker_sockets_find(self, wish->peer);
+    if (serves_again(former, wish)) {
+        *endpoint = former->endpoint;
+        return 0;
+    }
+    worker_sockets_close(self, wish->peer, now_ms);
     worker_socket_t *s = calloc(1, sizeof *s);
     if (!s) return ERR_NOMEM;
-    s->peer = peer;
+    s->peer = wish->peer;
+    s->slots = wish->slots;
+    (void)snprintf(s->user, sizeof s->user, "%s", wish->user ? wish->user : "");
     s->last = &s->first;
     s->push = zsock_new(ZMQ_PUSH);
     int err = s->push ? 0 : ERR_NOMEM;
     if (!err) {
         zsock_set_linger(s->push, PROTOCOL_LINGER_MS);
-        zsock_set_sndhwm(s->push, slots ? slots : 1);
+        zsock_set_sndhwm(s->push, wish->slots ? wish->slots : 1);
         zsock_set_maxmsgsize(s->push, (int)MSG_WIRE_MAX);
         zsock_set_handshake_ivl(s->push, PROTOCOL_HANDSHAKE_MS);
-        err = bind_somewhere(self, s, session, now_ms);
+        zsock_set_tcp_maxrt(s->push, PROTOCOL_TCP_DEAD_MS);
+        err = bind_somewhere(self, s, wish, now_ms);
     }
     if (err) {
         zsock_destroy(&s->push);
@@ -82,7 +113,7 @@ static void socket_free(worker_sockets_t *self, worker_socket_t *s, int64_t now_
     if (s->port >= 0) self->rests_until[s->port] = now_ms + PORT_REST_MS;
     zsock_set_linger(s->push, 0); /* its session is over: what is queued is stale */
     zsock_destroy(&s->push);
-    if (self->runtime_dir) (void)unlink(s->endpoint + sizeof "ipc://" - 1);
+    if (strncmp(s->endpoint, "ipc://", 6) == 0) (void)unlink(s->endpoint + sizeof "ipc://" - 1);
     free(s);
 }
 
@@ -112,6 +143,7 @@ static bool try_send(worker_socket_t *s, zmq_msg_t *header, zmq_msg_t *payload) 
 }
 
 int worker_socket_send(worker_socket_t *s, zmq_msg_t *header, zmq_msg_t *payload) {
+    s->used = true;
     if (!s->first && try_send(s, header, payload)) return 0;
     waiting_t *waiting = malloc(sizeof *waiting);
     if (!waiting) {

@@ -3,7 +3,10 @@
 #define SLUICE_BROKER_WORKER_SOCKETS_H
 
 #include <czmq.h>
+#include <stdbool.h>
 #include <stdint.h>
+
+#include "common/key.h"
 
 #define PORT_REST_MS 60000
 
@@ -18,26 +21,41 @@ typedef struct worker_socket_t {
     zsock_t *push;
     char endpoint[256];
     int port; /* index in the range, -1 for ipc */
+    uint16_t slots;
+    char user[KEY_HEX_SIZE]; /* whose key may read it; "" for plain */
+    bool used;               /* something was sent */
     waiting_t *first, **last;
     struct worker_socket_t *next;
 } worker_socket_t;
 
+/* What a worker's socket is to be. */
 typedef struct {
-    const char *runtime_dir; /* ipc; NULL for tcp */
-    char host[128];          /* tcp */
+    uint64_t peer, session;
+    uint16_t slots;
+    bool tcp;
+    const char *user; /* the public key in hex of who alone may read it; NULL: plain */
+} worker_wish_t;
+
+typedef struct {
+    const char *runtime_dir; /* ipc */
+    char host[128];          /* tcp; "" for none */
+    const key_pair_t *key;   /* of the broker; NULL for plain tcp */
     int first_port, ports;
     int64_t *rests_until; /* by port index: INT64_MAX while in use */
     worker_socket_t *list;
 } worker_sockets_t;
 
-int worker_sockets_open(worker_sockets_t *self, uint64_t peer, uint64_t session, uint16_t slots,
-                        int64_t now_ms, const char **endpoint);
+int worker_sockets_open(worker_sockets_t *self, const worker_wish_t *wish, int64_t now_ms,
+                        const char **endpoint);
 void worker_sockets_close(worker_sockets_t *self, uint64_t peer, int64_t now_ms);
 worker_socket_t *worker_sockets_find(worker_sockets_t *self, uint64_t peer);
 /* Takes over both frames. ERR_NOMEM. */
 int worker_socket_send(worker_socket_t *socket, zmq_msg_t *header, zmq_msg_t *payload);
 /* Sends what waits, as far as the socket takes it. */
 void worker_socket_flush(worker_socket_t *socket);
+/* Makes it the encrypted server of this domain (broker/zap.h), before it is bound to tcp; `key` may be NULL.
+ */
+bool socket_secure(zsock_t *socket, const char *host, const key_pair_t *key, const char *domain);
 void worker_sockets_clear(worker_sockets_t *self);
 
 #endif

@@ -8,12 +8,17 @@
 
 #include "common/clock.h"
 #include "common/err.h"
+#include "common/key.h"
+#include "common/link_wire.h"
 #include "common/messages.h"
 
 #define ENDPOINT_MAX 512
 
 struct ask_t {
     zsock_t *sock;
+    void *monitor; /* of its handshakes */
+    bool encrypted;
+    link_key_t key;
     uint64_t seq;
     char endpoint[ENDPOINT_MAX];
     msg_scratch_t scratch;
@@ -35,6 +40,21 @@ static int set_up(zsock_t *sock) {
                : ERR_IO;
 }
 
+/* Encrypts the socket when the options say so, and watches its handshakes, which fail in silence. */
+static int secure(ask_t *self, const config_t *config, char why[ASK_WHY_MAX]) {
+    char reason[KEY_WHY_MAX];
+    void *raw = zsock_resolve(self->sock);
+    if (key_load_link(config, KEY_TOOL, &self->key, &self->encrypted, reason) != 0) {
+        (void)snprintf(why, ASK_WHY_MAX, "%s", reason);
+        return ERR_INVALID;
+    }
+    if (wire_secure(raw, self->endpoint, self->encrypted ? &self->key : NULL))
+        self->monitor = wire_monitor(zsys_init(), raw, (unsigned)(random_u64() & 0xffffff));
+    if (self->monitor) return 0;
+    (void)snprintf(why, ASK_WHY_MAX, "cannot make a socket: %s", zmq_strerror(errno));
+    return ERR_IO;
+}
+
 ask_t *ask_new(const config_t *config, char why[ASK_WHY_MAX]) {
     char base[ENDPOINT_MAX - 16];
     ask_t *self = calloc(1, sizeof *self);
@@ -47,6 +67,10 @@ ask_t *ask_new(const config_t *config, char why[ASK_WHY_MAX]) {
     }
     (void)snprintf(self->endpoint, sizeof self->endpoint, "%s%s", base,
                    strncmp(base, "ipc://", 6) == 0 ? "/control" : "");
+    if (secure(self, config, why) != 0) {
+        ask_destroy(&self);
+        return NULL;
+    }
     if (zsock_connect(self->sock, "%s", self->endpoint) != 0) {
         (void)snprintf(why, ASK_WHY_MAX, "cannot connect to the broker at %s: %s", self->endpoint,
                        zmq_strerror(errno));
@@ -57,7 +81,10 @@ ask_t *ask_new(const config_t *config, char why[ASK_WHY_MAX]) {
 
 void ask_destroy(ask_t **self) {
     if (*self == NULL) return;
+    if ((*self)->monitor) (void)zmq_socket_monitor(zsock_resolve((*self)->sock), NULL, 0);
+    wire_close(&(*self)->monitor);
     zsock_destroy(&(*self)->sock);
+    key_wipe(&(*self)->key, sizeof(*self)->key);
     free(*self);
     *self = NULL;
 }
@@ -67,8 +94,24 @@ static int nomem(char why[ASK_WHY_MAX]) {
     return ERR_NOMEM;
 }
 
+/* What the handshakes came to: false when they tell nothing. */
+static bool refused(const ask_t *self, char *text, size_t size) {
+    bool failed = false;
+    for (wire_event_t event; (event = wire_event(self->monitor)) != WIRE_NOTHING;) {
+        if (event == WIRE_DISCONNECTED) continue;
+        failed = event >= WIRE_KEY_REFUSED;
+        if (failed) wire_refusal(event, self->encrypted ? &self->key : NULL, text, size);
+    }
+    return failed;
+}
+
 /* Says what the socket file shows, else what may be wrong. */
 static int nobody(const ask_t *self, char why[ASK_WHY_MAX]) {
+    char reason[ASK_WHY_MAX / 2];
+    if (refused(self, reason, sizeof reason)) {
+        (void)snprintf(why, ASK_WHY_MAX, "no talk with the broker at %.400s: %s", self->endpoint, reason);
+        return ERR_NOT_FOUND;
+    }
     const char *path = strncmp(self->endpoint, "ipc://", 6) == 0 ? self->endpoint + 6 : NULL;
     struct stat st;
     int error = path != NULL && stat(path, &st) != 0 ? errno : 0;

@@ -15,6 +15,8 @@ static const struct {
     {"doctor", "check every hop to AC, or with --tool URL to a tool, and say what to do", command_doctor},
     {"drain", "stop fetching until `sluice resume`, also over restarts", command_drain},
     {"resume", "fetch again", command_resume},
+    {"key", "keys of executors on other machines: new, allow, list, revoke", command_key},
+    {"policy", "rules on what tasks may call: check a request, suggest rules", command_policy},
 };
 
 static void print_usage(FILE *to) {

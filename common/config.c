@@ -3,11 +3,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/config_table.h"
 #include "common/err.h"
 
-extern char **environ;
+#define POLICY_FILE "/etc/sluice/policy.conf"
 
 /* What the command line said, before it is applied after the file and the environment. */
 typedef struct {
@@ -221,10 +222,14 @@ char *config_write(const config_t *self) {
     return text;
 }
 
+const char *config_policy_file(const config_t *self) {
+    if (self->policy_file[0]) return self->policy_file;
+    return access(POLICY_FILE, F_OK) == 0 ? POLICY_FILE : "";
+}
+
 void config_broker_endpoint(const config_t *self, char *buf, size_t size) {
-    const char *tcp = self->broker[0] ? self->broker : self->bind;
-    if (tcp[0])
-        (void)snprintf(buf, size, "%s", tcp);
+    if (self->broker[0])
+        (void)snprintf(buf, size, "%s", self->broker);
     else
         (void)snprintf(buf, size, "ipc://%s", self->runtime_dir);
 }

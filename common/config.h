@@ -47,10 +47,15 @@ typedef struct {
     int drain_timeout_s;          /* 25 */
     /* places */
     char *state_dir, *runtime_dir, *log_dir;
-    char *bind;       /* broker: "" for ipc, or tcp://HOST:PORT */
-    char *broker;     /* workers and tools: "" for ipc in runtime_dir, or tcp://HOST:PORT */
-    int worker_ports; /* 128 */
-    char *name;       /* of this process in status; "" for automatic */
+    char *bind;        /* broker: where it listens beside ipc in runtime_dir: "", or tcp://HOST:PORT */
+    char *broker;      /* workers and tools: "" for ipc in runtime_dir, or tcp://HOST:PORT */
+    char *keys_dir;    /* the broker's key and the allowed ones; keys of this machine */
+    char *policy_file; /* executors: rules on what may be called; "" for the usual place, if it is there */
+    char *policy_mode; /* enforce | learn */
+    char *key;         /* executors and tools: a name in keys_dir or a file; "" for none */
+    char *broker_key;  /* the broker's public key, or a file with it; "" for a plain link */
+    int worker_ports;  /* 128 */
+    char *name;        /* of this process in status; "" for automatic */
     /* logs and the old agent's rest */
     char *index;   /* "_prod" */
     int timeout_s; /* accepted, ignored */
@@ -78,6 +83,9 @@ void config_destroy(config_t **self);
  * file; for children, which have to have the option variables taken out of their environment first (this does
  * it). NULL when out of memory; freed by the caller. */
 char *config_write(const config_t *self);
+
+/* The file of the rules, "" for none. */
+const char *config_policy_file(const config_t *self);
 
 /* The base endpoint of the broker for workers and tools: "ipc://RUNTIME" or "tcp://HOST:PORT". */
 void config_broker_endpoint(const config_t *self, char *buf, size_t size);

@@ -11,6 +11,8 @@
 
 #include "common/config_table.h"
 #include "common/err.h"
+#include "common/key.h"
+#include "common/policy.h"
 #include "common/proxy.h"
 
 #define KEY_MAX 8192
@@ -60,6 +62,7 @@ static int settle_places(config_t *config, char *why) {
     int err = config->state_dir[0] ? 0 : default_state(config);
     if (!err && !config->runtime_dir[0]) err = default_runtime(config);
     if (!err && !config->log_dir[0]) err = set_place(&config->log_dir, config->state_dir, "/logs");
+    if (!err && !config->keys_dir[0]) err = set_place(&config->keys_dir, config->state_dir, "/keys");
     if (err) return err;
     if (strchr(config->index, '/'))
         return fail(why, "index holds a slash; it is a part of file names, like _prod");
@@ -84,7 +87,9 @@ static bool loopback(const char *host, size_t len) {
     return strcmp(name, "localhost") == 0 || strcmp(name, "[::1]") == 0;
 }
 
-static int check_endpoint(const char *option, const char *text, int ports, char *why) {
+/* Whether it leads off this machine goes to *remote. */
+static int check_endpoint(const char *option, const char *text, int ports, bool *remote, char *why) {
+    *remote = false;
     if (text[0] == '\0') return 0;
     const char *rest = strncmp(text, "tcp://", 6) == 0 ? text + 6 : NULL,
                *colon = rest ? strrchr(rest, ':') : NULL;
@@ -98,13 +103,51 @@ static int check_endpoint(const char *option, const char *text, int ports, char 
             option, text, 65528 - ports);
         return ERR_INVALID;
     }
-    if (loopback(rest, (size_t)(colon - rest))) return 0;
-    (void)snprintf(
-        why, CONFIG_WHY_MAX,
-        "%s is \"%.100s\"; plain tcp is allowed on loopback addresses only (127.0.0.0/8, [::1], localhost),"
-        " since it is neither encrypted nor authenticated",
-        option, text);
+    *remote = !loopback(rest, (size_t)(colon - rest));
+    return 0;
+}
+
+static int refuse_plain(const char *option, const char *text, const char *remedy, char *why) {
+    (void)snprintf(why, CONFIG_WHY_MAX,
+                   "%s is \"%.100s\"; plain tcp is allowed on loopback addresses only (127.0.0.0/8, [::1], "
+                   "localhost), since it is "
+                   "neither encrypted nor authenticated: %s",
+                   option, text, remedy);
     return ERR_INVALID;
+}
+
+/* Off this machine both ends need a key; what is there must be right on loopback as well. */
+static int check_links(const config_t *config, unsigned program, char *why) {
+    bool bind_remote, broker_remote;
+    int err = check_endpoint("bind", config->bind, config->worker_ports, &bind_remote, why);
+    if (!err) err = check_endpoint("broker", config->broker, 0, &broker_remote, why);
+    if (!err && (program & (PROGRAM_BROKER | PROGRAM_RUN)) && config->bind[0]) {
+        key_pair_t key;
+        err = key_load_broker(config, &key, why);
+        key_wipe(&key, sizeof key);
+        if (err == ERR_NOT_FOUND)
+            err = bind_remote
+                      ? refuse_plain("bind", config->bind,
+                                     "make the broker's key with `sluice key new NAME --role broker`", why)
+                      : 0;
+        else if (!err && program == PROGRAM_RUN && config->broker[0])
+            err =
+                fail(why, "broker is for a plain link here; since the broker has a key, the programs of this "
+                          "machine reach it by ipc: leave it out");
+    }
+    if (err || program == PROGRAM_BROKER || config->broker[0] == '\0') return err ? ERR_INVALID : 0;
+    if (broker_remote && !(program & (PROGRAM_EXECUTOR | PROGRAM_TOOL)))
+        return refuse_plain("broker", config->broker, "this program belongs on the broker's machine", why);
+    if (broker_remote && config->broker_key[0] == '\0')
+        return refuse_plain(
+            "broker", config->broker,
+            "name the broker's public key with --brokerKey, and this program's own with --key", why);
+    if (program != PROGRAM_EXECUTOR) return 0; /* a tool that asks the broker nothing needs no key */
+    link_key_t key;
+    bool found;
+    err = key_load_link(config, KEY_EXECUTOR, &key, &found, why);
+    key_wipe(&key, sizeof key);
+    return err ? ERR_INVALID : 0;
 }
 
 /* --- AC --- */
@@ -185,14 +228,24 @@ static int check_files(const config_t *config, char *why) {
     return 0;
 }
 
+/* Mistakes in the rules are found at the start. */
+static int check_policy(const config_t *config, unsigned program, char *why) {
+    policy_t *policy = NULL;
+    int err = program & (PROGRAM_RUN | PROGRAM_EXECUTOR)
+                  ? policy_read(config_policy_file(config), &policy, why)
+                  : 0;
+    policy_release(&policy);
+    return err ? ERR_INVALID : 0;
+}
+
 int config_settle(config_t *config, unsigned program, char why[CONFIG_WHY_MAX]) {
     int err = check_url(config, program, why);
     if (!err) err = check_proxies(config, why);
     if (!err) err = check_files(config, why);
     if (!err) err = settle_places(config, why);
-    if (!err) err = check_endpoint("bind", config->bind, config->worker_ports, why);
-    if (!err) err = check_endpoint("broker", config->broker, 0, why);
-    if (!err && program == PROGRAM_RUN && config->broker[0])
+    if (!err) err = check_links(config, program, why);
+    if (!err) err = check_policy(config, program, why);
+    if (!err && program == PROGRAM_RUN && config->broker[0] && strcmp(config->broker, config->bind) != 0)
         err = fail(why,
                    "broker is for programs that are started alone: `sluice run` starts its own broker, and "
                    "--bind says where that listens");

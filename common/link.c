@@ -15,7 +15,9 @@
 #define HELLO_RETRY_MS   100  /* when the HELLO could not be sent */
 #define TURN_MAX         128  /* messages of one socket in a turn */
 #define WHY_MAX          320
-#define FAULT_BROKER_BIT 16 /* of `faults`: what the broker refused stands above what we refused */
+#define RECONNECT_MS     1000 /* after a handshake that ZeroMQ does not try again */
+#define NO_HANDSHAKES    3    /* in a row are no accident */
+#define FAULT_BROKER_BIT 16   /* of `faults`: what the broker refused stands above what we refused */
 
 struct link_t {
     link_handler_t handler;
@@ -23,11 +25,16 @@ struct link_t {
     role_t role;
     uint64_t instance, place;
     uint16_t slots;
+    bool encrypted;
+    link_key_t key;
     void *context, *control, *control_monitor, *push, *pull, *pull_monitor;
     unsigned monitors; /* made so far */
     uint64_t session;
     uint64_t hello_seq;
     int64_t hello_due_ms; /* while there is no session */
+    int64_t reconnect_ms; /* when to connect anew after a refusal, 0 for never */
+    bool was_refused;     /* since the last connection that was made */
+    unsigned no_handshakes;
     uint64_t beat_seq;
     int64_t beat_due_ms, heard_ms, turn_ms, now_ms;
     int64_t heartbeat_ms, lost_ms;
@@ -47,9 +54,22 @@ static void instance_octets(uint64_t instance, unsigned char octets[8]) {
         octets[i] = (unsigned char)(instance >> (56 - 8 * i));
 }
 
+/* Connects control, or the PUSH; again with `again`. */
+static bool connect_one(link_t *self, void *socket, const char *name, unsigned offset, bool again) {
+    char endpoint[WIRE_ENDPOINT_MAX];
+    wire_endpoint(self->base, name, offset, endpoint);
+    if (again) (void)zmq_disconnect(socket, endpoint); /* fails when ZeroMQ has given up by itself */
+    return wire_secure(socket, endpoint, self->encrypted ? &self->key : NULL) &&
+           zmq_connect(socket, endpoint) == 0;
+}
+
+static bool connect_push(link_t *self, bool again) {
+    bool fetcher = self->role == ROLE_FETCHER;
+    return connect_one(self, self->push, fetcher ? "tasks-in" : "results-in", fetcher ? 1 : 2, again);
+}
+
 static const char *open_sockets(link_t *self) {
     unsigned char identity[8];
-    char endpoint[WIRE_ENDPOINT_MAX];
     instance_octets(self->instance, identity);
     self->context = zmq_ctx_new();
     if (!self->context) return "no ZeroMQ context";
@@ -57,19 +77,17 @@ static const char *open_sockets(link_t *self) {
     if (!self->control) return "no control socket";
     self->control_monitor = wire_monitor(self->context, self->control, ++self->monitors);
     if (!self->control_monitor) return "no monitor of the control socket";
-    wire_endpoint(self->base, "control", 0, endpoint);
-    if (zmq_connect(self->control, endpoint) != 0) return "the control endpoint cannot be connected";
+    if (!connect_one(self, self->control, "control", 0, false))
+        return "the control endpoint cannot be connected";
     if (self->role == ROLE_UPLOADER) return NULL;
-    bool fetcher = self->role == ROLE_FETCHER;
     self->push = wire_socket(self->context, ZMQ_PUSH, PROTOCOL_HWM, NULL);
-    wire_endpoint(self->base, fetcher ? "tasks-in" : "results-in", fetcher ? 1 : 2, endpoint);
-    if (!self->push || zmq_connect(self->push, endpoint) != 0) return "no socket to push to the broker";
+    if (!self->push || !connect_push(self, false)) return "no socket to push to the broker";
     return NULL;
 }
 
 link_t *link_new(const link_options_t *options, const link_handler_t *handler, const char **why) {
     assert(options->instance != 0);
-    *why = wire_base_fault(options->broker);
+    *why = wire_base_fault(options->broker, options->key != NULL);
     if (*why) return NULL;
     link_t *self = calloc(1, sizeof *self);
     *why = "out of memory";
@@ -82,6 +100,8 @@ link_t *link_new(const link_options_t *options, const link_handler_t *handler, c
     self->heartbeat_ms = PROTOCOL_HEARTBEAT_MS;
     self->lost_ms = PROTOCOL_LOST_MS;
     self->hello_seq = 1;
+    self->encrypted = options->key != NULL;
+    if (options->key) self->key = *options->key;
     if (gethostname(self->host, sizeof self->host - 1) != 0) self->host[0] = '\0';
     self->base = strdup(options->broker);
     self->name = strdup(options->name);
@@ -105,6 +125,7 @@ void link_destroy(link_t **self_p) {
     if (self->context) zmq_ctx_term(self->context);
     free(self->base);
     free(self->name);
+    key_wipe(&self->key, sizeof self->key);
     free(self);
     *self_p = NULL;
 }
@@ -128,6 +149,9 @@ int link_poll_items(link_t *self, zmq_pollitem_t *items) {
         if (sockets[i]) items[count++] = (zmq_pollitem_t){.socket = sockets[i], .events = ZMQ_POLLIN};
     return count;
 }
+
+/* Kinds of faults beside the codes of ERROR. */
+#define FAULT_HANDSHAKE 12 /* to 14 */
 
 /* Told once per kind: `bit` is the kind. */
 static void tell_fault(link_t *self, unsigned bit, const char *what) {
@@ -178,10 +202,34 @@ static void beat(link_t *self) {
     self->beat_due_ms = self->now_ms + self->heartbeat_ms;
 }
 
+/* A handshake fails without a word to the socket; only its monitor knows. */
+static void handshake_failed(link_t *self, wire_event_t event) {
+    bool told = event != WIRE_NO_HANDSHAKE || ++self->no_handshakes == NO_HANDSHAKES;
+    if (event != WIRE_NO_HANDSHAKE) { /* ZeroMQ does not try again by itself */
+        self->was_refused = true;
+        self->reconnect_ms = self->now_ms + RECONNECT_MS;
+    }
+    if (!told) return;
+    wire_refusal(event, self->encrypted ? &self->key : NULL, self->why, sizeof self->why);
+    tell_fault(self, FAULT_HANDSHAKE + (unsigned)(event - WIRE_KEY_REFUSED), self->why);
+}
+
+static void reconnect_if_due(link_t *self) {
+    if (self->reconnect_ms == 0 || self->now_ms < self->reconnect_ms) return;
+    self->reconnect_ms = 0;
+    (void)connect_one(self, self->control, "control", 0, true);
+}
+
 /* The monitors are hints: a new connection needs a HELLO, for the broker at its end may be another one. */
 static void read_control_monitor(link_t *self) {
     for (wire_event_t event; (event = wire_event(self->control_monitor)) != WIRE_NOTHING;) {
+        if (event >= WIRE_KEY_REFUSED) handshake_failed(self, event);
         if (event != WIRE_CONNECTED) continue;
+        self->no_handshakes = 0;
+        self->faults &= ~(7u << FAULT_HANDSHAKE);
+        if (self->was_refused && self->push)
+            (void)connect_push(self, true); /* it may have been refused as well */
+        self->was_refused = false;
         if (self->session) self->restart = "the connection to the broker was made anew";
         self->hello_due_ms = self->now_ms;
     }
@@ -193,11 +241,13 @@ static void read_pull_monitor(link_t *self) {
 }
 
 static bool open_pull(link_t *self, str_t endpoint) {
-    char text[WIRE_ENDPOINT_MAX];
+    char text[WIRE_ENDPOINT_MAX], here[WIRE_ENDPOINT_MAX];
+    wire_worker_endpoint(self->base, str_copy(endpoint, text, sizeof text), here);
     close_monitored(&self->pull, &self->pull_monitor);
     self->pull = wire_socket(self->context, ZMQ_PULL, self->slots ? self->slots : 1, NULL);
     if (self->pull) self->pull_monitor = wire_monitor(self->context, self->pull, ++self->monitors);
-    if (self->pull_monitor && zmq_connect(self->pull, str_copy(endpoint, text, sizeof text)) == 0)
+    if (self->pull_monitor && wire_secure(self->pull, here, self->encrypted ? &self->key : NULL) &&
+        zmq_connect(self->pull, here) == 0)
         return true;
     close_monitored(&self->pull, &self->pull_monitor);
     return false;
@@ -357,6 +407,7 @@ bool link_turn(link_t *self, int64_t now_ms) {
     }
     read_control_monitor(self);
     read_pull_monitor(self);
+    reconnect_if_due(self);
     bool more = drain_control(self) == TURN_MAX;
     more = drain_pull(self) == TURN_MAX || more;
     if (self->ended) return false;
@@ -371,7 +422,10 @@ bool link_turn(link_t *self, int64_t now_ms) {
 int64_t link_due(const link_t *self) {
     if (self->ended) return INT64_MAX;
     if (self->restart) return self->now_ms;
-    if (self->session == 0) return self->hello_due_ms;
+    if (self->session == 0) {
+        bool sooner = self->reconnect_ms && self->reconnect_ms < self->hello_due_ms;
+        return sooner ? self->reconnect_ms : self->hello_due_ms;
+    }
     int64_t lost_ms = self->heard_ms + self->lost_ms;
     return self->beat_due_ms < lost_ms ? self->beat_due_ms : lost_ms;
 }

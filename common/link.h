@@ -8,17 +8,19 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "common/key.h"
 #include "common/messages.h"
 
 typedef struct link_t link_t;
 
 typedef struct {
-    role_t role;        /* fetcher, executor or uploader */
-    const char *broker; /* base endpoint: "ipc://DIR" or "tcp://HOST:PORT" (copied) */
-    const char *name;   /* shown in status (copied) */
-    uint64_t instance;  /* random, not 0 */
-    uint64_t place;     /* of the held lock file, 0 for none */
-    uint16_t slots;     /* 0 for a fetcher */
+    role_t role;           /* fetcher, executor or uploader */
+    const char *broker;    /* base endpoint: "ipc://DIR" or "tcp://HOST:PORT" (copied) */
+    const char *name;      /* shown in status (copied) */
+    uint64_t instance;     /* random, not 0 */
+    uint64_t place;        /* of the held lock file, 0 for none */
+    uint16_t slots;        /* 0 for a fetcher */
+    const link_key_t *key; /* makes it encrypted (copied); NULL for a plain link */
 } link_options_t;
 
 /* What the program above does. Strings and lists are borrowed for the call. `ctx` is passed back. */

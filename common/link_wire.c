@@ -21,7 +21,7 @@ static bool is_loopback(const char *host, size_t len) {
            (len == 5 && strncmp(host, "[::1]", 5) == 0);
 }
 
-const char *wire_base_fault(const char *base) {
+const char *wire_base_fault(const char *base, bool encrypted) {
     if (strlen(base) > WIRE_ENDPOINT_MAX - 32) return "the broker's endpoint is too long";
     if (strncmp(base, "ipc://", 6) == 0)
         return base[6] ? NULL : "the broker's endpoint wants a directory: ipc://DIR";
@@ -32,7 +32,7 @@ const char *wire_base_fault(const char *base) {
     long port = strtol(colon + 1, &end, 10);
     if (*end || end == colon + 1 || port < 1 || port > 65000)
         return "the broker's endpoint wants a port of 1 to 65000: tcp://HOST:PORT";
-    if (!is_loopback(base + 6, (size_t)(colon - base) - 6))
+    if (!encrypted && !is_loopback(base + 6, (size_t)(colon - base) - 6))
         return "plain tcp to the broker is for loopback addresses only";
     return NULL;
 }
@@ -45,6 +45,14 @@ void wire_endpoint(const char *base, const char *name, unsigned offset, char buf
     const char *colon = strrchr(base, ':');
     snprintf(buf, WIRE_ENDPOINT_MAX, "%.*s:%lu", (int)(colon - base), base,
              strtoul(colon + 1, NULL, 10) + offset);
+}
+
+void wire_worker_endpoint(const char *base, const char *endpoint, char buf[WIRE_ENDPOINT_MAX]) {
+    const char *port = strrchr(endpoint, ':'), *colon = strrchr(base, ':');
+    if (strncmp(base, "tcp://", 6) == 0 && strncmp(endpoint, "tcp://", 6) == 0 && port && colon)
+        snprintf(buf, WIRE_ENDPOINT_MAX, "%.*s%s", (int)(colon - base), base, port);
+    else
+        snprintf(buf, WIRE_ENDPOINT_MAX, "%s", endpoint);
 }
 
 static bool set_int(void *socket, int option, int value) {
@@ -66,12 +74,21 @@ void *wire_socket(void *context, int type, int high_water, const void *identity)
               set_int(socket, ZMQ_TCP_KEEPALIVE_IDLE, KEEPALIVE_IDLE_S) &&
               set_int(socket, ZMQ_TCP_KEEPALIVE_INTVL, KEEPALIVE_EVERY_S) &&
               set_int(socket, ZMQ_TCP_KEEPALIVE_CNT, KEEPALIVE_TRIES) &&
+              /* After a longer cut the kernel would wait for minutes until it sends again. */
+              set_int(socket, ZMQ_TCP_MAXRT, PROTOCOL_TCP_DEAD_MS) &&
               /* Nothing is queued for a broker that is away: what waits is said anew in the next session. */
               set_int(socket, ZMQ_IMMEDIATE, 1) &&
               zmq_setsockopt(socket, ZMQ_MAXMSGSIZE, &largest, sizeof largest) == 0 &&
               (!identity || zmq_setsockopt(socket, ZMQ_ROUTING_ID, identity, 8) == 0);
     if (!ok) wire_close(&socket);
     return socket;
+}
+
+bool wire_secure(void *socket, const char *endpoint, const link_key_t *key) {
+    if (strncmp(endpoint, "tcp://[", 7) == 0 && !set_int(socket, ZMQ_IPV6, 1)) return false;
+    return !key || (zmq_setsockopt(socket, ZMQ_CURVE_SERVERKEY, key->broker, KEY_BYTES) == 0 &&
+                    zmq_setsockopt(socket, ZMQ_CURVE_PUBLICKEY, key->own.public_key, KEY_BYTES) == 0 &&
+                    zmq_setsockopt(socket, ZMQ_CURVE_SECRETKEY, key->own.secret_key, KEY_BYTES) == 0);
 }
 
 void wire_close(void **socket) {
@@ -82,8 +99,9 @@ void wire_close(void **socket) {
 void *wire_monitor(void *context, void *socket, unsigned serial) {
     char address[48];
     snprintf(address, sizeof address, "inproc://monitor-%u", serial);
-    if (zmq_socket_monitor(socket, address, ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_DISCONNECTED) != 0)
-        return NULL;
+    int events = ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_DISCONNECTED | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH |
+                 ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL | ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL;
+    if (zmq_socket_monitor(socket, address, events) != 0) return NULL;
     void *monitor = zmq_socket(context, ZMQ_PAIR);
     if (monitor && (!set_int(monitor, ZMQ_LINGER, 0) || zmq_connect(monitor, address) != 0))
         wire_close(&monitor);
@@ -102,7 +120,32 @@ wire_event_t wire_event(void *monitor) {
         memcpy(&event, bytes, sizeof event);
         if (event == ZMQ_EVENT_HANDSHAKE_SUCCEEDED) return WIRE_CONNECTED;
         if (event == ZMQ_EVENT_DISCONNECTED) return WIRE_DISCONNECTED;
+        if (event == ZMQ_EVENT_HANDSHAKE_FAILED_AUTH) return WIRE_KEY_REFUSED;
+        if (event == ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL) return WIRE_NO_HANDSHAKE;
+        if (event == ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL) return WIRE_OTHER_SECURITY;
     }
+}
+
+void wire_refusal(wire_event_t event, const link_key_t *key, char *text, size_t size) {
+    char hex[KEY_HEX_SIZE];
+    const char *why;
+    if (event == WIRE_KEY_REFUSED && key) {
+        key_hex(key->own.public_key, hex);
+        snprintf(text, size,
+                 "handshake failed: the broker does not accept this key; there: sluice key allow %s:%s:%s",
+                 key_role_name(key->own.role), key->own.name, hex);
+        return;
+    }
+    if (event == WIRE_OTHER_SECURITY)
+        why = key ? "the broker listens there without encryption; it has no key (sluice key new NAME --role "
+                    "broker)"
+                  : "the broker wants an encrypted link; name its key with --brokerKey, and this program's "
+                    "own with "
+                    "--key";
+    else
+        why = key ? "the broker's key is another than --brokerKey says, or no broker listens there"
+                  : "no broker of this kind listens there";
+    snprintf(text, size, "handshake failed: %s", why);
 }
 
 int wire_send(void *socket, const msg_t *msg, const void *payload, size_t payload_bytes) {

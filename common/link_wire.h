@@ -6,22 +6,36 @@
 #include <czmq.h>
 #include <stdbool.h>
 
+#include "common/key.h"
 #include "common/messages.h"
 
 #define WIRE_ENDPOINT_MAX 320
 
 /* What a monitor tells. */
-typedef enum { WIRE_NOTHING, WIRE_CONNECTED, WIRE_DISCONNECTED } wire_event_t;
+typedef enum {
+    WIRE_NOTHING,
+    WIRE_CONNECTED,
+    WIRE_DISCONNECTED,
+    WIRE_KEY_REFUSED,   /* the peer does not accept our key; ZeroMQ does not try again */
+    WIRE_NO_HANDSHAKE,  /* the connection ended in the handshake; ZeroMQ tries again */
+    WIRE_OTHER_SECURITY /* one side is plain and the other is not; ZeroMQ does not try again */
+} wire_event_t;
 
-/* Whether `base` is "ipc://DIR" or "tcp://HOST:PORT" on a loopback address; else NULL is not returned but a
- * text that says what would be right. NULL: it is fine. */
-const char *wire_base_fault(const char *base);
+/* NULL when `base` is "ipc://DIR" or "tcp://HOST:PORT", on a loopback address unless the link is encrypted;
+ * else a text that says what would be right. */
+const char *wire_base_fault(const char *base, bool encrypted);
 /* The endpoint of a socket: "BASE/NAME" under ipc, the port raised by `offset` under tcp. `base` was checked.
  */
 void wire_endpoint(const char *base, const char *name, unsigned offset, char buf[WIRE_ENDPOINT_MAX]);
 
+/* Where a worker connects its PULL: the endpoint of WELCOME, under tcp with the host of `base`, for the
+ * broker cannot know by which name or address it is reached. */
+void wire_worker_endpoint(const char *base, const char *endpoint, char buf[WIRE_ENDPOINT_MAX]);
+
 /* A socket with the options of the protocol. `identity` (8 octets) may be NULL. NULL on failure. */
 void *wire_socket(void *context, int type, int high_water, const void *identity);
+/* Makes it encrypted, before it connects to `endpoint`; `key` may be NULL for plain. */
+bool wire_secure(void *socket, const char *endpoint, const link_key_t *key);
 /* Closes and nulls. Accepts a pointer to NULL. */
 void wire_close(void **socket);
 
@@ -29,6 +43,9 @@ void wire_close(void **socket);
 void *wire_monitor(void *context, void *socket, unsigned serial);
 /* The next event, WIRE_NOTHING when there is none. */
 wire_event_t wire_event(void *monitor);
+
+/* What a failed handshake (WIRE_KEY_REFUSED and on) means, and what helps. `key` is NULL for a plain link. */
+void wire_refusal(wire_event_t event, const link_key_t *key, char *text, size_t size);
 
 /* Sends without blocking; `payload` is copied, and NULL for a type without one. ERR_FULL, ERR_NOMEM,
  * ERR_INVALID. */

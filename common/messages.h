@@ -24,6 +24,8 @@
 #define PROTOCOL_GRACE_MS     5000
 #define PROTOCOL_LINGER_MS    2000
 #define PROTOCOL_HANDSHAKE_MS 5000 /* ZMQ_HANDSHAKE_IVL at the broker */
+#define PROTOCOL_TCP_DEAD_MS                                                                                 \
+    8000 /* a tcp connection on which nothing is acknowledged for so long is closed */
 #define PROTOCOL_HWM          64
 #define PROTOCOL_FETCH_WINDOW 64 /* fetches a fetcher may have unanswered */
 #define CREDIT_TTL_MS         4000

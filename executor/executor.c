@@ -13,18 +13,18 @@
 #include "executor/send_body.h"
 #include "executor/to_broker.h"
 
-int executor_new(const config_t *config, uint64_t instance, uint64_t place, executor_t **self,
-                 const char **why) {
+int executor_new(const config_t *config, const link_key_t *key, uint64_t instance, uint64_t place,
+                 executor_t **self, const char **why) {
     executor_t *result = calloc(1, sizeof *result);
-    char broker[512];
+    char broker[512], policy_why[POLICY_WHY_MAX];
     link_options_t options = {.role = ROLE_EXECUTOR,
                               .broker = broker,
                               .name = config->name,
                               .instance = instance,
                               .place = place,
+                              .key = key,
                               .slots = (uint16_t)config->executor_pool_size};
     link_handler_t handler = from_broker_handler(result);
-
     *why = err_str(ERR_NOMEM);
     if (!result) return ERR_NOMEM;
     result->pool_size = options.slots;
@@ -38,7 +38,10 @@ int executor_new(const config_t *config, uint64_t instance, uint64_t place, exec
         executor_destroy(&result);
         return ERR_NOMEM;
     }
-    if (settings_init(&result->settings, config, why) == 0) result->link = link_new(&options, &handler, why);
+    if (policy_gate_new(config, &result->policy, policy_why) != 0)
+        *why = "the policy cannot be read any more; see --check-config";
+    else if (settings_init(&result->settings, config, why) == 0)
+        result->link = link_new(&options, &handler, why);
     if (!result->link) {
         executor_destroy(&result);
         return ERR_INVALID;
@@ -56,6 +59,7 @@ void executor_destroy(executor_t **self) {
     slots_destroy(&it->slots);
     http_destroy(&it->http);
     link_destroy(&it->link);
+    policy_gate_destroy(&it->policy);
     settings_clear(&it->settings);
     metrics_destroy(&it->metrics);
     free(it->chunk);
@@ -92,6 +96,7 @@ static bool work(executor_t *self) {
         run_start_if_due(self, run);
     }
     metrics_turn(self->metrics, self->now_ms);
+    policy_gate_turn(self->policy, self->now_ms);
     return more;
 }
 

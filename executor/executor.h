@@ -11,6 +11,7 @@
 #include "common/ipv4_hosts.h"
 #include "common/link.h"
 #include "common/metrics.h"
+#include "executor/policy_gate.h"
 #include "executor/settings.h"
 #include "executor/slots.h"
 
@@ -20,6 +21,7 @@ typedef struct {
     http_t *http;
     slots_t *slots;
     ipv4_hosts_t ipv4_hosts;
+    policy_gate_t *policy;
     metrics_t *metrics;   /* NULL for none */
     int64_t now_ms;       /* CLOCK_BOOTTIME, of this turn */
     uint16_t pool_size;   /* slots the broker knows of */
@@ -32,9 +34,10 @@ typedef struct {
     bool debug_told; /* by the latest CONFIG */
 } executor_t;
 
-/* `config` is borrowed for the call, `link` options too. ERR_NOMEM, or ERR_INVALID with *why. */
-int executor_new(const config_t *config, uint64_t instance, uint64_t place, executor_t **self,
-                 const char **why);
+/* `config` and `key` (NULL for a plain link) are borrowed for the call. ERR_NOMEM, or ERR_INVALID with *why.
+ */
+int executor_new(const config_t *config, const link_key_t *key, uint64_t instance, uint64_t place,
+                 executor_t **self, const char **why);
 void executor_destroy(executor_t **self);
 
 /* Works until a signal in `signal_fd` (SIGTERM, SIGINT) has ended it: the exit status. */

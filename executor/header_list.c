@@ -63,6 +63,12 @@ void header_list_remove(header_list_t *self, const char *name) {
     self->count--;
 }
 
+void header_list_wipe(header_list_t *self) {
+    for (size_t i = 0; i < self->count; i++)
+        explicit_bzero(self->items[i].value, strlen(self->items[i].value));
+    header_list_clear(self);
+}
+
 void header_list_clear(header_list_t *self) {
     for (size_t i = 0; i < self->count; i++) {
         free(self->items[i].name);

@@ -23,5 +23,7 @@ int header_list_set(header_list_t *self, const char *name, const char *value);
 const char *header_list_get(const header_list_t *self, const char *name);
 void header_list_remove(header_list_t *self, const char *name);
 void header_list_clear(header_list_t *self);
+/* The same, and leaves nothing of the values in memory. */
+void header_list_wipe(header_list_t *self);
 
 #endif

@@ -10,6 +10,7 @@
 #include "common/clock.h"
 #include "common/config.h"
 #include "common/dirs.h"
+#include "common/key.h"
 #include "common/log.h"
 #include "common/program.h"
 #include "executor/executor.h"
@@ -35,7 +36,7 @@ static int take_place(config_t *config, lock_t *lock, char why[512]) {
     return -1;
 }
 
-static int run(const config_t *config, const lock_t *lock, int signal_fd) {
+static int run(const config_t *config, const link_key_t *key, const lock_t *lock, int signal_fd) {
     executor_t *executor = NULL;
     const char *why;
     int status;
@@ -44,7 +45,7 @@ static int run(const config_t *config, const lock_t *lock, int signal_fd) {
         program_complain(PROGRAM, "libcurl cannot be set up");
         return EXIT_FAILED;
     }
-    if (executor_new(config, random_u64(), lock->place, &executor, &why) != 0) {
+    if (executor_new(config, key, random_u64(), lock->place, &executor, &why) != 0) {
         program_complain(PROGRAM, why);
         curl_global_cleanup();
         return EXIT_FAILED;
@@ -61,7 +62,8 @@ static int run(const config_t *config, const lock_t *lock, int signal_fd) {
 int main(int argc, char **argv) {
     config_t *config = NULL;
     lock_t lock = {.fd = -1};
-    bool done = false;
+    link_key_t key;
+    bool done = false, encrypted = false;
     char why[512] = "";
     int signal_fd, status = EXIT_CONFIG;
 
@@ -77,11 +79,14 @@ int main(int argc, char **argv) {
     if (signal_fd < 0) {
         program_complain(PROGRAM, strerror(errno));
         status = EXIT_FAILED;
-    } else if (take_place(config, &lock, why) != 0) {
+    } else if (key_load_link(config, KEY_EXECUTOR, &key, &encrypted, why) != 0 ||
+               take_place(config, &lock, why) != 0) {
         program_complain(PROGRAM, why);
     } else {
-        status = run(config, &lock, signal_fd);
+        if (encrypted) program_hide();
+        status = run(config, encrypted ? &key : NULL, &lock, signal_fd);
     }
+    key_wipe(&key, sizeof key);
     if (signal_fd >= 0) (void)close(signal_fd);
     lock_release(&lock);
     config_destroy(&config);

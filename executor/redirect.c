@@ -48,7 +48,10 @@ int request_redirect(request_t *self, int status, const char *location, char why
     if (status != 307 && status != 308) drop_body(self);
     /* Cookies set on the way go on by curl's own engine, as in the old agent; the task's do not. */
     header_list_remove(&self->headers, "Cookie");
-    if (!url_keeps_authorization(&self->url, &url)) header_list_remove(&self->headers, "Authorization");
+    if (!url_keeps_authorization(&self->url, &url)) {
+        header_list_remove(&self->headers, "Authorization");
+        self->left = true;
+    }
     url_clear(&self->url);
     self->url = url;
     self->redirects++;

@@ -142,6 +142,7 @@ void request_clear(request_t *self) {
     free(self->method);
     url_clear(&self->url);
     header_list_clear(&self->headers);
+    header_list_wipe(&self->local);
     *self = (request_t){0};
 }
 
@@ -180,14 +181,21 @@ static int add_header_line(struct curl_slist **list, const header_t *header) {
     return err;
 }
 
+static bool has_header(const request_t *self, const char *name) {
+    return header_list_get(&self->headers, name) || header_list_get(&self->local, name);
+}
+
 static int make_header_lines(const request_t *self, struct curl_slist **list) {
     int err = 0;
 
     for (size_t i = 0; !err && i < self->headers.count; i++)
-        err = add_header_line(list, &self->headers.items[i]);
+        if (!header_list_get(&self->local, self->headers.items[i].name))
+            err = add_header_line(list, &self->headers.items[i]);
+    for (size_t i = 0; !err && i < self->local.count; i++)
+        err = add_header_line(list, &self->local.items[i]);
     /* A name and a colon keep curl from sending a header of its own. */
-    if (!err && !header_list_get(&self->headers, "Content-Type")) err = add_line(list, "Content-Type:");
-    if (!err && !header_list_get(&self->headers, "Accept")) err = add_line(list, "Accept:");
+    if (!err && !has_header(self, "Content-Type")) err = add_line(list, "Content-Type:");
+    if (!err && !has_header(self, "Accept")) err = add_line(list, "Accept:");
     if (!err) err = add_line(list, "Expect:");
     if (!err) err = add_line(list, "Proxy-Connection:");
     return err;

@@ -20,10 +20,12 @@ typedef struct {
     char *method;
     url_t url;
     header_list_t headers;
-    const char *body; /* NULL for none */
+    header_list_t local; /* headers of this machine's own, in place of the task's, for this hop */
+    const char *body;    /* NULL for none */
     size_t body_bytes;
     bool send_length; /* Content-Length goes out though there is no body */
     int redirects;
+    bool left; /* a redirect led to another origin */
 } request_t;
 
 /* Builds the first request of a task, which must outlive it. ERR_INVALID with `why` (no header, body or query

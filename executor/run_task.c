@@ -16,7 +16,12 @@
 
 #define CONFIG_WAIT_MS 2000 /* a task does not wait longer for the CONFIG it was handed out with */
 
-static int send_request(executor_t *self, run_t *run);
+static int send_request(executor_t *self, run_t *run, bool again);
+/* Why a request was not sent. */
+static const char *not_sent(const run_t *run, int err) {
+    return run->passage.why[0] ? run->passage.why : err_str(err);
+}
+
 static const char *looked_up(const executor_t *self, const run_t *run);
 
 void run_abort(executor_t *self, run_t *run) {
@@ -118,16 +123,17 @@ static void no_room_text(const run_t *run, char text[ERROR_TEXT_MAX]) {
     error_text_at(&run->request.url, why, text);
 }
 
-/* The same request once more: the kept connection was dead, or the name is to be looked up otherwise. */
-static void repeat(executor_t *self, run_t *run) {
+/* The same request once more: the kept connection was dead, the name is to be looked up otherwise, or
+ * (`again`) its address has chosen another rule. */
+static void repeat(executor_t *self, run_t *run, bool again) {
     char text[ERROR_TEXT_MAX];
     int err;
 
     curl_slist_free_all(run->headers);
     run->headers = NULL;
-    err = send_request(self, run);
+    err = send_request(self, run, again);
     if (!err) return;
-    error_text_at(&run->request.url, err_str(err), text);
+    error_text_at(&run->request.url, not_sent(run, err), text);
     run_fail(self, run, text);
 }
 
@@ -136,9 +142,18 @@ static void fail_transfer(executor_t *self, run_t *run, CURLcode code, const cha
     char text[ERROR_TEXT_MAX];
     const url_t *url = &run->request.url;
 
+    if (run->passage.why[0]) {
+        error_text_at(url, run->passage.why, text);
+        run_fail(self, run, text);
+        return;
+    }
+    if (code == CURLE_ABORTED_BY_CALLBACK && run->again) {
+        repeat(self, run, true);
+        return;
+    }
     if (code == CURLE_ABORTED_BY_CALLBACK && request_idempotent(&run->request) && !run->fresh) {
         run->fresh = true;
-        repeat(self, run);
+        repeat(self, run, false);
         return;
     }
     if (code == CURLE_ABORTED_BY_CALLBACK) { /* before_send() */
@@ -174,12 +189,13 @@ static void follow(executor_t *self, run_t *run) {
 
     run->fresh = run->ipv4 = false;
     if (!err)
-        err = send_request(self, run);
+        err = send_request(self, run, false);
     else if (err == ERR_TOO_LARGE)
         error_text_network(&run->request.url, why, text);
     else if (err == ERR_INVALID)
         error_text_at(&run->request.url, why, text);
-    if (err == ERR_NOMEM || err == ERR_IO) error_text_at(&run->request.url, err_str(err), text);
+    if (err == ERR_NOMEM || err == ERR_IO || err == ERR_STATE)
+        error_text_at(&run->request.url, not_sent(run, err), text);
     if (err) run_fail(self, run, text);
 }
 
@@ -209,7 +225,7 @@ static bool look_up_again(executor_t *self, run_t *run, CURLcode code) {
     }
     log_debug("lookup_repeated", "number=%" PRIu64 " family=ipv4", run->number);
     run->ipv4 = true;
-    repeat(self, run);
+    repeat(self, run, false);
     return true;
 }
 
@@ -262,20 +278,35 @@ static void on_done(void *ctx, CURL *easy, CURLcode code, const char *error) {
 // NOLINTNEXTLINE(readability-non-const-parameter): the signature is curl's
 static int before_send(void *ctx, char *remote, char *local, int remote_port, int local_port) {
     run_t *run = ctx;
+    passage_state_t passage = passage_connected(&run->passage, remote);
 
-    (void)remote;
     (void)local;
     (void)remote_port;
     (void)local_port;
+    run->again = passage == PASSAGE_AGAIN;
+    if (passage != PASSAGE_OPEN) return CURL_PREREQFUNC_ABORT;
     if (!run->connected_ms) run->connected_ms = clock_boot_ms();
     return ++run->sends > 1 ? CURL_PREREQFUNC_ABORT : CURL_PREREQFUNC_OK;
 }
 
-static int send_request(executor_t *self, run_t *run) {
+/* curl is about to connect: a refused address is passed over, like one that does not answer. */
+static curl_socket_t open_socket(void *ctx, curlsocktype purpose, struct curl_sockaddr *address) {
+    run_t *run = ctx;
+
+    if (purpose != CURLSOCKTYPE_IPCXN || !passage_address(&run->passage, &address->addr))
+        return CURL_SOCKET_BAD;
+    return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+}
+
+static int send_request(executor_t *self, run_t *run, bool again) {
     int64_t left_ms = run->deadline_ms - clock_boot_ms();
+    bool by_proxy = request_by_proxy(&run->request, &self->settings)[0] != '\0';
     int err;
 
     curl_easy_reset(run->easy);
+    run->again = false;
+    err = passage_begin(&run->passage, self->policy, &run->request, by_proxy, again);
+    if (err) return err;
     err = request_apply(&run->request, &self->settings, run->easy, &run->headers);
     if (err) return err;
     if (run->ipv4 || ipv4_hosts_has(&self->ipv4_hosts, looked_up(self, run), self->now_ms))
@@ -291,6 +322,8 @@ static int send_request(executor_t *self, run_t *run) {
                                                       : left_ms));
     (void)curl_easy_setopt(run->easy, CURLOPT_PREREQFUNCTION, before_send);
     (void)curl_easy_setopt(run->easy, CURLOPT_PREREQDATA, run);
+    (void)curl_easy_setopt(run->easy, CURLOPT_OPENSOCKETFUNCTION, open_socket);
+    (void)curl_easy_setopt(run->easy, CURLOPT_OPENSOCKETDATA, run);
     return http_start(self->http, run->easy, on_done, run);
 }
 
@@ -308,13 +341,16 @@ static void start(executor_t *self, run_t *run) {
         run->easy = slots_take_easy(self->slots);
         run->zipped = self->settings.upload_to_ac;
         run->response = response_new(run->zipped ? BODY_GZIP : BODY_RAW, self->settings.state_dir);
-        err = run->easy && run->response ? send_request(self, run) : ERR_NOMEM;
+        err = run->easy && run->response ? send_request(self, run, false) : ERR_NOMEM;
     }
     if (err) {
         if (run->easy) slots_give_easy(self->slots, run->easy);
         run->easy = NULL;
         run->started_ms = 0;
-        error_text_agent(err_str(err), text);
+        if (err == ERR_STATE)
+            error_text_at(&run->request.url, not_sent(run, err), text);
+        else
+            error_text_agent(err_str(err), text);
         run_fail(self, run, text);
         return;
     }

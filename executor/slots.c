@@ -107,6 +107,7 @@ void slots_give_easy(slots_t *self, CURL *easy) {
 void run_release(run_t *run) {
     curl_slist_free_all(run->headers);
     run->headers = NULL;
+    passage_clear(&run->passage);
     request_clear(&run->request);
     response_destroy(&run->response);
     task_json_clear(&run->task);

@@ -9,6 +9,7 @@
 
 #include "common/messages.h"
 #include "common/task_json.h"
+#include "executor/policy_gate.h"
 #include "executor/request.h"
 #include "executor/response.h"
 
@@ -44,10 +45,12 @@ typedef struct {
     CURL *easy; /* NULL when no transfer is under way */
     struct curl_slist *headers;
     request_t request;
+    passage_t passage; /* what the policy says of it */
     response_t *response;
     bool zipped; /* a large body is compressed as it comes */
     int sends;   /* requests that curl has begun to send for this transfer */
     bool ipv4;   /* its lookup has failed: once more for IPv4 alone */
+    bool again;  /* before it was sent, its address has chosen another rule */
     bool fresh;  /* this one goes on a new connection, since a kept one was dead */
     int64_t started_ms;
     /* when it has ended */

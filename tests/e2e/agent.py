@@ -152,7 +152,7 @@ class Agent:
 
     def status(self):
         """The JSON of `sluice status`, or None while the broker does not answer."""
-        done = subprocess.run([BUILD / "bin/sluice", "status", "--json", "--runtimeDir", self.runtime, *self.bound()],
+        done = subprocess.run([BUILD / "bin/sluice", "status", "--json", "--runtimeDir", self.runtime],
                               capture_output=True, timeout=30, check=False)
         return json.loads(done.stdout) if done.returncode == 0 else None
 

@@ -82,7 +82,7 @@ class Message:
         return f"{self.message}{fields}"
 
 
-def encode(name, **fields):
+def encode(name, /, **fields):
     code, names = FIELDS[name]
     assert set(names.split()) == set(fields), f"{name} wants {names}, got {sorted(fields)}"
     return msgpack.packb([1, code] + [fields[key] for key in names.split()])

@@ -88,7 +88,8 @@ def test_large_ones_fit_in_no_memory(world, to_ac):
 
 def test_over_tcp(world, free_port):
     mock = world.start_mock("--tasks", 8, "--bodyBytes", size(5 * MB))
-    agent = world.make_agent(*FAST, "--bind", f"tcp://127.0.0.1:{free_port}", "--executors", 2).start()
+    tcp = f"tcp://127.0.0.1:{free_port}"
+    agent = world.make_agent(*FAST, "--bind", tcp, "--broker", tcp, "--executors", 2).start()
     check_books(mock.wait("delivered>=8"), 8)
     assert mock.books()["ac_upload_result"] == 8
     spool_is_empty(agent)

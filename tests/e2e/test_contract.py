@@ -25,7 +25,7 @@ from cases import CASES  # noqa: E402
 AGENTS = {
     "one-slot": ["--executorPoolSize", 1],
     "fifty-slots": ["--executorPoolSize", 50],
-    "tcp": ["--executors", 2, "--bind", "tcp://127.0.0.1:{port}"],
+    "tcp": ["--executors", 2, "--bind", "tcp://127.0.0.1:{port}", "--broker", "tcp://127.0.0.1:{port}"],
     "store": ["--executorPoolSize", 10, "--uploadToAc", "false"],
 }
 CALLS = "/api/http-teleport/"
@@ -187,7 +187,8 @@ def cases_here():
 def run(request, tmp_path_factory, module_port):
     folder = tmp_path_factory.mktemp(request.param)
     recording = Recording(folder, cases_here(), "false" not in AGENTS[request.param])
-    options = [str(word).format(port=module_port()) for word in AGENTS[request.param]]
+    port = module_port()
+    options = [str(word).format(port=port) for word in AGENTS[request.param]]
     agent = Agent(folder, FakeMock(recording.ac), "--rateLimitPerMin", 1000000, "--connectTimeout", 5, "--toolCaBundle",
                   recording.authority.certificate, *options).start()
     try:

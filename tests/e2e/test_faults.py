@@ -5,7 +5,8 @@ from agent import FAST, check_books
 from fault_tools import PROGRAMS, Toll, check_toll, kill_all, settle
 
 
-@pytest.mark.parametrize("bind", [[], ["--bind", "tcp://127.0.0.1:{port}"]], ids=["ipc", "tcp"])
+@pytest.mark.parametrize("bind", [[], [f"--{option}=tcp://127.0.0.1:{{port}}" for option in ("bind", "broker")]],
+                         ids=["ipc", "tcp"])
 def test_killed_broker(world, bind, free_port):
     """kill -9 of the broker in the middle: nothing lost, nothing doubled, not even a GET."""
     mock = world.start_mock("--tasks", 500, "--toolDelayMs", "20-200", "--acDelayMs", 2)

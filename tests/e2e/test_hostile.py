@@ -27,7 +27,8 @@ def wall_ms():
 def served(world, request, free_port):
     """An agent at work, and a hostile peer beside it."""
     world.start_mock("--longPollMs", "300-600")
-    bind = ["--bind", f"tcp://127.0.0.1:{free_port}"] if getattr(request, "param", "ipc") == "tcp" else []
+    tcp = f"tcp://127.0.0.1:{free_port}"
+    bind = ["--bind", tcp, "--broker", tcp] if getattr(request, "param", "ipc") == "tcp" else []
     agent = world.make_agent(*FAST, "--drainTimeout", 3, *bind)
     if "below_zeromq" in request.node.name:  # libzmq 4.3.4 leaks some octets of a handshake that ends in noise
         agent.environment = {"ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "") + ":detect_leaks=0"}

@@ -7,7 +7,8 @@ import pytest
 from agent import FAST, check_books, until
 
 
-@pytest.mark.parametrize("bind", [[], ["--bind", "tcp://127.0.0.1:{port}"]], ids=["ipc", "tcp"])
+@pytest.mark.parametrize("bind", [[], [f"--{option}=tcp://127.0.0.1:{{port}}" for option in ("bind", "broker")]],
+                         ids=["ipc", "tcp"])
 def test_small_tasks(world, bind, free_port):
     """2,000 small tasks: each delivered once, to the byte, over few AC connections."""
     mock = world.start_mock("--tasks", 2000, "--methods", "GET,POST,PUT,DELETE,PATCH,HEAD")

@@ -14,6 +14,7 @@ typedef struct {
     effects_t *fx;
     moment_t now;
     uint64_t hello_seq, fetch_seq;
+    uint64_t key;      /* of the connection by which messages come; 0: local */
     uint64_t beat_seq; /* of the latest HEARTBEAT, whoever sent it */
 } bench_t;
 

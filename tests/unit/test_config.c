@@ -277,7 +277,7 @@ static void test_endpoints(void **state) {
         const char *endpoint;
     } good[] = {
         {{"--runtimeDir=/r", NULL}, "ipc:///r"},
-        {{"--bind=tcp://127.0.0.1:5000", NULL}, "tcp://127.0.0.1:5000"},
+        {{"--runtimeDir=/r", "--bind=tcp://127.0.0.1:5000", NULL}, "ipc:///r"},
         {{"--bind=tcp://127.1.2.3:5000", "--broker=tcp://localhost:6000", NULL}, "tcp://localhost:6000"}};
     for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
         case_t c;
@@ -292,7 +292,16 @@ static void test_endpoints(void **state) {
     refuse(BROKER, WORDS("--bind=tcp://10.0.0.1:5000"), "loopback");
     refuse(BROKER, WORDS("--bind=tcp://localhost.example.org:5000"), "loopback");
     refuse(BROKER, WORDS("--bind=tcp://*:5000"), "loopback");
-    refuse(PROGRAM_EXECUTOR, WORDS("--broker=tcp://broker.example:5000"), "loopback");
+    refuse(PROGRAM_EXECUTOR, WORDS("--broker=tcp://broker.example:5000"), "--brokerKey");
+    refuse(PROGRAM_UPLOADER,
+           WORDS("--serverUrl=http://a", "--apiKey=k", "--broker=tcp://broker.example:5000"),
+           "belongs on the broker's machine");
+    refuse(PROGRAM_EXECUTOR, WORDS("--broker=tcp://broker.example:5000", "--brokerKey=broker:b:00"),
+           "64 hex digits");
+    case_t c; /* where else the broker listens is no matter of a program that reaches it by ipc */
+    case_load(&c, PROGRAM_EXECUTOR, WORDS("--bind=tcp://10.0.0.1:5000"), NULL);
+    assert_int_equal(c.err, 0);
+    case_end(&c);
     refuse(BROKER, WORDS("--bind=127.0.0.1:5000"), "tcp://HOST:PORT");
     refuse(BROKER, WORDS("--bind=tcp://127.0.0.1"), "tcp://HOST:PORT");
     refuse(BROKER, WORDS("--bind=tcp://127.0.0.1:0"), "tcp://HOST:PORT");

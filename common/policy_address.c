@@ -1,0 +1,92 @@
+/* Addresses as the policy compares them. */
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/policy_internal.h"
+
+static const uint8_t mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
+static const uint8_t nat64[12] = {0, 0x64, 0xff, 0x9b, 0, 0, 0, 0, 0, 0, 0, 0};
+
+static void set_v4(policy_address_t *address, const void *octets) {
+    static const uint8_t none[4] = {0}, loopback[4] = {127, 0, 0, 1};
+    memcpy(address->octets, mapped, sizeof mapped);
+    /* connecting to 0.0.0.0 leads to this host itself */
+    memcpy(address->octets + 12, memcmp(octets, none, 4) == 0 ? loopback : octets, 4);
+}
+
+/* Other ways to write an IPv4 address are that address: mapped, translated, and the old compatible form. */
+static void set_v6(policy_address_t *address, const uint8_t octets[16]) {
+    static const uint8_t zero[12] = {0};
+    bool low = memcmp(octets, zero, 12) == 0,
+         one = low && octets[12] == 0 && octets[13] == 0 && octets[14] == 0;
+    if (memcmp(octets, mapped, 12) == 0 || memcmp(octets, nat64, 12) == 0 ||
+        (low && !(one && octets[15] <= 1))) {
+        set_v4(address, octets + 12);
+        return;
+    }
+    memcpy(address->octets, octets, 16);
+    if (one) address->octets[15] = 1; /* :: leads to ::1 */
+}
+
+bool policy_address(const struct sockaddr *from, policy_address_t *address) {
+    if (from->sa_family == AF_INET)
+        set_v4(address, &((const struct sockaddr_in *)(const void *)from)->sin_addr);
+    else if (from->sa_family == AF_INET6)
+        set_v6(address, ((const struct sockaddr_in6 *)(const void *)from)->sin6_addr.s6_addr);
+    else
+        return false;
+    return true;
+}
+
+bool policy_literal(const char *host, policy_address_t *address) {
+    char text[64];
+    struct in_addr v4;
+    struct in6_addr v6;
+    size_t len = strlen(host);
+    if (len >= sizeof text) return false;
+    memcpy(text, host, len + 1);
+    if (text[0] == '[' || strchr(text, ':')) {
+        char *inner = text[0] == '[' ? text + 1 : text;
+        inner[strcspn(inner, "]%")] = '\0'; /* a zone is no part of the address */
+        if (inet_pton(AF_INET6, inner, &v6) != 1) return false;
+        set_v6(address, v6.s6_addr);
+        return true;
+    }
+    if (len > 0 && text[len - 1] == '.') text[len - 1] = '\0';
+    if (text[0] == '\0' || inet_aton(text, &v4) == 0) return false;
+    set_v4(address, &v4);
+    return true;
+}
+
+bool cidr_read(const char *text, cidr_t *cidr) {
+    char address[64], *end;
+    struct in_addr v4;
+    size_t len = strcspn(text, "/");
+    if (len >= sizeof address) return false;
+    memcpy(address, text, len);
+    address[len] = '\0';
+    bool is_v4 = inet_pton(AF_INET, address, &v4) == 1;
+    if (is_v4) {
+        memcpy(cidr->octets, mapped, 12);
+        memcpy(cidr->octets + 12, &v4, 4);
+    } else if (inet_pton(AF_INET6, address, cidr->octets) != 1) {
+        return false;
+    }
+    unsigned most = is_v4 ? 32 : 128;
+    unsigned long bits = most;
+    if (text[len] == '/') {
+        bits = strtoul(text + len + 1, &end, 10);
+        if (end == text + len + 1 || *end != '\0' || bits > most || text[len + 1] == '-') return false;
+    }
+    cidr->bits = (unsigned)bits + (is_v4 ? 96 : 0);
+    return true;
+}
+
+bool cidr_holds(const cidr_t *cidr, const policy_address_t *address) {
+    unsigned whole = cidr->bits / 8, rest = cidr->bits % 8;
+    if (memcmp(cidr->octets, address->octets, whole) != 0) return false;
+    return rest == 0 || ((cidr->octets[whole] ^ address->octets[whole]) >> (8 - rest)) == 0;
+}

@@ -1,0 +1,206 @@
+/* Which rule decides. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "common/policy_internal.h"
+
+typedef enum { NO, MAYBE, YES } match_t; /* MAYBE: it depends on an address that is not known */
+
+/* Where clouds keep the keys of their machines, and what is no routed address at all. */
+static const struct {
+    const char *text, *what;
+} forbidden_nets[] = {
+    {"169.254.0.0/16", "link-local and cloud metadata addresses"},
+    {"fe80::/10", "link-local addresses"},
+    {"fd00:ec2::/32", "cloud metadata addresses"},
+    {"fd20:ce::254", "cloud metadata addresses"},
+    {"100.100.100.200", "cloud metadata addresses"},
+    {"168.63.129.16", "cloud metadata addresses"},
+    {"192.0.0.192", "cloud metadata addresses"},
+};
+static const char *const forbidden_names[] = {"metadata.google.internal", "metadata.goog", "metadata",
+                                              "instance-data", "instance-data.ec2.internal"};
+
+/* Names with the dot at the end of the root's are the same. */
+static size_t name_length(const char *name) {
+    size_t len = strlen(name);
+    return len > 1 && name[len - 1] == '.' ? len - 1 : len;
+}
+
+static bool same_name(const char *host, const char *name) {
+    size_t len = name_length(host);
+    return len == name_length(name) && strncasecmp(host, name, len) == 0;
+}
+
+/* ".example.com" is example.com and all below it; "*" is all. An address is compared as such. */
+static bool host_matches(const char *host, const char *pattern) {
+    policy_address_t wanted, given;
+    size_t len = name_length(host), most = name_length(pattern);
+    if (strcmp(pattern, "*") == 0) return true;
+    if (policy_literal(pattern, &wanted))
+        return policy_literal(host, &given) && memcmp(&wanted, &given, 16) == 0;
+    if (pattern[0] != '.') return same_name(host, pattern);
+    if (len == most - 1) return strncasecmp(host, pattern + 1, len) == 0;
+    return len > most && strncasecmp(host + len - most, pattern, most) == 0;
+}
+
+static bool any_host(const texts_t *hosts, const char *host) {
+    for (size_t i = 0; i < hosts->count; i++)
+        if (host_matches(host, hosts->items[i])) return true;
+    return hosts->count == 0;
+}
+
+static bool any_text(const texts_t *texts, const char *text) {
+    for (size_t i = 0; i < texts->count; i++)
+        if (strcasecmp(text, texts->items[i]) == 0) return true;
+    return texts->count == 0;
+}
+
+/* A prefix ends at the end of a segment. */
+static bool under(const char *path, size_t path_len, const char *prefix) {
+    size_t len = strlen(prefix);
+    if (len > path_len && len == path_len + 1 && prefix[len - 1] == '/')
+        return strncmp(path, prefix, path_len) == 0;
+    if (len > path_len || strncmp(path, prefix, len) != 0) return false;
+    return len == path_len || prefix[len - 1] == '/' || path[len] == '/';
+}
+
+/* What is refused is refused in either spelling; what is allowed has to be in the one a server will see. */
+static bool any_path(const policy_rule_t *rule, const policy_question_t *q) {
+    size_t given = strcspn(q->target, "?#");
+    for (size_t i = 0; i < rule->paths.count; i++) {
+        if (under(q->path, strlen(q->path), rule->paths.items[i])) return true;
+        if (!rule->allow && under(q->target, given, rule->paths.items[i])) return true;
+    }
+    return rule->paths.count == 0;
+}
+
+static bool any_port(const policy_rule_t *rule, unsigned port) {
+    for (size_t i = 0; i < rule->port_count; i++)
+        if (port >= rule->ports[i].first && port <= rule->ports[i].last) return true;
+    return rule->port_count == 0;
+}
+
+static match_t matches(const policy_rule_t *rule, const policy_question_t *q) {
+    if (!any_text(&rule->schemes, q->https ? "https" : "http") || !any_text(&rule->methods, q->method) ||
+        !any_host(&rule->hosts, q->host) || !any_port(rule, q->port) || !any_path(rule, q))
+        return NO;
+    if (rule->cidr_count == 0) return YES;
+    if (!q->address) return MAYBE;
+    for (size_t i = 0; i < rule->cidr_count; i++)
+        if (cidr_holds(&rule->cidrs[i], q->address)) return YES;
+    return NO;
+}
+
+static const char *forbidden(const policy_question_t *q) {
+    for (size_t i = 0; i < sizeof forbidden_names / sizeof forbidden_names[0]; i++)
+        if (same_name(q->host, forbidden_names[i])) return "cloud metadata addresses";
+    for (size_t i = 0; q->address && i < sizeof forbidden_nets / sizeof forbidden_nets[0]; i++) {
+        cidr_t cidr;
+        if (cidr_read(forbidden_nets[i].text, &cidr) && cidr_holds(&cidr, q->address))
+            return forbidden_nets[i].what;
+    }
+    return NULL;
+}
+
+static void by_rule(policy_verdict_t *verdict, const policy_rule_t *rule) {
+    verdict->allowed = rule->allow;
+    verdict->rule = rule;
+    const char *slash = strrchr(rule->file, '/');
+    (void)snprintf(verdict->text, sizeof verdict->text, "rule %s%s%s(%.60s, line %u)",
+                   rule->name[0] ? "\"" : "", rule->name, rule->name[0] ? "\" " : "",
+                   slash ? slash + 1 : rule->file, rule->line);
+}
+
+/* The first of the rules (with `override`: of those that go before what is built in) that matches. */
+static bool decide(const policy_t *self, const policy_question_t *q, bool override,
+                   policy_verdict_t *verdict) {
+    for (size_t i = 0; i < self->count; i++) {
+        const policy_rule_t *rule = &self->rules[i];
+        if (override && !rule->override) continue;
+        match_t match = matches(rule, q);
+        if (match == MAYBE && rule->allow) verdict->open = true;
+        if (match != YES) continue;
+        by_rule(verdict, rule);
+        return true;
+    }
+    return false;
+}
+
+void policy_judge(const policy_t *self, const policy_question_t *question, policy_verdict_t *verdict) {
+    policy_address_t literal;
+    policy_question_t q = *question;
+    *verdict = (policy_verdict_t){.allowed = true};
+    if (!q.address && policy_literal(q.host, &literal)) q.address = &literal;
+    if (decide(self, &q, true, verdict)) return;
+    const char *what = forbidden(&q);
+    if (what) {
+        verdict->allowed = false;
+        verdict->built_in = true;
+        (void)snprintf(verdict->text, sizeof verdict->text, "what is built in against %s", what);
+        return;
+    }
+    if (decide(self, &q, false, verdict)) return;
+    verdict->allowed = self->default_allow;
+    (void)snprintf(verdict->text, sizeof verdict->text,
+                   self->has_default ? "the default (line %u)" : "the default", self->default_line);
+}
+
+/* --- paths --- */
+
+static int hex(char c) {
+    if (c >= '0' && c <= '9') return c - '0';
+    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
+    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
+static void decode(const char *from, size_t len, char *to) {
+    size_t out = 0;
+    for (size_t i = 0; i < len; i++) {
+        int high = from[i] == '%' && i + 2 < len ? hex(from[i + 1]) : -1,
+            low = high < 0 ? -1 : hex(from[i + 2]);
+        if (low < 0) {
+            to[out++] = from[i];
+        } else {
+            to[out++] = (char)(high << 4 | low);
+            i += 2;
+        }
+        if (to[out - 1] == '\\') to[out - 1] = '/';
+        if (to[out - 1] == '\0') to[out - 1] = '\1'; /* matches nothing */
+    }
+    to[out] = '\0';
+}
+
+char *policy_path(const char *target) {
+    size_t len = strcspn(target, "?#");
+    char *decoded = calloc(1, len + 3), *path = malloc(len + 3);
+    if (!decoded || !path) {
+        free(decoded);
+        free(path);
+        return NULL;
+    }
+    decode(target, len, decoded);
+    size_t out = 0;
+    path[out++] = '/';
+    for (const char *at = decoded; *at;) {
+        size_t segment = strcspn(at, "/"), kept = 0;
+        while (kept < segment && at[kept] != ';')
+            kept++;
+        bool last = at[segment] == '\0';
+        if (kept == 2 && at[0] == '.' && at[1] == '.') {
+            if (out > 1) out--; /* the slash behind the segment before */
+            while (out > 1 && path[out - 1] != '/')
+                out--;
+        } else if (kept > 0 && !(kept == 1 && at[0] == '.')) {
+            memcpy(path + out, at, kept);
+            out += kept;
+            if (!last) path[out++] = '/';
+        }
+        at += segment + (last ? 0 : 1);
+    }
+    path[out] = '\0';
+    free(decoded);
+    return path;
+}

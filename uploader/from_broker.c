@@ -115,23 +115,21 @@ void from_broker_task(from_broker_t *self, const msg_task_t *task, zframe_t **pa
     self->results[self->count++] = result;
 }
 
-/* AC has it, from this uploader in a session that is over, or from one that has died since. */
-static void tell_taken(from_broker_t *self, result_t *result, int64_t now_ms) {
+bool from_broker_taken(from_broker_t *self, result_t *result, int64_t now_ms) {
+    if (!taken_has(self->taken, result->number, result->task_id)) return false;
     call_t call = result->call == CALL_UPLOAD_URL ? CALL_PUT_RESULT : result->call;
     ac_answer_t answer = {
         .call = call, .outcome = OUTCOME_DONE, .http_status = 200, .retry_after_ms = -1, .reason = ""};
     log_info("result_taken_before", "number=%" PRIu64 " attempt=%u", result->number, result->attempt);
     from_broker_outcome(self, result, 0, &answer, now_ms);
+    return true;
 }
 
 static void on_claimed(from_broker_t *self, const msg_ref_t *ref, int64_t now_ms) {
     result_t *result = find(self, ref->number);
     if (!result || result->attempt != ref->attempt || result->state != RESULT_CLAIMING) return;
     result->state = RESULT_CLAIMED;
-    if (taken_has(self->taken, result->number, result->task_id)) {
-        tell_taken(self, result, now_ms);
-        return;
-    }
+    if (from_broker_taken(self, result, now_ms)) return;
     if (result->call >= CALL_PUT_RESULT && result->call <= CALL_UPLOAD_LOGS) return;
     ac_answer_t answer = {.call = result->call,
                           .outcome = OUTCOME_REFUSED,

@@ -70,6 +70,9 @@ uint32_t from_broker_held(const from_broker_t *self, msg_held_t *items, uint32_t
 bool result_is_large(const result_t *result);
 /* The oldest claimed result that may be posted, NULL when there is none; large ones only with `large`. */
 result_t *from_broker_next(from_broker_t *self, bool large);
+/* Whether AC has it already, from this uploader in a session that is over, or from another one: that is its
+ * outcome then. */
+bool from_broker_taken(from_broker_t *self, result_t *result, int64_t now_ms);
 /* How many such results wait for a credit. */
 unsigned from_broker_waiting(const from_broker_t *self, bool large);
 /* The oldest logs task that has no zip yet, NULL when there is none. */

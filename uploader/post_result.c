@@ -237,7 +237,10 @@ static void serve(post_result_t *self, post_t *post, int64_t now_ms) {
         if (age_ms >= AT_RISK_MS) ac_seat_release(post->seat);
         return;
     }
-    result_t *next = from_broker_next(self->results, large_may(self));
+    result_t *next;
+    do /* another uploader may have posted it since it was claimed here */
+        next = from_broker_next(self->results, large_may(self));
+    while (next && from_broker_taken(self->results, next, now_ms));
     if (next && ac_seat_may_start(post->seat, now_ms) && begin(post, next, false, now_ms)) return;
     from_broker_turn(self->results, self->link, now_ms); /* UPLOADED goes before RELEASE */
     ac_seat_release(post->seat);

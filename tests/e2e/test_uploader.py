@@ -202,6 +202,22 @@ def test_what_ac_has_is_told_and_not_posted_again(up, ended_by):
     assert [request.body for request in up.ac.requests] == [body(1), body(2), body(2)]
 
 
+def test_what_another_uploader_has_posted_meanwhile_is_told_and_not_posted(up):
+    """Its session was given up while it was at it, and the result handed to this one, which waits for a credit."""
+    up.start()
+    other = up.broker.welcome()
+    up.claimed(up.worker, 1)
+    up.claimed(other, 1, attempt=2)
+    want = [up.broker.expect("WANT", peer=worker.hello.peer) for worker in (up.worker, other)]
+    up.broker.grant(up.worker, want[0].seq, 7, stage=2)
+    assert up.broker.expect("UPLOADED", number=1).credit == 7
+    up.broker.grant(other, want[1].seq, 8, stage=2)
+    told = up.broker.expect("UPLOADED", number=1, attempt=2)
+    assert (told.credit, told.outcome, told.http_status) == (0, DONE, 200)
+    assert up.broker.expect("RELEASE", credit=8).used == 0
+    assert len(up.ac.requests) == 1
+
+
 def test_two_credits_two_requests(up):
     up.ac.answer = lambda _: HOLD
     up.broker.auto_renew = True

@@ -128,14 +128,18 @@ static void send_to(void *ctx, uint64_t peer, const msg_t *msg) {
     (void)sockets_control(b->sockets, peer, msg);
 }
 
+static uint64_t spool_bytes_of(const config_t *config) {
+    return (uint64_t)config->spool_mb * 1000000;
+}
+
 /* The spool, as the journal's tasks need it. */
 static int open_spool(program_t *self) {
     broker_t *b = &self->broker;
     char link[PATH_MAX];
     const bodies_handler_t handler = {b, send_to, runs};
     (void)snprintf(link, sizeof link, "%s/spool", self->config->runtime_dir);
-    if (spool_open(self->config->state_dir, link, (uint64_t)self->config->spool_mb * 1000000, has_body,
-                   b->core, &b->spool, self->why) != 0)
+    if (spool_open(self->config->state_dir, link, spool_bytes_of(self->config), has_body, b->core, &b->spool,
+                   self->why) != 0)
         return EXIT_CONFIG;
     b->bodies = bodies_new(b->spool, &handler);
     if (b->bodies) return 0;
@@ -189,17 +193,27 @@ static int open_all(program_t *self) {
     return 0;
 }
 
+static int apply(void *ctx, const config_t *fresh, const char **why) {
+    program_t *self = ctx;
+    core_settings_t settings = settings_of(fresh, 0);
+    (void)why;
+    core_reconfigure(self->broker.core, &settings);
+    spool_limit(self->broker.spool, spool_bytes_of(fresh));
+    return 0;
+}
+
 static int loop(program_t *self) {
     broker_t *b = &self->broker;
     for (;;) {
         program_alive(clock_boot_ms());
         int signal = 0;
         const int fds[] = {self->signals, b->keyring ? keyring_fd(b->keyring) : -1};
-        unsigned readable = sockets_wait(b->sockets, fds, 2, broker_due_ms(b));
+        unsigned readable = sockets_wait(b->sockets, fds, 2, program_wait_ms(broker_due_ms(b)));
         if (readable & 1) signal = program_signal(self->signals);
         if ((readable & 2) && broker_reload_keys(b) != 0) return EXIT_FAILED;
+        if (signal == SIGHUP) program_reload(self->config, apply, self);
         if (signal == SIGTERM || signal == SIGINT) {
-            program_stopping();
+            program_stopping(0);
             core_stop(b->core);
             b->quit = true;
         }
@@ -250,7 +264,7 @@ int broker_main(int argc, char **argv) {
     }
     log_info("started", "version=%s bind=%s state=%s", SLUICE_VERSION,
              self.config->bind[0] ? self.config->bind : "ipc", self.config->state_dir);
-    program_ready();
+    program_ready("listening");
     code = loop(&self);
     close_all(&self);
     return code;

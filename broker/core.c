@@ -264,6 +264,8 @@ static void tick(core_t *core) {
     core->tick_ms = core->now.ms;
     if (core->stopped && !core->stop_told) session_tell_stop(core);
     core->stop_told = core->stopped;
+    if (core->reconfigured) config_send_all(core);
+    core->reconfigured = false;
     session_judge(core);
     tasks_judge(core);
     buried_turn(core);
@@ -305,7 +307,7 @@ int64_t core_due_ms(const core_t *self, int64_t now_ms) {
     int64_t due = heap_first_key(&self->tasks.timers);
     int64_t gate = gate_next_ms(&self->gate, now_ms);
     if (gate < due) due = gate;
-    if (self->stopped && !self->stop_told) return now_ms;
+    if ((self->stopped && !self->stop_told) || self->reconfigured) return now_ms;
     bool peers =
         self->execute.workers || self->upload.workers || self->fetchers || self->tools || self->awaited;
     int64_t look = now_ms + 500; /* silent workers, the log of a pause */

@@ -77,6 +77,10 @@ int core_step(core_t *self, const event_t *event, moment_t now, effects_t *effec
 /* When an EV_TICK is due without any message, in boot time. */
 int64_t core_due_ms(const core_t *self, int64_t now_ms);
 
+/* Takes those of the settings that can change while it runs; what AC has set stays over them. Workers are
+ * told with the next tick. */
+void core_reconfigure(core_t *self, const core_settings_t *settings);
+
 /* Whether debug lines are wanted: by the settings, or by AC. */
 bool core_debug(const core_t *self);
 

@@ -33,11 +33,26 @@ void config_send(core_t *core, const worker_t *worker) {
                                  .rate_per_min = s->rate_per_min};
 }
 
-static void send_all(core_t *core) {
+void config_send_all(core_t *core) {
     worker_t *const lists[] = {core->fetchers, core->execute.workers, core->upload.workers};
     for (int i = 0; i < 3; i++)
         for (const worker_t *worker = lists[i]; worker; worker = worker->next)
             config_send(core, worker);
+}
+
+void core_reconfigure(core_t *self, const core_settings_t *settings) {
+    core_settings_t *own = &self->settings;
+    own->rate_per_min = self->gate.rate = settings->rate_per_min;
+    own->ac_max = self->gate.max = settings->ac_max;
+    own->lookahead = settings->lookahead;
+    own->task_queue = settings->task_queue;
+    own->response_queue = settings->response_queue;
+    own->response_threshold = settings->response_threshold;
+    own->redeliver = settings->redeliver;
+    own->debug = settings->debug;
+    own->upload_to_ac = settings->upload_to_ac;
+    apply(self);
+    self->reconfigured = true;
 }
 
 void config_take(core_t *core, str_t json) {
@@ -52,7 +67,7 @@ void config_take(core_t *core, str_t json) {
     record_t *record = effects_record(core->fx, REC_CONFIG);
     record->seq = core->generation;
     record->config = core->given;
-    send_all(core);
+    config_send_all(core);
     const core_settings_t *s = &core->settings;
     effects_log(core->fx, LOG_LEVEL_INFO, "global_config",
                 "generation=%" PRIu64 " debug=%d verify=%d pool_size=%u upload_to_ac=%d rate_per_min=%u",

@@ -48,7 +48,7 @@ struct core_t {
     uint64_t generation;     /* of the configuration; 1 until AC sets something */
     global_config_t given;   /* what AC has set so far */
     int64_t drained_wall_ms; /* since when fetching is paused by hand; 0: it is not */
-    bool stopped, stop_told, results_full;
+    bool stopped, stop_told, results_full, reconfigured;
     const char *held_back;     /* why no more may be fetched, from outside the core */
     int64_t tick_ms, judge_ms; /* the last tick; nobody is judged late before judge_ms */
     const char *paused;        /* why fetching is paused */
@@ -129,6 +129,7 @@ void task_body(core_t *core, worker_t *worker, const msg_body_t *body);
 /* The globalConfig of a task: what it changes becomes a new generation. */
 void config_take(core_t *core, str_t json);
 void config_send(core_t *core, const worker_t *worker);
+void config_send_all(core_t *core);
 
 /* core_gate.c */
 void credit_want(core_t *core, worker_t *worker, const msg_want_t *want);

@@ -85,6 +85,9 @@ static int bind_one(sockets_t *self, zsock_t **socket, int type, const char *nam
     (void)snprintf(endpoint, sizeof endpoint, "ipc://%s/%s", self->runtime_dir, name);
     if (zsock_bind(*socket, "%s", endpoint) == -1)
         return fail(why, ERR_IO, "cannot listen on %s: %s", endpoint, zmq_strerror(zmq_errno()));
+    if (socket_share(endpoint) != 0)
+        return fail(why, ERR_IO, "cannot let the group of %s use %s: %s", self->runtime_dir, endpoint,
+                    strerror(errno));
     /* fetchers share this machine: with keys, nobody has anything to bring there from another */
     if (self->port == 0 || (self->workers.key && offset == PORT_TASKS)) return 0;
     return bind_tcp(self, *socket, name, offset, why);

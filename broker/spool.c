@@ -182,6 +182,10 @@ uint64_t spool_bytes(const spool_t *self) {
     return self->bytes;
 }
 
+void spool_limit(spool_t *self, uint64_t max_bytes) {
+    self->max = max_bytes;
+}
+
 uint64_t spool_max(const spool_t *self) {
     return self->max;
 }

@@ -33,6 +33,8 @@ void spool_remove(spool_t *self, uint64_t number);
 /* Octets of the bodies that are kept. */
 uint64_t spool_bytes(const spool_t *self);
 uint64_t spool_max(const spool_t *self);
+/* From now on; what is kept stays. */
+void spool_limit(spool_t *self, uint64_t max_bytes);
 /* Why there is no room for `length` octets more when `reserved` are promised already, `unwritten` of them not
  * on the disk yet: a constant, or NULL. An empty spool takes any length. */
 const char *spool_refuses(const spool_t *self, uint64_t length, uint64_t reserved, uint64_t unwritten);

@@ -4,6 +4,7 @@
 #include "common/crash_point.h"
 #include "common/err.h"
 #include "common/log.h"
+#include "common/program.h"
 
 #define RETRY_MS 1000
 
@@ -88,6 +89,7 @@ static int commit(broker_t *self, int stop_fd) {
         if (self->quit) return ERR_BUSY;
         int64_t until = clock_boot_ms() + RETRY_MS;
         for (int64_t now; (now = clock_boot_ms()) < until;) {
+            program_alive(now); /* trying again is all that can be done */
             if (sockets_wait_control(self->sockets, stop_fd, (long)(until - now))) return ERR_BUSY;
             answer_questions_only(self);
         }

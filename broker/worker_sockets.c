@@ -4,10 +4,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "broker/sockets.h"
 #include "broker/zap.h"
+#include "common/dirs.h"
 #include "common/err.h"
 
 worker_socket_t *worker_sockets_find(worker_sockets_t *self, uint64_t peer) {
@@ -31,6 +33,11 @@ bool socket_secure(zsock_t *socket, const char *host, const key_pair_t *key, con
                     zmq_setsockopt(raw, ZMQ_ZAP_DOMAIN, domain, strlen(domain)) == 0);
 }
 
+int socket_share(const char *endpoint) {
+    const char *path = endpoint + sizeof "ipc://" - 1;
+    return dirs_shared(path) && chmod(path, 0660) != 0 ? ERR_IO : 0;
+}
+
 /* Names an endpoint and binds to it; tcp tries further ports when another program has one. */
 static int bind_somewhere(worker_sockets_t *self, worker_socket_t *s, const worker_wish_t *wish,
                           int64_t now_ms) {
@@ -39,7 +46,7 @@ static int bind_somewhere(worker_sockets_t *self, worker_socket_t *s, const work
     if (!wish->tcp || !self->host[0]) {
         (void)snprintf(s->endpoint, sizeof s->endpoint, "ipc://%s/worker-%" PRIu64, self->runtime_dir,
                        wish->session);
-        return zsock_bind(s->push, "%s", s->endpoint) == -1 ? ERR_IO : 0;
+        return zsock_bind(s->push, "%s", s->endpoint) == -1 ? ERR_IO : socket_share(s->endpoint);
     }
     if (self->key && !wish->user) return ERR_STATE; /* its key was revoked meanwhile */
     (void)snprintf(domain, sizeof domain, "worker:%s", wish->user ? wish->user : "");

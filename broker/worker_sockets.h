@@ -45,6 +45,9 @@ typedef struct {
     worker_socket_t *list;
 } worker_sockets_t;
 
+/* Lets the group of a shared runtime directory connect to a socket in it. ERR_IO with errno. */
+int socket_share(const char *endpoint);
+
 int worker_sockets_open(worker_sockets_t *self, const worker_wish_t *wish, int64_t now_ms,
                         const char **endpoint);
 void worker_sockets_close(worker_sockets_t *self, uint64_t peer, int64_t now_ms);

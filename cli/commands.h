@@ -10,6 +10,8 @@ int command_drain(int argc, char **argv);
 int command_resume(int argc, char **argv);
 int command_key(int argc, char **argv);
 int command_policy(int argc, char **argv);
+/* `sluice config check|show`. */
+int command_config(int argc, char **argv);
 /* `sluice task ID`: what has happened to a task, and where it is. */
 int command_task(int argc, char **argv);
 /* `sluice dead`: the buried results, and what is to become of them. */

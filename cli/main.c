@@ -10,6 +10,7 @@ static const struct {
 } commands[] = {
     {"run", "run the whole agent: broker, fetcher, executors, uploader", command_run},
     {"status", "show what the running agent is doing (--watch, --json)", command_status},
+    {"config", "check the configuration file, or show each value and its origin", command_config},
     {"task", "where a task is and what has happened to it: ID (--json)", command_task},
     {"dead", "results AC has refused: list them, retry ID|--all, drop ID (--json)", command_dead},
     {"doctor", "check every hop to AC, or with --tool URL to a tool, and say what to do", command_doctor},

@@ -170,7 +170,7 @@ static void signal_group(const supervisor_t *self, group_t group, int signal) {
 static void begin_drain(supervisor_t *self, const char *why, int64_t now_ms) {
     if (self->draining) return;
     log_info("draining", "why=\"%s\" timeout_ms=%d", why, self->drain_ms);
-    program_stopping();
+    program_stopping(self->drain_ms);
     self->draining = true;
     self->group = GROUP_WORKERS;
     self->kill_ms = now_ms + self->drain_ms;
@@ -248,7 +248,7 @@ static void take_readiness(supervisor_t *self) {
     char octet;
     if (self->broker_ready || read(self->ready[0], &octet, 1) != 1) return;
     self->broker_ready = true;
-    program_ready();
+    program_ready("running");
 }
 
 static void take_signals(supervisor_t *self, int64_t now_ms) {

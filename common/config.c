@@ -20,6 +20,13 @@ typedef struct {
     int rest;
 } arguments_t;
 
+int config_put(config_t *config, const option_t *option, const char *text, config_origin_t origin,
+               char why[CONFIG_WHY_MAX]) {
+    int err = config_set(config, option, text, why);
+    if (!err) config->origins[option - config_options] = origin;
+    return err;
+}
+
 static char **text_field(config_t *config, const option_t *option) {
     bool text = option->kind == OPTION_TEXT || option->kind == OPTION_CHOICE || option->kind == OPTION_SECRET;
     return text ? (char **)(void *)((char *)config + option->offset) : NULL;
@@ -66,7 +73,8 @@ static int read_environment(config_t *config, char *why) {
         char *value = option->environment ? getenv(option->environment) : NULL;
         if (!value) continue;
         char text[CONFIG_WHY_MAX];
-        int err = value[0] ? config_set(config, option, value, text) : 0;
+        int err =
+            value[0] ? config_put(config, option, value, (config_origin_t){ORIGIN_ENVIRONMENT, 0}, text) : 0;
         if (option->kind == OPTION_SECRET) {
             explicit_bzero(value, strlen(value));
             (void)unsetenv(option->environment);
@@ -120,7 +128,7 @@ static int apply_option(config_t *config, arguments_t *args, int *at, bool only_
     if (only_file != (option->offset == offsetof(config_t, config_file))) return 0;
     if (option->kind == OPTION_SECRET) value = args->secret ? args->secret : "";
     char text[CONFIG_WHY_MAX];
-    int err = config_set(config, option, value, text);
+    int err = config_put(config, option, value, (config_origin_t){ORIGIN_ARGUMENT, 0}, text);
     if (err == ERR_INVALID) (void)snprintf(why, CONFIG_WHY_MAX, "--%.500s", text);
     return err;
 }
@@ -147,36 +155,96 @@ static int read_arguments(config_t *config, arguments_t *args, bool only_file, c
     return err;
 }
 
-int config_load(unsigned program, int argc, char **argv, config_t **out, bool *done, int *rest,
+/* Where a tool finds the broker of the installed agent, when nothing else is said. */
+static const char *system_file(const arguments_t *args) {
+    static const char *const others[] = {"--config", "--runtimeDir", "--bind", "--broker"};
+    if (!(args->program & (PROGRAM_TOOL | PROGRAM_DOCTOR)) || geteuid() != 0 ||
+        access(CONFIG_SYSTEM_FILE, R_OK) != 0)
+        return NULL;
+    for (int i = 1; i < args->argc; i++)
+        for (size_t o = 0; o < sizeof others / sizeof others[0]; o++)
+            if (strncmp(args->argv[i], others[o], strlen(others[o])) == 0) return NULL;
+    return CONFIG_SYSTEM_FILE;
+}
+
+static int begin(arguments_t *args, config_t **out, char *why) {
+    config_t *config = calloc(1, sizeof *config);
+    *out = config;
+    if (!config) return ERR_NOMEM;
+    config->argc = args->argc;
+    config->argv = args->argv;
+    config->program = args->program;
+    config->words = args->words;
+    config->origins = calloc(config_option_count, sizeof *config->origins);
+    int err = config->origins ? set_defaults(config, why) : ERR_NOMEM;
+    if (!err) err = read_arguments(config, args, true, why);
+    bool named = config->config_file && config->config_file[0];
+    const char *file = err || args->done || named ? NULL : system_file(args);
+    if (file) err = config_set(config, config_option("config", 6), file, why);
+    if (file) (void)setenv("CREDENTIALS_DIRECTORY", CONFIG_SYSTEM_DIR, 0); /* the key, as the units have it */
+    return err;
+}
+
+/* The sources, the last one winning. */
+static int read_sources(config_t *config, arguments_t *args, config_told_fn told, void *ctx, char *why) {
+    const char *file = config->config_file;
+    int err = file && file[0] ? config_read_file(config, args->program, file, told, ctx, why) : 0;
+    if (err == ERR_INVALID && told) err = 0;
+    if (!err) err = read_environment(config, why);
+    return err ? err : read_arguments(config, args, false, why);
+}
+
+static int finish(config_t **config, bool keep, int err, char *why) {
+    if (err == ERR_NOMEM) (void)snprintf(why, CONFIG_WHY_MAX, "out of memory");
+    if (err || !keep) config_destroy(config);
+    return err ? ERR_INVALID : 0;
+}
+
+static void forget_secret(arguments_t *args) {
+    if (args->secret) explicit_bzero(args->secret, strlen(args->secret));
+    free(args->secret);
+}
+
+int config_load(unsigned program, int argc, char **argv, config_t **config, bool *done, int *rest,
                 char why[512]) {
     arguments_t args = {.argc = argc, .argv = argv, .program = program, .words = rest != NULL};
-    config_t *config = NULL;
+    *config = NULL;
     int err = wipe_key(&args);
-    if (!err && !(config = calloc(1, sizeof *config))) err = ERR_NOMEM;
-    if (!err) err = set_defaults(config, why);
-    if (!err) err = read_arguments(config, &args, true, why);
-    if (err || args.done) goto cleanup;
-    if (config->config_file && config->config_file[0])
-        err = config_read_file(config, config->config_file, why);
-    if (!err) err = read_environment(config, why);
-    if (!err) err = read_arguments(config, &args, false, why);
-    if (!err) err = config_settle(config, program, why);
-    if (!err) err = config_read_key(config, program, why);
-    if (!err && config->check_only) {
+    if (!err) err = begin(&args, config, why);
+    if (!err && !args.done) err = read_sources(*config, &args, NULL, NULL, why);
+    if (!err && !args.done) err = config_settle(*config, program, why);
+    if (!err && !args.done) err = config_read_key(*config, program, why);
+    if (!err && !args.done && (*config)->check_only) {
         (void)printf("configuration is valid\n");
         args.done = true;
     }
-cleanup:
-    if (args.secret) explicit_bzero(args.secret, strlen(args.secret));
-    free(args.secret);
-    if (err == ERR_NOMEM) (void)snprintf(why, CONFIG_WHY_MAX, "out of memory");
+    forget_secret(&args);
     *done = args.done;
     if (rest) *rest = args.rest;
-    if (err || args.done)
-        config_destroy(&config);
-    else
-        *out = config;
-    return err ? ERR_INVALID : 0;
+    return finish(config, !args.done, err, why);
+}
+
+int config_reload(const config_t *self, config_t **fresh, char why[512]) {
+    arguments_t args = {
+        .argc = self->argc, .argv = self->argv, .program = self->program, .words = self->words};
+    int err = begin(&args, fresh, why);
+    if (!err) err = read_sources(*fresh, &args, NULL, NULL, why);
+    if (!err) err = config_settle(*fresh, self->program, why);
+    return finish(fresh, true, err, why);
+}
+
+int config_look(unsigned program, int argc, char **argv, config_told_fn told, void *ctx, config_t **config,
+                char why[CONFIG_WHY_MAX]) {
+    arguments_t args = {.argc = argc, .argv = argv, .program = program};
+    char ignored[CONFIG_WHY_MAX];
+    *config = NULL;
+    int err = wipe_key(&args);
+    if (!err) err = begin(&args, config, why);
+    if (!err) err = read_sources(*config, &args, told, ctx, why);
+    if (!err && config_settle(*config, program, ignored) == ERR_NOMEM) err = ERR_NOMEM;
+    if (!err && config_read_key(*config, program, ignored) == ERR_NOMEM) err = ERR_NOMEM;
+    forget_secret(&args);
+    return finish(config, true, err, why);
 }
 
 void config_destroy(config_t **self) {
@@ -187,8 +255,33 @@ void config_destroy(config_t **self) {
         explicit_bzero(*field, strlen(*field));
         free(*field);
     }
+    for (size_t i = 0; i < (*self)->section_count; i++) {
+        explicit_bzero((*self)->sections[i].value, strlen((*self)->sections[i].value));
+        free((*self)->sections[i].value);
+    }
+    config_destroy(&(*self)->latest);
+    free((*self)->sections);
+    free((*self)->origins);
     free(*self);
     *self = NULL;
+}
+
+const char *config_value(const config_t *config, const option_t *option, char buf[16]) {
+    const char *at = (const char *)config + option->offset;
+    switch (option->kind) {
+    case OPTION_INT:
+        (void)snprintf(buf, 16, "%d", *(const int *)(const void *)at);
+        return buf;
+    case OPTION_BOOL:
+        return *(const bool *)at ? "true" : "false";
+    case OPTION_SECRET:
+        return (*(char *const *)(const void *)at)[0] ? "set" : "";
+    case OPTION_HELP:
+    case OPTION_VERSION:
+        return "";
+    default:
+        return *(char *const *)(const void *)at;
+    }
 }
 
 static bool told_to_children(const option_t *option) {
@@ -199,22 +292,28 @@ static bool told_to_children(const option_t *option) {
     return true;
 }
 
+/* The lines of sections, but for what the environment or the command line has overridden for all. */
+static void write_sections(const config_t *self, FILE *out) {
+    for (size_t i = 0; i < self->section_count; i++) {
+        const config_section_t *line = &self->sections[i];
+        if (!told_to_children(line->option)) continue;
+        if (self->origins[line->option - config_options].kind > ORIGIN_FILE) continue;
+        (void)fprintf(out, "[%s]\n%s = %s\n", config_section_name(line->program), line->option->name,
+                      line->value);
+    }
+}
+
 char *config_write(const config_t *self) {
-    char *text = NULL;
+    char *text = NULL, buf[16];
     size_t size = 0;
     FILE *out = open_memstream(&text, &size);
     for (size_t i = 0; out && i < config_option_count; i++) {
         const option_t *option = &config_options[i];
-        const char *at = (const char *)self + option->offset;
         if (option->environment) (void)unsetenv(option->environment);
-        if (!told_to_children(option)) continue;
-        if (option->kind == OPTION_INT)
-            (void)fprintf(out, "%s = %d\n", option->name, *(const int *)(const void *)at);
-        else if (option->kind == OPTION_BOOL)
-            (void)fprintf(out, "%s = %s\n", option->name, *(const bool *)at ? "true" : "false");
-        else
-            (void)fprintf(out, "%s = %s\n", option->name, *(char *const *)(const void *)at);
+        if (told_to_children(option))
+            (void)fprintf(out, "%s = %s\n", option->name, config_value(self, option, buf));
     }
+    if (out) write_sections(self, out);
     if (!out || fclose(out) != 0) {
         free(text);
         return NULL;

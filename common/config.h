@@ -17,8 +17,26 @@
 #define PROGRAM_DOCTOR   0x40u
 #define PROGRAM_ALL      0x7fu
 
-/* Texts are owned by the config, never NULL unless said; an unset text is "". */
+#define CONFIG_SYSTEM_DIR  "/etc/sluice"
+#define CONFIG_SYSTEM_FILE CONFIG_SYSTEM_DIR "/sluice.conf"
+
+/* Where a value comes from. */
+typedef enum {
+    ORIGIN_DEFAULT,
+    ORIGIN_FILE,
+    ORIGIN_ENVIRONMENT,
+    ORIGIN_ARGUMENT,
+    ORIGIN_CREDENTIAL
+} origin_kind_t;
 typedef struct {
+    origin_kind_t kind;
+    unsigned line; /* ORIGIN_FILE: of config_file */
+} config_origin_t;
+
+struct config_section; /* a line of a section of the file, for the children of `sluice run` */
+
+/* Texts are owned by the config, never NULL unless said; an unset text is "". */
+typedef struct config_t {
     /* AC */
     char *server_url; /* without a trailing slash */
     char *api_key;    /* from --apiKeyFile, $api_key, a systemd credential or --apiKey; wiped on destroy */
@@ -47,6 +65,7 @@ typedef struct {
     int drain_timeout_s;          /* 25 */
     /* places */
     char *state_dir, *runtime_dir, *log_dir;
+    char *lock_dir;    /* locks of executors, runtime_dir */
     char *bind;        /* broker: where it listens beside ipc in runtime_dir: "", or tcp://HOST:PORT */
     char *broker;      /* workers and tools: "" for ipc in runtime_dir, or tcp://HOST:PORT */
     char *keys_dir;    /* the broker's key and the allowed ones; keys of this machine */
@@ -67,6 +86,15 @@ typedef struct {
     bool log_json;              /* of log_format */
     bool check_only;            /* --check-config */
     char *config_file;
+    /* how it was read */
+    config_origin_t *origins; /* of each option, in the order of the table */
+    struct config_section *sections;
+    size_t section_count;
+    int argc;
+    char **argv; /* borrowed */
+    unsigned program;
+    bool words;
+    struct config_t *latest; /* that config_take_fresh() has kept; NULL before */
 } config_t;
 
 /* Reads everything for a program: `program` is one PROGRAM_ bit, `argv` as main() got it (from argv[0]).
@@ -76,6 +104,19 @@ typedef struct {
  * none); words are refused when NULL. */
 int config_load(unsigned program, int argc, char **argv, config_t **config, bool *done, int *rest,
                 char why[512]);
+/* Reads everything once more, as config_load() has done for `self`, whose argv must still be there; all but
+ * the API key. ERR_INVALID with `why`. */
+int config_reload(const config_t *self, config_t **fresh, char why[512]);
+
+/* What a fresh configuration of a program changes: "name=value ..." of what it can change while it runs,
+ * since the latest one, and the names of what it has read at its start only. */
+typedef struct {
+    char live[512], later[512];
+} config_changes_t;
+void config_compare(const config_t *self, const config_t *fresh, config_changes_t *changes);
+/* Keeps it for the next comparison; nulls the pointer. */
+void config_take_fresh(config_t *self, config_t **fresh);
+
 /* Accepts NULL; nulls the pointer; wipes secrets. */
 void config_destroy(config_t **self);
 

@@ -61,7 +61,10 @@ static int default_runtime(config_t *config) {
 static int settle_places(config_t *config, char *why) {
     int err = config->state_dir[0] ? 0 : default_state(config);
     if (!err && !config->runtime_dir[0]) err = default_runtime(config);
-    if (!err && !config->log_dir[0]) err = set_place(&config->log_dir, config->state_dir, "/logs");
+    const char *logs = variable("LOGS_DIRECTORY");
+    if (!err && !config->log_dir[0])
+        err = set_place(&config->log_dir, logs ? logs : config->state_dir, logs ? "" : "/logs");
+    if (!err && !config->lock_dir[0]) err = set_place(&config->lock_dir, config->runtime_dir, "");
     if (!err && !config->keys_dir[0]) err = set_place(&config->keys_dir, config->state_dir, "/keys");
     if (err) return err;
     if (strchr(config->index, '/'))
@@ -239,10 +242,10 @@ static int check_policy(const config_t *config, unsigned program, char *why) {
 }
 
 int config_settle(config_t *config, unsigned program, char why[CONFIG_WHY_MAX]) {
-    int err = check_url(config, program, why);
+    int err = settle_places(config, why);
+    if (!err) err = check_url(config, program, why);
     if (!err) err = check_proxies(config, why);
     if (!err) err = check_files(config, why);
-    if (!err) err = settle_places(config, why);
     if (!err) err = check_links(config, program, why);
     if (!err) err = check_policy(config, program, why);
     if (!err && program == PROGRAM_RUN && config->broker[0] && strcmp(config->broker, config->bind) != 0)
@@ -300,6 +303,14 @@ static int key_from_file(config_t *config, const char *path, char *why) {
     return err;
 }
 
+static config_origin_t *origin_of(const config_t *config, const char *name) {
+    return &config->origins[config_option(name, strlen(name)) - config_options];
+}
+
+static void set_key_origin(const config_t *config, config_origin_t origin) {
+    *origin_of(config, "apiKey") = origin;
+}
+
 int config_read_key(config_t *config, unsigned program, char why[CONFIG_WHY_MAX]) {
     bool needed = program & (PROGRAM_RUN | PROGRAM_FETCHER | PROGRAM_UPLOADER);
     char credential[512];
@@ -311,9 +322,11 @@ int config_read_key(config_t *config, unsigned program, char why[CONFIG_WHY_MAX]
     }
     if (config->api_key_file[0] != '\0') {
         err = key_from_file(config, config->api_key_file, why);
+        if (!err) set_key_origin(config, *origin_of(config, "apiKeyFile"));
     } else if (config->api_key[0] == '\0' && dir) {
         (void)snprintf(credential, sizeof credential, "%s/api_key", dir);
         err = key_from_file(config, credential, why);
+        if (!err) set_key_origin(config, (config_origin_t){ORIGIN_CREDENTIAL, 0});
     }
     if (err) return err;
     if (config->api_key[0] == '\0' && !needed) return 0;

@@ -44,8 +44,34 @@ int config_set(config_t *config, const option_t *option, const char *text, char 
 /* Whether it reads as a boolean. */
 bool config_bool(const char *text, bool *value);
 
-/* config_file.c: reads `name = value` lines. ERR_INVALID with file, line and what would be right. */
-int config_read_file(config_t *config, const char *path, char why[CONFIG_WHY_MAX]);
+/* config.c: the same, and notes where the text came from. */
+int config_put(config_t *config, const option_t *option, const char *text, config_origin_t origin,
+               char why[CONFIG_WHY_MAX]);
+/* The value as a text; a secret as "set", or "" when there is none. Returns `buf` or the text itself. */
+const char *config_value(const config_t *config, const option_t *option, char buf[16]);
+/* The same as it may be shown: without the user and password of a URL. Returns `buf`. */
+const char *config_shown(const config_t *config, const option_t *option, char buf[CONFIG_WHY_MAX]);
+
+typedef struct config_section {
+    unsigned program;
+    const option_t *option;
+    char *value;
+} config_section_t;
+
+/* config.c: reads everything like config_load(), but goes on where something does not fit together or is
+ * missing: for showing it. `told` is that of config_read_file(). ERR_INVALID with `why`. */
+typedef void (*config_told_fn)(void *ctx, const char *why);
+int config_look(unsigned program, int argc, char **argv, config_told_fn told, void *ctx, config_t **config,
+                char why[CONFIG_WHY_MAX]);
+
+/* config_file.c: reads `name = value` lines. ERR_INVALID with file, line and what would be right; with
+ * `told`, which may be NULL, it goes on after a bad line, and calls it for each. */
+int config_read_file(config_t *config, unsigned program, const char *path, config_told_fn told, void *ctx,
+                     char why[CONFIG_WHY_MAX]);
+/* "broker" and the like; "" for what is no program of its own. */
+const char *config_section_name(unsigned program);
+/* config_live.c: whether a running program takes a new value at SIGHUP. */
+bool config_is_live(const option_t *option, unsigned program);
 /* config_check.c: defaults that depend on the user, and checks of what belongs together. */
 int config_settle(config_t *config, unsigned program, char why[CONFIG_WHY_MAX]);
 /* config_check.c: the API key, from a file, the environment, a credential or the command line. */

@@ -12,6 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "common/dirs.h"
 #include "common/err.h"
 
 #define SUFFIX_BYTES 11 /* ".YYYY-MM-DD" */
@@ -105,6 +106,7 @@ static int open_file(daily_file_t *self, int64_t now_s) {
         errno = EINVAL;
         return ERR_IO;
     }
+    if (st.st_uid == geteuid() && dirs_shared(self->path)) (void)fchmod(self->fd, 0640);
     self->inode = st.st_ino;
     self->device = st.st_dev;
     self->torn = false;

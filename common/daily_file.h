@@ -21,9 +21,9 @@ typedef struct {
     bool torn; /* the last write was cut short: the next line begins on a line of its own */
 } daily_file_t;
 
-/* Opens or makes the file (mode 0600). A file whose last line is of a former day gets its dated name first.
- * `now_s` is Unix time. 0, or ERR_IO with errno (ENAMETOOLONG included); the file may be written then all the
- * same: each write tries to open it. */
+/* Opens or makes the file (mode 0600, or 0640 in a directory that is shared with its group). A file whose
+ * last line is of a former day gets its dated name first. `now_s` is Unix time. 0, or ERR_IO with errno
+ * (ENAMETOOLONG included); the file may be written then all the same: each write tries to open it. */
 int daily_file_open(daily_file_t *self, const char *path, int keep, int64_t now_s);
 /* Appends whole lines in one write. ERR_IO with errno: they are not in the file, or not as a whole. */
 int daily_file_write(daily_file_t *self, const char *lines, size_t size, int64_t now_s);

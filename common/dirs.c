@@ -80,6 +80,16 @@ int dirs_make(const char *path, const char *option, char why[512]) {
     return 0;
 }
 
+bool dirs_shared(const char *path) {
+    char dir[4096];
+    struct stat st;
+    if (snprintf(dir, sizeof dir, "%s", path) >= (int)sizeof dir) return false;
+    char *slash = strrchr(dir, '/');
+    if (slash == NULL) return false;
+    *slash = '\0';
+    return stat(dir, &st) == 0 && (st.st_mode & S_IXGRP) != 0 && (st.st_mode & S_IRWXO) == 0;
+}
+
 static uint64_t fnv1a(uint64_t hash, const void *bytes, size_t size) {
     const unsigned char *at = bytes;
     for (size_t i = 0; i < size; i++)

@@ -3,6 +3,7 @@
 #ifndef SLUICE_COMMON_DIRS_H
 #define SLUICE_COMMON_DIRS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -11,6 +12,9 @@
  * another one, for the reason: ERR_IO with `why` as one line. A new one's name is durable. */
 int dirs_make(const char *path, const char *option, char why[512]);
 
+/* Whether the directory that `path` is in lets its group in, and nobody else (0750): what is in it may then
+ * be for that group. */
+bool dirs_shared(const char *path);
 /* Makes the names in a directory durable: files that were synced in a new directory are lost with its name.
  * ERR_IO with errno. */
 int dirs_sync(const char *path);

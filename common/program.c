@@ -19,6 +19,8 @@
 
 #define FILES_WANTED 16384
 
+static bool is_ready; /* has been said to the manager */
+
 int program_start(const char *name, const config_t *config) {
     log_init(name, config->debug_mode ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO, config->log_json);
     (void)umask(077);
@@ -73,9 +75,28 @@ void program_hide(void) {
 
 int program_signal(int fd) {
     struct signalfd_siginfo info;
-    while (read(fd, &info, sizeof info) == (ssize_t)sizeof info)
-        if (info.ssi_signo != SIGHUP) return (int)info.ssi_signo;
-    return 0;
+    return read(fd, &info, sizeof info) == (ssize_t)sizeof info ? (int)info.ssi_signo : 0;
+}
+
+void program_reload(config_t *config, program_apply_fn apply, void *ctx) {
+    char text[512] = "", quoted[2][LOG_QUOTED_MAX];
+    const char *why = text;
+    config_t *fresh = NULL;
+    config_changes_t changes;
+    (void)sd_notify(0, "RELOADING=1");
+    int err = config_reload(config, &fresh, text);
+    if (!err) config_compare(config, fresh, &changes);
+    if (!err) err = apply(ctx, fresh, &why);
+    if (err) {
+        log_error("config_not_reloaded", "why=%s remark=\"nothing has changed\"", log_quote(why, quoted[0]));
+        config_destroy(&fresh);
+    } else {
+        log_info("config_reloaded", "changed=%s",
+                 log_quote(changes.live[0] ? changes.live : "nothing", quoted[0]));
+        if (changes.later[0]) log_warn("restart_needed", "options=%s", log_quote(changes.later, quoted[1]));
+        config_take_fresh(config, &fresh);
+    }
+    if (is_ready) (void)sd_notify(0, "READY=1");
 }
 
 void program_started(const config_t *config, const char *name) {
@@ -88,7 +109,14 @@ void program_started(const config_t *config, const char *name) {
                  "remark=\"--verify false: anybody on the way may read and change all\"");
 }
 
-void program_ready(void) {
+/* What the manager allows beyond the drain time, for what a program does when that is up. */
+#define STOP_EXTRA_MS 15000
+
+void program_waits(const char *state) {
+    (void)sd_notifyf(0, "STATUS=%s", state);
+}
+
+void program_ready(const char *state) {
     const char *fd = getenv(PROGRAM_READY_FD);
     if (fd) {
         int pipe = (int)strtol(fd, NULL, 10);
@@ -97,19 +125,31 @@ void program_ready(void) {
         (void)close(pipe);
         (void)unsetenv(PROGRAM_READY_FD);
     }
-    (void)sd_notify(0, "READY=1");
+    is_ready = true;
+    (void)sd_notifyf(0, "READY=1\nSTATUS=%s", state);
 }
 
-void program_stopping(void) {
-    (void)sd_notify(0, "STOPPING=1");
+void program_stopping(int drain_ms) {
+    (void)sd_notifyf(0, "STOPPING=1\nSTATUS=draining\nEXTEND_TIMEOUT_USEC=%lld",
+                     (drain_ms + STOP_EXTRA_MS) * 1000LL);
+}
+
+/* 0 without a watchdog. */
+static long long watchdog_ms(void) {
+    uint64_t usec = 0;
+    return sd_watchdog_enabled(0, &usec) > 0 ? (long long)(usec / 3000) : 0;
+}
+
+long program_wait_ms(long timeout_ms) {
+    static long long most_ms = -1;
+    if (most_ms < 0) most_ms = watchdog_ms();
+    if (most_ms == 0) return timeout_ms;
+    return timeout_ms < 0 || timeout_ms > most_ms ? (long)most_ms : timeout_ms;
 }
 
 void program_alive(long long now_ms) {
     static long long next_ms, every_ms = -1;
-    if (every_ms < 0) {
-        uint64_t usec = 0;
-        every_ms = sd_watchdog_enabled(0, &usec) > 0 ? (long long)(usec / 3000) : 0;
-    }
+    if (every_ms < 0) every_ms = watchdog_ms();
     if (every_ms == 0 || now_ms < next_ms) return;
     next_ms = now_ms + every_ms;
     (void)sd_notify(0, "WATCHDOG=1");

@@ -29,16 +29,26 @@ void program_log(const char *name, unsigned number, const config_t *config);
 metrics_t *program_metrics(const config_t *config);
 /* The process holds a secret: no core dump, no look from other processes of the user. */
 void program_hide(void);
-/* Reads a signal from the descriptor: its number, 0 when there is none. SIGHUP is taken and passed over. */
+/* Reads a signal from the descriptor: its number, 0 when there is none. */
 int program_signal(int fd);
 
-/* Tells the service manager, when there is one (sd_notify(3)), and the parent that has named a descriptor in
- * the variable PROGRAM_READY_FD. */
+/* SIGHUP: reads the configuration anew, has `apply` change what can change while the program runs (0, or an
+ * error with *why and nothing changed), and logs what was changed and what needs a restart. */
+typedef int (*program_apply_fn)(void *ctx, const config_t *fresh, const char **why);
+void program_reload(config_t *config, program_apply_fn apply, void *ctx);
+
+/* Tells the service manager, when there is one (sd_notify(3)), and, once it can work, the parent that has
+ * named a descriptor in the variable PROGRAM_READY_FD. `state` is shown by systemctl status. A worker can
+ * work when it has a session with the broker. */
 #define PROGRAM_READY_FD "SLUICE_READY_FD"
-void program_ready(void);
-void program_stopping(void);
+void program_ready(const char *state);
+void program_waits(const char *state);
+/* It ends, in at most `drain_ms` and the time to say so: the manager waits that long. */
+void program_stopping(int drain_ms);
 /* Feeds the watchdog, at most as often as it asks for; call it once a loop turn. `now_ms` is boot time. */
 void program_alive(long long now_ms);
+/* How long a turn may wait for events (-1: for ever) so that the watchdog is fed in time. */
+long program_wait_ms(long timeout_ms);
 
 /* One line on stderr: "NAME: TEXT". */
 void program_complain(const char *name, const char *text);

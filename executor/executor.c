@@ -27,7 +27,7 @@ int executor_new(const config_t *config, const link_key_t *key, uint64_t instanc
     link_handler_t handler = from_broker_handler(result);
     *why = err_str(ERR_NOMEM);
     if (!result) return ERR_NOMEM;
-    result->pool_size = options.slots;
+    result->pool_size = result->own_pool_size = options.slots;
     result->drain_timeout_ms = config->drain_timeout_s * 1000;
     result->now_ms = clock_boot_ms();
     config_broker_endpoint(config, broker, sizeof broker);
@@ -67,10 +67,41 @@ void executor_destroy(executor_t **self) {
     *self = NULL;
 }
 
-static void read_signals(executor_t *self, int signal_fd) {
+/* Requests that run keep what they began with. What the broker tells stays as it is. */
+static int apply(void *ctx, const config_t *fresh, const char **why) {
+    executor_t *self = ctx;
+    settings_t settings;
+    int err = settings_init(&settings, fresh, why);
+    uint16_t slots = (uint16_t)fresh->executor_pool_size;
+
+    if (err) return err;
+    settings.verify = self->settings.verify;
+    settings.upload_to_ac = self->settings.upload_to_ac;
+    char *state_dir = settings.state_dir; /* responses under way borrow the one there is */
+    settings.state_dir = self->settings.state_dir;
+    self->settings.state_dir = state_dir;
+    settings_clear(&self->settings);
+    self->settings = settings;
+    self->drain_timeout_ms = fresh->drain_timeout_s * 1000;
+    if (slots == self->own_pool_size) return 0;
+    self->own_pool_size = slots;
+    executor_set_slots(self, slots);
+    return 0;
+}
+
+void executor_set_slots(executor_t *self, uint16_t slots) {
+    if (slots == self->pool_size) return;
+    log_info("config", "slots=%u before=%u", slots, self->pool_size);
+    self->pool_size = slots;
+    link_set_slots(self->link, slots);
+    http_keep(self->http, 2L * slots);
+}
+
+static void read_signals(executor_t *self, config_t *config, int signal_fd) {
     for (int signal; (signal = program_signal(signal_fd)) != 0;) {
+        if (signal == SIGHUP) program_reload(config, apply, self);
         if (signal != SIGTERM && signal != SIGINT) continue;
-        program_stopping();
+        program_stopping(self->drain_timeout_ms);
         drain_begin(self);
     }
 }
@@ -126,14 +157,14 @@ static void wait_for_events(executor_t *self, int signal_fd, bool more) {
 
     items[count++] = (zmq_pollitem_t){.fd = http_fd(self->http), .events = ZMQ_POLLIN};
     items[count++] = (zmq_pollitem_t){.fd = signal_fd, .events = ZMQ_POLLIN};
-    (void)zmq_poll(items, count, more ? 0 : timeout_ms(self));
+    (void)zmq_poll(items, count, more ? 0 : program_wait_ms(timeout_ms(self)));
 }
 
-int executor_run(executor_t *self, int signal_fd) {
+int executor_run(executor_t *self, config_t *config, int signal_fd) {
     int status = EXIT_CLEAN;
 
     for (;;) {
-        read_signals(self, signal_fd);
+        read_signals(self, config, signal_fd);
         bool more = work(self);
         program_alive(self->now_ms);
         if (link_foreign(self->link)) {

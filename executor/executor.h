@@ -22,12 +22,13 @@ typedef struct {
     slots_t *slots;
     ipv4_hosts_t ipv4_hosts;
     policy_gate_t *policy;
-    metrics_t *metrics;   /* NULL for none */
-    int64_t now_ms;       /* CLOCK_BOOTTIME, of this turn */
-    uint16_t pool_size;   /* slots the broker knows of */
-    uint64_t streams;     /* bodies announced so far */
-    unsigned char *chunk; /* MSG_CHUNK_MAX octets, or NULL until it is needed */
-    uint64_t generation;  /* of the CONFIG applied last */
+    metrics_t *metrics;     /* NULL for none */
+    int64_t now_ms;         /* CLOCK_BOOTTIME, of this turn */
+    uint16_t pool_size;     /* slots the broker knows of */
+    uint16_t own_pool_size; /* by this process's configuration; the broker may tell another */
+    uint64_t streams;       /* bodies announced so far */
+    unsigned char *chunk;   /* MSG_CHUNK_MAX octets, or NULL until it is needed */
+    uint64_t generation;    /* of the CONFIG applied last */
     bool draining;
     int64_t drain_deadline_ms; /* when what still runs is ended */
     int drain_timeout_ms;
@@ -40,7 +41,11 @@ int executor_new(const config_t *config, const link_key_t *key, uint64_t instanc
                  executor_t **self, const char **why);
 void executor_destroy(executor_t **self);
 
-/* Works until a signal in `signal_fd` (SIGTERM, SIGINT) has ended it: the exit status. */
-int executor_run(executor_t *self, int signal_fd);
+/* Runs so many tasks at a time from now on; those under way finish undisturbed. */
+void executor_set_slots(executor_t *self, uint16_t slots);
+
+/* Works until a signal in `signal_fd` (SIGTERM, SIGINT) has ended it: the exit status. SIGHUP reads `config`
+ * anew. */
+int executor_run(executor_t *self, config_t *config, int signal_fd);
 
 #endif

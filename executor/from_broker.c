@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/log.h"
+#include "common/program.h"
 #include "executor/drain.h"
 #include "executor/run_task.h"
 #include "executor/send_body.h"
@@ -40,6 +41,7 @@ static void on_welcome(void *ctx, const msg_welcome_t *welcome) {
 
     log_info("session_begun", "session=%" PRIu64 " held=%u dropped=%u", welcome->session,
              slots_count(self->slots), welcome->drop.count);
+    program_ready("in session with the broker");
     for (uint32_t i = slots_count(self->slots); i-- > 0;) {
         run_t *run = slots_at(self->slots, i);
         if (is_dropped(welcome, run->number)) {
@@ -64,12 +66,7 @@ static void apply_config(executor_t *self, const msg_config_t *config) {
     if (config->debug != self->debug_told) log_set_level(config->debug ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO);
     self->debug_told = config->debug;
     if (config->generation > self->generation) self->generation = config->generation;
-    if (config->pool_size && config->pool_size != self->pool_size) {
-        log_info("config", "slots=%u before=%u", config->pool_size, self->pool_size);
-        self->pool_size = config->pool_size;
-        link_set_slots(self->link, self->pool_size);
-        http_keep(self->http, 2L * self->pool_size);
-    }
+    if (config->pool_size) executor_set_slots(self, config->pool_size);
     for (uint32_t i = slots_count(self->slots); i-- > 0;)
         run_start_if_due(self, slots_at(self->slots, i));
 }
@@ -199,6 +196,7 @@ static void on_lost(void *ctx, const char *why) {
     char quoted[LOG_QUOTED_MAX];
 
     log_warn("session_lost", "held=%u why=%s", slots_count(self->slots), log_quote(why, quoted));
+    program_waits("waiting for the broker");
 }
 
 static void on_fault(void *ctx, const char *what) {

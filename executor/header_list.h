@@ -6,7 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#define HEADER_LIST_MAX 1000
+#define HEADER_LIST_MAX 4000
 
 typedef struct {
     char *name, *value;

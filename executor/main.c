@@ -23,8 +23,8 @@ static int take_place(config_t *config, lock_t *lock, char why[512]) {
     char name[64];
     unsigned number = 0;
 
-    if (dirs_make(config->runtime_dir, "--runtimeDir", why) != 0 ||
-        lock_take_numbered(config->runtime_dir, "executor", EXECUTORS_MAX, lock, &number, why) != 0)
+    if (dirs_make(config->lock_dir, "--lockDir", why) != 0 ||
+        lock_take_numbered(config->lock_dir, "executor", EXECUTORS_MAX, lock, &number, why) != 0)
         return -1;
     program_log(PROGRAM, number, config);
     if (config->name[0]) return 0;
@@ -36,7 +36,7 @@ static int take_place(config_t *config, lock_t *lock, char why[512]) {
     return -1;
 }
 
-static int run(const config_t *config, const link_key_t *key, const lock_t *lock, int signal_fd) {
+static int run(config_t *config, const link_key_t *key, const lock_t *lock, int signal_fd) {
     executor_t *executor = NULL;
     const char *why;
     int status;
@@ -51,8 +51,8 @@ static int run(const config_t *config, const link_key_t *key, const lock_t *lock
         return EXIT_FAILED;
     }
     program_started(config, config->name);
-    program_ready();
-    status = executor_run(executor, signal_fd);
+    program_waits("waiting for the broker");
+    status = executor_run(executor, config, signal_fd);
     executor_destroy(&executor);
     curl_global_cleanup();
     log_info("stopped", "status=%d", status);

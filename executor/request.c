@@ -7,29 +7,11 @@
 #include <strings.h>
 
 #include "common/err.h"
+#include "executor/latin1.h"
 
 static int fail(char *why, const char *text) {
     (void)snprintf(why, REQUEST_WHY_MAX, "%s", text);
     return ERR_INVALID;
-}
-
-/* UTF-8 to ISO 8859-1, which is what goes into a header; NULL when a character has no place in it. */
-static char *to_latin1(const char *text, size_t size) {
-    char *result = malloc(size + 1), *out = result;
-
-    for (size_t i = 0; result && i < size; i++) {
-        unsigned char c = (unsigned char)text[i];
-        if (c < 0x80) {
-            *out++ = (char)c;
-        } else if ((c == 0xc2 || c == 0xc3) && i + 1 < size && ((unsigned char)text[i + 1] & 0xc0) == 0x80) {
-            *out++ = (char)((c & 0x03) << 6 | ((unsigned char)text[++i] & 0x3f));
-        } else {
-            free(result);
-            return NULL;
-        }
-    }
-    if (result) *out = '\0';
-    return result;
 }
 
 static bool is_token(const char *text) {
@@ -57,6 +39,9 @@ static int add_task_header(request_t *self, const pair_t *header, char *why) {
 
     if (!is_header_name(header)) return fail(why, "a header of the task has a name that cannot be sent");
     if (!header->value) {
+        /* The old agent's library cannot leave this one out. */
+        if (strcasecmp(header->name, "Accept-Encoding") == 0)
+            return header_list_set(&self->headers, "Accept-Encoding", "identity");
         header_list_remove(&self->headers, header->name);
         return 0;
     }
@@ -65,7 +50,7 @@ static int add_task_header(request_t *self, const pair_t *header, char *why) {
         return fail(why, "a header of the task has a line break or NUL in its value");
     if (header->value_len > 0 && strchr(" \t\v\f", header->value[0]))
         return fail(why, "a header of the task has white space in front of its value");
-    value = to_latin1(header->value, header->value_len);
+    value = latin1_from_utf8(header->value, header->value_len);
     if (!value) return fail(why, "a header of the task has characters that no header can carry");
     err = header_list_set(&self->headers, header->name, value);
     free(value);
@@ -79,8 +64,8 @@ static int add_credentials(request_t *self, char *why) {
     int err = ERR_NOMEM;
 
     if (!self->url.user) return 0;
-    user = to_latin1(self->url.user, strlen(self->url.user));
-    password = to_latin1(self->url.password, strlen(self->url.password));
+    user = latin1_from_utf8(self->url.user, strlen(self->url.user));
+    password = latin1_from_utf8(self->url.password, strlen(self->url.password));
     if (!user || !password) {
         err = fail(why, "user or password in the URL have characters that no header can carry");
         goto cleanup;
@@ -142,6 +127,7 @@ void request_clear(request_t *self) {
     free(self->method);
     url_clear(&self->url);
     header_list_clear(&self->headers);
+    cookies_clear(&self->cookies);
     header_list_wipe(&self->local);
     *self = (request_t){0};
 }

@@ -8,6 +8,7 @@
 #include <stddef.h>
 
 #include "common/task_json.h"
+#include "executor/cookies.h"
 #include "executor/header_list.h"
 #include "executor/settings.h"
 #include "executor/url.h"
@@ -20,6 +21,7 @@ typedef struct {
     char *method;
     url_t url;
     header_list_t headers;
+    cookies_t cookies;   /* that redirects have set */
     header_list_t local; /* headers of this machine's own, in place of the task's, for this hop */
     const char *body;    /* NULL for none */
     size_t body_bytes;
@@ -32,6 +34,10 @@ typedef struct {
  * in it) when it cannot be sent, ERR_NOMEM. Call request_clear() in any case. */
 int request_from_task(request_t *self, const task_t_json *task, char why[REQUEST_WHY_MAX]);
 void request_clear(request_t *self);
+
+/* Keeps the cookies of an answer to it, for the requests that follow by redirects. `headers` are UTF-8.
+ * ERR_NOMEM. */
+int request_take_cookies(request_t *self, const pair_t *headers, size_t count);
 
 /* Turns it into the next one after a redirect. ERR_INVALID with `why`: the Location cannot be followed;
  * ERR_TOO_LARGE: there were REQUEST_REDIRECTS_MAX already; ERR_NOMEM. */

@@ -10,7 +10,9 @@
 struct response_t {
     int status;
     bool complete; /* the headers are */
+    bool head;     /* its body is none whatever the headers say */
     bool headers_only;
+    int64_t left; /* octets of the body still to come when curl does not count them, else -1 */
     int error;
     pair_t *headers;
     size_t count, size;
@@ -55,6 +57,7 @@ static void forget(response_t *self) {
     self->begun = false;
     self->paused = false;
     self->taken = 0;
+    self->left = -1;
 }
 
 void response_destroy(response_t **self) {
@@ -155,6 +158,8 @@ static void take_status(response_t *self, const char *line, size_t len) {
     int status = 0;
 
     forget_headers(self);
+    while (space && space + 1 < line + len && space[1] == ' ')
+        space++;
     for (size_t i = 1; space && i <= 3 && space + i < line + len; i++) {
         if (space[i] < '0' || space[i] > '9') break;
         status = status * 10 + (space[i] - '0');
@@ -162,8 +167,57 @@ static void take_status(response_t *self, const char *line, size_t len) {
     self->status = status;
 }
 
+/* Whether `text`, of lengths with commas between them, has nothing but one number, and the same as `first`
+ * has. */
+static bool is_length(const char *text, const char *first) {
+    size_t digits = strspn(first, "0123456789");
+
+    if (digits == 0) return false;
+    for (;;) {
+        text += strspn(text, " \t");
+        if (strncmp(text, first, digits) != 0) return false;
+        text += digits + strspn(text + digits, " \t");
+        if (*text == '\0') return true;
+        if (*text++ != ',') return false;
+    }
+}
+
+/* A body that is not chunked is as long as every Content-Length says; of two that differ none can be
+ * believed. */
+static int check_length(const response_t *self) {
+    const char *first = NULL;
+    bool right = true;
+
+    for (size_t i = 0; i < self->count; i++) {
+        const pair_t *header = &self->headers[i];
+        if (is_named(header->name, header->name_len, "transfer-encoding")) return 0;
+        if (!is_named(header->name, header->name_len, "content-length")) continue;
+        if (!first) first = header->value;
+        right = right && is_length(header->value, first);
+    }
+    return right ? 0 : ERR_INVALID;
+}
+
+/* curl ignores Content-Length beside a Transfer-Encoding, "identity" too, and would wait for the end of the
+ * connection. */
+static int64_t length_to_count(const response_t *self) {
+    int64_t length = -1;
+    bool identity = false;
+
+    if (self->head || self->status == 204 || self->status == 304) return -1;
+    for (size_t i = 0; i < self->count; i++) {
+        const pair_t *header = &self->headers[i];
+        if (is_named(header->name, header->name_len, "content-length"))
+            length = strtoll(header->value, NULL, 10);
+        if (!is_named(header->name, header->name_len, "transfer-encoding")) continue;
+        identity = is_named(header->value, header->value_len, "identity");
+        if (!identity) return -1;
+    }
+    return identity && length >= 0 ? length : -1;
+}
+
 bool response_is_cut(const response_t *self) {
-    return self->headers_only && self->complete && self->status >= 200;
+    return self->complete && self->status >= 200 && (self->headers_only || self->left == 0);
 }
 
 static size_t on_header(char *line, size_t size, size_t count, void *ctx) {
@@ -178,12 +232,15 @@ static size_t on_header(char *line, size_t size, size_t count, void *ctx) {
     }
     while (len > 0 && (line[len - 1] == '\r' || line[len - 1] == '\n'))
         len--;
-    if (len == 0)
+    if (len == 0) {
         self->complete = true;
-    else if (len >= 5 && strncasecmp(line, "HTTP/", 5) == 0 && (self->complete || self->status == 0))
+        self->error = check_length(self);
+        if (self->status >= 200) self->left = length_to_count(self);
+    } else if (len >= 5 && strncasecmp(line, "HTTP/", 5) == 0 && (self->complete || self->status == 0)) {
         take_status(self, line, len);
-    else
+    } else {
         self->error = take_line(self, line, len);
+    }
     return self->error || response_is_cut(self) ? 0 : total;
 }
 
@@ -205,10 +262,7 @@ static int begin_body(response_t *self) {
     return err == ERR_UNSUPPORTED ? ERR_MALFORMED : err;
 }
 
-static size_t on_body(char *bytes, size_t size, size_t count, void *ctx) {
-    response_t *self = ctx;
-    size_t len = size * count;
-
+static size_t take_body(response_t *self, const char *bytes, size_t len) {
     if (response_redirects(self)) { /* its body does not matter, and is cut off when it is large */
         self->taken += len;
         return self->taken > SLUICE_INLINE_BODY_MAX ? 0 : len;
@@ -226,8 +280,20 @@ static size_t on_body(char *bytes, size_t size, size_t count, void *ctx) {
     return self->error ? 0 : len;
 }
 
-int response_bind(response_t *self, CURL *easy, bool headers_only) {
+static size_t on_body(char *bytes, size_t size, size_t count, void *ctx) {
+    response_t *self = ctx;
+    size_t len = size * count,
+           wanted = self->left >= 0 && (int64_t)len > self->left ? (size_t)self->left : len;
+    size_t taken = take_body(self, bytes, wanted);
+
+    if (self->left < 0 || taken != wanted) return taken;
+    self->left -= (int64_t)wanted;
+    return self->left == 0 ? 0 : len;
+}
+
+int response_bind(response_t *self, CURL *easy, bool head, bool headers_only) {
     forget(self);
+    self->head = head;
     self->body = body_new(self->kind, self->state_dir);
     if (!self->body) return ERR_NOMEM;
     self->headers_only = headers_only;
@@ -243,6 +309,7 @@ int response_bind(response_t *self, CURL *easy, bool headers_only) {
 int response_finish(response_t *self) {
     int err = self->decode ? decode_finish(self->decode) : 0;
 
+    if (self->left > 0) return ERR_INVALID;
     return err || !self->body ? err : body_finish(self->body);
 }
 

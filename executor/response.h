@@ -22,17 +22,19 @@ response_t *response_new(body_kind_t kind, const char *state_dir);
 void response_destroy(response_t **self);
 
 /* Gets ready for a transfer by `easy`: forgets what was there and sets curl's header and write functions.
- * With `headers_only` the transfer is stopped behind the headers (response_is_cut()). ERR_NOMEM. */
-int response_bind(response_t *self, CURL *easy, bool headers_only);
-/* Whether the transfer was stopped because the headers are all there is. */
+ * `head`: the answer has no body whatever its headers say. With `headers_only` the transfer is stopped behind
+ * the headers (response_is_cut()). ERR_NOMEM. */
+int response_bind(response_t *self, CURL *easy, bool head, bool headers_only);
+/* Whether the transfer was stopped because all is there that was to come, though curl would wait for more. */
 bool response_is_cut(const response_t *self);
 /* To be called at the end of a transfer that curl calls complete: ERR_MALFORMED when the compressed body was
- * cut short, ERR_IO when a large one cannot be kept (response_errno()). */
+ * cut short, ERR_INVALID when one that curl does not count was, ERR_IO when a large one cannot be kept
+ * (response_errno()). */
 int response_finish(response_t *self);
 
 /* Why it stopped the transfer itself (curl then says CURLE_WRITE_ERROR): 0 if it did not; ERR_IO: a
  * large body cannot be kept (response_errno()); ERR_FULL: too many or too large headers; ERR_MALFORMED: not
- * the compression the headers announce; ERR_NOMEM. */
+ * the compression the headers announce; ERR_INVALID: no length that can be believed; ERR_NOMEM. */
 int response_error(const response_t *self);
 /* Whether it has paused its transfer, having taken RESPONSE_TURN_BYTES: curl would go on with a fast tool for
  * as long as octets come, and nothing else would be served. response_resume() lets it go on. */

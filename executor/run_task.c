@@ -171,10 +171,18 @@ static void fail_transfer(executor_t *self, run_t *run, CURLcode code, const cha
     case ERR_MALFORMED:
         error_text_network(url, "reading the answer: the compressed body is broken", text);
         break;
+    case ERR_INVALID:
+        error_text_network(
+            url, "reading the answer: its Content-Length is no number, or is there twice and differs", text);
+        break;
     case ERR_NOMEM:
         error_text_at(url, "out of memory", text);
         break;
     default:
+        if (code == CURLE_OK) {
+            error_text_network(url, "reading the answer: it ends before its headers do", text);
+            break;
+        }
         error_text_transfer(url, request_by_proxy(&run->request, &self->settings), run->easy, code, reason,
                             text);
         break;
@@ -184,9 +192,13 @@ static void fail_transfer(executor_t *self, run_t *run, CURLcode code, const cha
 
 static void follow(executor_t *self, run_t *run) {
     char why[REQUEST_WHY_MAX], text[ERROR_TEXT_MAX];
-    int err = request_redirect(&run->request, response_status(run->response),
-                               response_location(run->response), why);
+    size_t count;
+    const pair_t *headers = response_headers(run->response, &count);
+    int err = request_take_cookies(&run->request, headers, count);
 
+    if (!err)
+        err = request_redirect(&run->request, response_status(run->response),
+                               response_location(run->response), why);
     run->fresh = run->ipv4 = false;
     if (!err)
         err = send_request(self, run, false);
@@ -257,7 +269,9 @@ static void on_done(void *ctx, CURL *easy, CURLcode code, const char *error) {
         if (err == ERR_IO)
             no_room_text(run, text);
         else
-            error_text_network(&run->request.url, "reading the answer: the compressed body is cut short",
+            error_text_network(&run->request.url,
+                               err == ERR_INVALID ? "reading the answer: the body is cut short"
+                                                  : "reading the answer: the compressed body is cut short",
                                text);
         run_fail(self, run, text);
         return;
@@ -314,7 +328,8 @@ static int send_request(executor_t *self, run_t *run, bool again) {
     if (run->fresh) (void)curl_easy_setopt(run->easy, CURLOPT_FRESH_CONNECT, 1L);
     run->sends = 0;
     run->leg_ms = clock_boot_ms();
-    err = response_bind(run->response, run->easy, request_is_head(&run->request) && run->request.body);
+    err = response_bind(run->response, run->easy, request_is_head(&run->request),
+                        request_is_head(&run->request) && run->request.body);
     if (err) return err;
     (void)curl_easy_setopt(run->easy, CURLOPT_TIMEOUT_MS,
                            (long)(left_ms < 1         ? 1

@@ -76,28 +76,14 @@ run_t *slots_at(const slots_t *self, uint32_t index) {
     return self->runs[index];
 }
 
-/* A new handle with its cookie engine on. (The documented way, an empty CURLOPT_COOKIEFILE, leaks a little at
- * each curl_easy_reset() in curl 7.88; a cookie put in and cleared again does the same.) */
-static CURL *new_easy(void) {
-    CURL *easy = curl_easy_init();
-
-    if (easy) {
-        (void)curl_easy_setopt(easy, CURLOPT_COOKIELIST, "Set-Cookie: on=1; domain=cookie.invalid");
-        (void)curl_easy_setopt(easy, CURLOPT_COOKIELIST, "ALL");
-    }
-    return easy;
-}
-
 CURL *slots_take_easy(slots_t *self) {
-    CURL *easy = self->idle_count > 0 ? self->idle[--self->idle_count] : new_easy();
+    CURL *easy = self->idle_count > 0 ? self->idle[--self->idle_count] : curl_easy_init();
 
     if (easy) curl_easy_reset(easy);
     return easy;
 }
 
 void slots_give_easy(slots_t *self, CURL *easy) {
-    /* Cookies outlive a reset; no task may see another's. */
-    (void)curl_easy_setopt(easy, CURLOPT_COOKIELIST, "ALL");
     if (self->idle_count < IDLE_EASY_MAX)
         self->idle[self->idle_count++] = easy;
     else

@@ -78,7 +78,7 @@ run_t *slots_find(const slots_t *self, uint64_t number);
 uint32_t slots_count(const slots_t *self);
 run_t *slots_at(const slots_t *self, uint32_t index);
 
-/* A curl handle without options or cookies; NULL when out of memory. */
+/* A curl handle without options; NULL when out of memory. */
 CURL *slots_take_easy(slots_t *self);
 void slots_give_easy(slots_t *self, CURL *easy);
 

@@ -1,7 +1,6 @@
 #include "executor/url.h"
 
 #include <ctype.h>
-#include <curl/curl.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -117,10 +116,12 @@ static int read_host(span_t text, char **host, char *why) {
 }
 
 /* Only user and password together make credentials. */
-static int read_userinfo(span_t text, url_t *url) {
+static int read_userinfo(span_t text, url_t *url, char *why) {
     const char *colon = text.ptr ? memchr(text.ptr, ':', text.len) : NULL;
 
     if (!colon || text.len == 1) return 0;
+    if (memmem(text.ptr, text.len, "%00", 3))
+        return fail(why, "user or password in the URL have a NUL character");
     url->user = url_unquote(text.ptr, (size_t)(colon - text.ptr));
     url->password = url_unquote(colon + 1, text.len - (size_t)(colon + 1 - text.ptr));
     return url->user && url->password ? 0 : ERR_NOMEM;
@@ -157,7 +158,7 @@ int url_read(const char *text, bool as_given, url_t *url, char why[URL_WHY_MAX])
     result.https = pieces.scheme.len == 5;
     err = read_port(pieces.port, result.https, &result.port, why);
     if (!err) err = read_host(pieces.host, &result.host, why);
-    if (!err) err = read_userinfo(pieces.userinfo, &result);
+    if (!err) err = read_userinfo(pieces.userinfo, &result, why);
     if (!err) err = read_target(&pieces, as_given, &result.target);
     if (err)
         url_clear(&result);
@@ -166,55 +167,119 @@ int url_read(const char *text, bool as_given, url_t *url, char why[URL_WHY_MAX])
     return err;
 }
 
-/* Joins a relative Location with its base by curl's URL interface. */
-static int join(const url_t *base, const char *location, char **joined, char *why) {
-    CURLU *handle = curl_url();
-    char *from = url_text(base), *part = NULL;
-    text_t quoted = {0};
-    int err = ERR_NOMEM;
+/* The path of a reference that does not begin with "/", in the folder of the base's. Repeated slashes become
+ * one. */
+static void merge_path(text_t *out, const char *base, const char *relative, size_t len) {
+    size_t folder = strcspn(base, "?");
+    text_t path = {0};
 
-    url_quote_reference(&quoted, location, strlen(location));
-    if (!handle || !from || quoted.failed) goto cleanup;
-    err = fail(why, "the Location of a redirect cannot be read");
-    if (curl_url_set(handle, CURLUPART_URL, from, CURLU_PATH_AS_IS) != CURLUE_OK ||
-        curl_url_set(handle, CURLUPART_URL, quoted.ptr ? quoted.ptr : "", 0) != CURLUE_OK ||
-        curl_url_get(handle, CURLUPART_URL, &part, 0) != CURLUE_OK)
-        goto cleanup;
-    *joined = strdup(part);
-    err = *joined ? 0 : ERR_NOMEM;
+    while (folder > 0 && base[folder - 1] != '/')
+        folder--;
+    text_add(&path, base, folder);
+    text_add(&path, relative, len);
+    for (size_t i = 0; i < path.len; i++) {
+        if (path.ptr[i] != '/' || i + 1 == path.len || path.ptr[i + 1] != '/') text_add(out, path.ptr + i, 1);
+    }
+    out->failed = out->failed || path.failed;
+    text_clear(&path);
+}
+
+/* Joins a reference with its base (RFC 3986 section 5.2). */
+static int join(const url_t *base, const char *relative, char **joined) {
+    text_t text = {0}, path = {0}, quoted = {0};
+    char *from = url_text(base);
+    size_t len;
+
+    if (!from) return ERR_NOMEM;
+    url_quote_reference(&quoted, relative, strlen(relative));
+    if (quoted.failed) goto cleanup;
+    len = strcspn(quoted.ptr, "?#");
+    text_add(&text, from, strlen(from) - strlen(base->target));
+    if (len == 0)
+        text_add(&path, base->target, strcspn(base->target, "?"));
+    else if (quoted.ptr[0] == '/')
+        text_add(&path, quoted.ptr, len);
+    else
+        merge_path(&path, base->target, quoted.ptr, len);
+    if (path.failed) goto cleanup;
+    url_quote_path(&text, path.ptr, path.len, len > 0);
+    text_add_str(&text, quoted.ptr + len);
 cleanup:
-    curl_free(part);
-    text_clear(&quoted);
+    text.failed = text.failed || path.failed || quoted.failed;
     free(from);
-    curl_url_cleanup(handle);
+    text_clear(&path);
+    text_clear(&quoted);
+    if (!text.failed) {
+        *joined = text.ptr;
+        return 0;
+    }
+    text_clear(&text);
+    return ERR_NOMEM;
+}
+
+/* Without tabs, which do not count in a Location. */
+static char *without_tabs(const char *text) {
+    char *copy = calloc(1, strlen(text) + 1), *out = copy;
+
+    for (; copy && *text; text++) {
+        if (*text != '\t') *out++ = *text;
+    }
+    return copy;
+}
+
+/* What is relative in a Location without a host: "http:/x", "http:///x" and "///x" are "/x". NULL when it has
+ * a host or another scheme than `base`. */
+static const char *relative_part(const url_t *base, const char *location) {
+    size_t scheme = scheme_length(location);
+
+    if (scheme > 0 && (!is_http(location, scheme) || (scheme == 5) != base->https)) return NULL;
+    if (scheme > 0) location += scheme + 1;
+    if (strncmp(location, "//", 2) != 0) return location;
+    location += 2;
+    return strchr("/?#", *location) ? location : NULL;
+}
+
+/* The same once more: nothing is there but a fragment, or a query without anything in it. */
+static bool is_same(const char *relative) {
+    if (*relative == '?') relative++;
+    return *relative == '\0' || *relative == '#';
+}
+
+static int resolve(const url_t *base, const char *location, char **absolute) {
+    const char *relative = relative_part(base, location);
+    bool rooted = relative && relative != location && !strchr("/?#", *relative);
+    text_t text = {0};
+    int err;
+
+    if (relative && is_same(relative)) {
+        *absolute = url_text(base);
+        return *absolute ? 0 : ERR_NOMEM;
+    }
+    if (relative && !rooted) return join(base, relative, absolute);
+    if (rooted) /* "http:x" */
+        text_add(&text, "/", 1);
+    else if (scheme_length(location) == 0)
+        text_add_str(&text, base->https ? "https:" : "http:");
+    text_add_str(&text, relative ? relative : location);
+    if (text.failed) return ERR_NOMEM;
+    if (!rooted) {
+        *absolute = text.ptr;
+        return 0;
+    }
+    err = join(base, text.ptr, absolute);
+    text_clear(&text);
     return err;
 }
 
 int url_resolve(const url_t *base, const char *location, url_t *url, char why[URL_WHY_MAX]) {
-    size_t scheme = scheme_length(location);
-    char *joined = NULL;
-    int err;
+    char *plain = without_tabs(location), *absolute = NULL;
+    int err = ERR_NOMEM;
 
     why[0] = '\0';
-    if (location[0] == '#') { /* the same once more */
-        joined = url_text(base);
-        err = joined ? url_read(joined, true, url, why) : ERR_NOMEM;
-        free(joined);
-        return err;
-    }
-    if (scheme > 0) return url_read(location, true, url, why);
-    if (strncmp(location, "//", 2) == 0) {
-        text_t text = {0};
-        text_add_str(&text, base->https ? "https:" : "http:");
-        text_add_str(&text, location);
-        if (text.failed) return ERR_NOMEM;
-        err = url_read(text.ptr, true, url, why);
-        text_clear(&text);
-        return err;
-    }
-    err = join(base, location, &joined, why);
-    if (!err) err = url_read(joined, true, url, why);
-    free(joined);
+    if (plain) err = resolve(base, plain, &absolute);
+    if (!err) err = url_read(absolute, true, url, why);
+    free(absolute);
+    free(plain);
     return err;
 }
 

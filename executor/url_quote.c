@@ -119,12 +119,20 @@ void url_quote_query(text_t *out, const char *query, size_t size) {
 }
 
 void url_quote_reference(text_t *out, const char *reference, size_t size) {
-    for (size_t i = 0; i < size; i++) {
-        unsigned char c = (unsigned char)reference[i];
-        if (is_path_char(c) || (c && strchr("?#%[]", c)))
-            text_add(out, reference + i, 1);
-        else
+    const char *end = reference + size;
+    bool whole = escapes_are_whole(reference, size);
+
+    for (const char *at = reference; at < end; at++) {
+        unsigned char c = (unsigned char)*at;
+        int octet = whole ? escaped_octet(at, end) : -1;
+        if (octet >= 0 && is_unreserved((unsigned char)octet)) {
+            text_add(out, (char[]){(char)octet}, 1);
+            at += 2;
+        } else if (is_path_char(c) || (c && strchr("?#%[]", c))) {
+            text_add(out, at, 1);
+        } else {
             add_escape(out, c);
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -51,6 +52,7 @@ static void on_welcome(void *ctx, const msg_welcome_t *welcome) {
     fetcher_t *self = ctx;
     log_info("session_begun", "session=%" PRIu64 " credit_kept=%d unaccepted=%u", welcome->session,
              welcome->credit != 0, to_broker_count(self->to_broker));
+    program_ready("in session with the broker");
     self->broker_drains = false;
     ac_seat_welcome(self->seat, welcome->credit, self->now_ms);
     to_broker_welcome(self->to_broker, self->now_ms);
@@ -89,6 +91,7 @@ static void on_lost(void *ctx, const char *why) {
     char quoted[LOG_QUOTED_MAX];
     log_warn("session_lost", "why=%s unaccepted=%u", log_quote(why, quoted),
              to_broker_count(self->to_broker));
+    program_waits("waiting for the broker");
 }
 
 static void on_fault(void *ctx, const char *what) {
@@ -163,12 +166,20 @@ void fetcher_destroy(fetcher_t **self_p) {
 
 /* The loop. */
 
-static void read_signals(fetcher_t *self, int signal_fd) {
-    while (program_signal(signal_fd) > 0) {
-        if (self->draining) continue;
+static int apply(void *ctx, const config_t *fresh, const char **why) {
+    fetcher_t *self = ctx;
+    (void)why;
+    self->drain_timeout_ms = fresh->drain_timeout_s * 1000;
+    return 0;
+}
+
+static void read_signals(fetcher_t *self, config_t *config, int signal_fd) {
+    for (int signal; (signal = program_signal(signal_fd)) > 0;) {
+        if (signal == SIGHUP) program_reload(config, apply, self);
+        if (signal == SIGHUP || self->draining) continue;
         self->draining = true;
         self->drain_end_ms = clock_boot_ms() + self->drain_timeout_ms;
-        program_stopping();
+        program_stopping(self->drain_timeout_ms);
         log_info("draining", "polling=%d unaccepted=%u timeout_ms=%d", ac_seat_busy(self->seat),
                  to_broker_count(self->to_broker), self->drain_timeout_ms);
     }
@@ -232,12 +243,12 @@ static void wait_for_events(fetcher_t *self, int signal_fd) {
     int count = link_poll_items(self->link, items);
     items[count++] = (zmq_pollitem_t){.fd = http_fd(self->http), .events = ZMQ_POLLIN};
     items[count++] = (zmq_pollitem_t){.fd = signal_fd, .events = ZMQ_POLLIN};
-    (void)zmq_poll(items, count, timeout_ms(self));
+    (void)zmq_poll(items, count, program_wait_ms(timeout_ms(self)));
 }
 
-int fetcher_run(fetcher_t *self, int signal_fd) {
+int fetcher_run(fetcher_t *self, config_t *config, int signal_fd) {
     for (;;) {
-        read_signals(self, signal_fd);
+        read_signals(self, config, signal_fd);
         work(self);
         program_alive(self->now_ms);
         if (link_foreign(self->link)) return EXIT_FAILED;

@@ -17,6 +17,6 @@ fetcher_t *fetcher_new(const config_t *config, uint64_t instance, uint64_t place
 void fetcher_destroy(fetcher_t **self);
 
 /* Works until SIGTERM or SIGINT come through `signal_fd` and what they ask is done: the exit status. */
-int fetcher_run(fetcher_t *self, int signal_fd);
+int fetcher_run(fetcher_t *self, config_t *config, int signal_fd);
 
 #endif

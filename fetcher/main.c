@@ -30,7 +30,7 @@ static int take_place(const config_t *config, lock_t *lock, char why[512]) {
     return rc == 0 ? 0 : rc == ERR_BUSY ? EXIT_FAILED : EXIT_CONFIG;
 }
 
-static int run(const config_t *config, int signal_fd, char why[512]) {
+static int run(config_t *config, int signal_fd, char why[512]) {
     lock_t lock = {.fd = -1};
     char fault[256];
     int status = take_place(config, &lock, why);
@@ -40,8 +40,8 @@ static int run(const config_t *config, int signal_fd, char why[512]) {
     status = EXIT_FAILED;
     if (fetcher) {
         program_started(config, config->name[0] ? config->name : "fetcher");
-        program_ready();
-        status = fetcher_run(fetcher, signal_fd);
+        program_waits("waiting for the broker");
+        status = fetcher_run(fetcher, config, signal_fd);
     } else {
         snprintf(why, 512, "%s", fault);
     }

@@ -24,7 +24,7 @@ static int take_place(const config_t *config, lock_t *lock, unsigned *number, ch
     return rc == 0 ? 0 : rc == ERR_BUSY ? EXIT_FAILED : EXIT_CONFIG;
 }
 
-static int run(const config_t *config, int signal_fd, char why[512]) {
+static int run(config_t *config, int signal_fd, char why[512]) {
     lock_t lock = {.fd = -1};
     char fault[256];
     unsigned number = 0;
@@ -35,8 +35,8 @@ static int run(const config_t *config, int signal_fd, char why[512]) {
     status = EXIT_FAILED;
     if (uploader) {
         program_started(config, config->name[0] ? config->name : "uploader");
-        program_ready();
-        status = uploader_run(uploader, signal_fd);
+        program_waits("waiting for the broker");
+        status = uploader_run(uploader, config, signal_fd);
     } else {
         snprintf(why, 512, "%s", fault);
     }

@@ -19,6 +19,7 @@
 #define FILES_MAX   4096
 #define PIECE_BYTES 32768
 #define METRICS     "metrics"
+#define EXECUTORS   "executors" /* where the unit shows those of executors, which are another user */
 
 struct pack_logs_t {
     struct archive *zip;
@@ -43,10 +44,11 @@ static int by_name(const void *a, const void *b) {
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-/* Notes the files of a folder whose names begin so. A folder that is not there has none. */
+/* Notes the files of a folder whose names begin so. A folder that is not there, or
+ * not for this user, has none. */
 static int list(pack_logs_t *self, const char *folder, const char *prefix, const char *begin, char *why) {
     int fd = openat(self->dir, folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0) return errno == ENOENT ? 0 : complain(why, folder, strerror(errno));
+    if (fd < 0) return errno == ENOENT || errno == EACCES ? 0 : complain(why, folder, strerror(errno));
     DIR *dir = fdopendir(fd);
     if (!dir) {
         (void)close(fd);
@@ -102,6 +104,8 @@ pack_logs_t *pack_logs_new(const char *log_dir, char why[PACK_WHY_MAX]) {
     int err = self->dir < 0 ? complain(why, log_dir, strerror(errno)) : 0;
     if (!err) err = list(self, ".", "", "sluice", why);
     if (!err) err = list(self, METRICS, METRICS "/", "metrics", why);
+    if (!err) err = list(self, EXECUTORS, EXECUTORS "/", "sluice-executor", why);
+    if (!err) err = list(self, EXECUTORS "/" METRICS, EXECUTORS "/" METRICS "/", "metrics", why);
     if (!err && (self->out = open_temp(log_dir, why)) < 0) err = ERR_IO;
     if (!err) err = open_zip(self);
     if (err) {

@@ -1,5 +1,6 @@
 /* Packs the log folder into a zip for the logs task, a slice of work at a time, so that the loop goes on
- * between. What it packs are the files of sluice's own programs and their metrics: a folder that is shared
+ * between. What it packs are the files of sluice's own programs and their metrics, also in its
+ * subfolder `executors`: a folder that is shared
  * with others gives nothing of theirs away. */
 #ifndef SLUICE_UPLOADER_PACK_LOGS_H
 #define SLUICE_UPLOADER_PACK_LOGS_H

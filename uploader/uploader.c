@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -49,6 +50,7 @@ static void on_welcome(void *ctx, const msg_welcome_t *welcome) {
     uploader_t *self = ctx;
     log_info("session_begun", "session=%" PRIu64 " credit_kept=%d held=%u dropped=%u", welcome->session,
              welcome->credit != 0, from_broker_count(self->results), welcome->drop.count);
+    program_ready("in session with the broker");
     post_result_welcome(self->posts, welcome->credit, self->now_ms);
     from_broker_welcome(self->results, welcome, self->now_ms);
 }
@@ -77,6 +79,7 @@ static void on_lost(void *ctx, const char *why) {
     uploader_t *self = ctx;
     char quoted[LOG_QUOTED_MAX];
     log_warn("session_lost", "why=%s held=%u", log_quote(why, quoted), from_broker_count(self->results));
+    program_waits("waiting for the broker");
 }
 
 static void on_fault(void *ctx, const char *what) {
@@ -170,12 +173,20 @@ void uploader_destroy(uploader_t **self_p) {
 
 /* The loop. */
 
-static void read_signals(uploader_t *self, int signal_fd) {
-    while (program_signal(signal_fd) > 0) {
-        if (self->draining) continue;
+static int apply(void *ctx, const config_t *fresh, const char **why) {
+    uploader_t *self = ctx;
+    (void)why;
+    self->drain_timeout_ms = fresh->drain_timeout_s * 1000;
+    return 0;
+}
+
+static void read_signals(uploader_t *self, config_t *config, int signal_fd) {
+    for (int signal; (signal = program_signal(signal_fd)) > 0;) {
+        if (signal == SIGHUP) program_reload(config, apply, self);
+        if (signal == SIGHUP || self->draining) continue;
         self->draining = true;
         self->drain_end_ms = clock_boot_ms() + self->drain_timeout_ms;
-        program_stopping();
+        program_stopping(self->drain_timeout_ms);
         log_info("draining", "held=%u timeout_ms=%d", from_broker_count(self->results),
                  self->drain_timeout_ms);
         from_broker_return(self->results, false, clock_boot_ms());
@@ -233,12 +244,12 @@ static void wait_for_events(uploader_t *self, int signal_fd) {
     int count = link_poll_items(self->link, items);
     items[count++] = (zmq_pollitem_t){.fd = http_fd(self->http), .events = ZMQ_POLLIN};
     items[count++] = (zmq_pollitem_t){.fd = signal_fd, .events = ZMQ_POLLIN};
-    (void)zmq_poll(items, count, timeout_ms(self));
+    (void)zmq_poll(items, count, program_wait_ms(timeout_ms(self)));
 }
 
-int uploader_run(uploader_t *self, int signal_fd) {
+int uploader_run(uploader_t *self, config_t *config, int signal_fd) {
     for (;;) {
-        read_signals(self, signal_fd);
+        read_signals(self, config, signal_fd);
         work(self);
         program_alive(self->now_ms);
         if (link_foreign(self->link)) return EXIT_FAILED;

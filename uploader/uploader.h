@@ -17,6 +17,6 @@ uploader_t *uploader_new(const config_t *config, uint64_t instance, uint64_t pla
 void uploader_destroy(uploader_t **self);
 
 /* Works until SIGTERM or SIGINT come through `signal_fd` and what they ask is done: the exit status. */
-int uploader_run(uploader_t *self, int signal_fd);
+int uploader_run(uploader_t *self, config_t *config, int signal_fd);
 
 #endif

@@ -26,10 +26,10 @@ def moved(status, location):
     return answer(f"{status} Moved", f"Location: {location}")
 
 
-def seen(method="GET", target="/{name}", *headers, host="{tool.at}", cookie="", body=b"", agent="User-Agent: sluice/2.0.0",
+def seen(method="GET", target="/{name}", *headers, host="{tool.at}", body=b"", agent="User-Agent: sluice/2.0.0",
          encoding="Accept-Encoding: gzip, deflate", accept="Accept: */*", connection="Connection: keep-alive"):
     """A request's octets: the headers that every request has, then these lines."""
-    lines = [f"{method} {target} HTTP/1.1", f"Host: {host}", cookie, agent, encoding, accept, connection, *headers]
+    lines = [f"{method} {target} HTTP/1.1", f"Host: {host}", agent, encoding, accept, connection, *headers]
     text = "\r\n".join(line for line in lines if line) + "\r\n\r\n"
     return text.encode("latin-1") + (body.encode() if isinstance(body, str) else body)
 

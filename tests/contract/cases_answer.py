@@ -75,6 +75,18 @@ ANSWERS = [
     Case("answer-429", "2 result", answers=answer("429 Slow", "Retry-After: 1", body=b"ok"),
          gives=given(429, '"Retry-After":"1","Content-Length":"2"')),
     Case("answer-without-reason", "2 result", answers=b"HTTP/1.1 200\r\nContent-Length: 2\r\n\r\nok"),
+    Case("answer-status-after-spaces", "2 result", answers=b"HTTP/1.1  200 OK\r\nContent-Length: 2\r\n\r\nok"),
+    Case("answer-same-length-twice", "2 headers", answers=b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\nok",
+         gives=given(headers='"Content-Length":"2, 2"')),
+    Case("answer-chunked-whatever-its-length", "2 headers",
+         answers=b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 7\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+         gives=given(headers='"Transfer-Encoding":"chunked","Content-Length":"7"')),
+    *[Case(f"answer-identity-{name}", "2 result", answers=b"HTTP/1.1 200 OK\r\nTransfer-Encoding: identity\r\nContent-Length: %d\r\n\r\n"
+           % len(body) + body + more, gives=given(200, f'"Transfer-Encoding":"identity","Content-Length":"{len(body)}"', body))
+      for name, body, more in (("empty", b"", b""), ("short", b"ok", b""), ("and-more", b"ok", b"more"), ("long", b"x" * 512000, b""))],
+    Case("answer-identity-head", "2 result", task=task(method="HEAD"), sees=[seen("HEAD")],
+         answers=b"HTTP/1.1 200 OK\r\nTransfer-Encoding: identity\r\nContent-Length: 2\r\n\r\n",
+         gives=given(200, '"Transfer-Encoding":"identity","Content-Length":"2"', b"")),
     Case("answer-binary", "2 result", answers=answer(body=b"\xff\xfe\0\x80"), gives=given(200, '"Content-Length":"4"', b"\xff\xfe\0\x80")),
     Case("answer-headers-joined", "2 headers",
          answers=answer("200 OK", "Set-Cookie: a=1; Path=/", "x-Two: 1", "Set-Cookie: b=2", "X-two: 2", "X-TWO: 3", body=b"ok"),
@@ -99,7 +111,14 @@ BROKEN = [
     broken("nothing", CLOSE, "waiting for the answer: Empty reply from server", task=task(method="POST"),
            sees=[seen("POST", "/{name}", "Content-Length: 0")]),  # of its own connection: a GET may come again
     broken("garbage", b"what is this\r\n\r\n" + CLOSE, ".*HTTP/0.9.*"),
-    broken("headers", b"HTTP/1.1 200 OK\r\nX: y" + CLOSE, ".*"),
+    broken("identity", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: identity\r\nContent-Length: 3\r\n\r\nok" + CLOSE,
+           "reading the answer: the body is cut short"),
+    broken("headers", b"HTTP/1.1 200 OK\r\nX: y" + CLOSE, "reading the answer: it ends before its headers do"),
+    broken("headers-end", b"HTTP/1.1 200 OK\r\nX: y\r\n" + CLOSE, "reading the answer: it ends before its headers do"),
+    *[broken(f"length-{name}", b"HTTP/1.1 200 OK\r\n" + lines + b"\r\nok" + CLOSE,
+             "reading the answer: its Content-Length is no number, or is there twice and differs")
+      for name, lines in (("twice", b"Content-Length: 3\r\nContent-Length: 2\r\n"), ("list", b"Content-Length: 2, 3\r\n"),
+                          ("hexadecimal", b"Content-Length: 0x2\r\n"))],
 ]
 
 ECHOED = [

@@ -311,11 +311,11 @@ def test_tells_the_service_manager(bench):
         manager.bind(path)
         manager.settimeout(DEADLINE)
         run = bench.start(*bench.good, env=clean_environment(NOTIFY_SOCKET=path, WATCHDOG_USEC="1000000"))
-        assert manager.recv(100) == b"READY=1"
+        assert manager.recv(100) == b"READY=1\nSTATUS=running"
         for start in bench.wait_started():
             assert not {"NOTIFY_SOCKET", "WATCHDOG_USEC"} & start["env"].keys()
         run.send_signal(signal.SIGTERM)
-        assert manager.recv(100) == b"STOPPING=1"
+        assert manager.recv(100) == b"STOPPING=1\nSTATUS=draining\nEXTEND_TIMEOUT_USEC=50000000"
         assert run.wait(DEADLINE) == 0
 
 

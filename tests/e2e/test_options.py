@@ -136,7 +136,7 @@ def test_timeout_is_accepted_and_ignored(resolved, given):
     changed = resolved(environment=given) if isinstance(given, dict) else resolved(given)
     plain = resolved()
     assert changed["timeout"] == "5" and {name for name in plain if plain[name] != changed[name]} <= {
-        "timeout", "stateDir", "runtimeDir", "logDir"}  # the places are each run's own
+        "timeout", "stateDir", "runtimeDir", "logDir", "lockDir", "keysDir"}  # the places are each run's own
 
 
 @pytest.mark.parametrize("how", ["--apiKey KEY", "--apiKey=KEY", "api_key"])
@@ -169,14 +169,14 @@ MIGRATION = pathlib.Path(__file__).parents[2] / "docs/MIGRATION.md"
 
 def helped():
     text = subprocess.run([BUILD / "bin/sluice", "run", "--help"], capture_output=True, text=True, timeout=20, check=True).stdout
-    return set(re.findall(r"^  --([\w-]+)", text, re.M)), text
+    return set(re.findall(r"^  --([\w.-]+)", text, re.M)), text
 
 
 def test_migration_has_every_option_once():
     text = MIGRATION.read_text()
     section = text[text.index("\n## Options\n"):text.index("\n## systemd\n")]
     cells = [line.split("|")[1] for line in section.splitlines() if line.startswith("| `")]
-    named = [name for cell in cells for name in re.findall(r"`--([\w-]+)", cell)]
+    named = [name for cell in cells for name in re.findall(r"`--([\w.-]+)", cell)]
     assert sorted(named) == sorted(set(named)), "an option is there twice"
     assert set(named) == (helped()[0] | set(OLD_NAMES)) - {"help", "version"}
 

@@ -84,7 +84,8 @@ static void run(const char *json, body_kind_t kind, const uint8_t *data, size_t 
     settings.client_cert = settings.client_key = (char *)(uintptr_t) "";
     must(task_json_read(json, strlen(json), &task, why) == 0 && request_from_task(&request, &task, why) == 0);
     must(request_apply(&request, &settings, easy, &headers) == 0);
-    must(response_bind(response, easy, request_is_head(&request) && request.body) == 0);
+    must(response_bind(response, easy, request_is_head(&request),
+                       request_is_head(&request) && request.body) == 0);
     CURLcode code = exchange(easy, data, size, NULL, NULL);
     if (response_redirects(response))
         (void)request_redirect(&request, response_status(response), response_location(response), why);

@@ -1,6 +1,7 @@
 # What all programs share: configuration, places, logging; and the page of `sluice status`.
 sluice_unit_test(test_config test_config.c)
 sluice_unit_test(test_config_key test_config_key.c)
+sluice_unit_test(test_config_live test_config_live.c)
 sluice_unit_test(test_daily_file test_daily_file.c)
 sluice_unit_test(test_dirs test_dirs.c)
 sluice_unit_test(test_log test_log.c)

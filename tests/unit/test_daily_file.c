@@ -95,6 +95,19 @@ static void test_local_midnight(void **state) {
     daily_file_close(&file);
 }
 
+static void test_shared_with_the_group(void **state) {
+    const place_t *place = *state;
+    daily_file_t file;
+    struct stat st;
+    mode_t before = umask(077);
+    assert_int_equal(chmod(place->dir, 0750), 0);
+    assert_int_equal(daily_file_open(&file, place->path, 7, NOON), 0);
+    assert_int_equal(stat(place->path, &st), 0);
+    assert_int_equal(st.st_mode & 0777, 0640);
+    daily_file_close(&file);
+    (void)umask(before);
+}
+
 static void test_a_day_without_lines_leaves_no_file(void **state) {
     const place_t *place = *state;
     daily_file_t file;
@@ -259,6 +272,7 @@ static void test_what_cannot_be_opened(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
+        TEST(test_shared_with_the_group),
         TEST(test_local_midnight),
         TEST(test_a_day_without_lines_leaves_no_file),
         TEST(test_yesterdays_file_is_renamed_at_the_start),

@@ -50,6 +50,20 @@ static void test_made_with_parents(void **state) {
     }
 }
 
+static void test_shared(void **state) {
+    place_t *place = *state;
+    static const struct {
+        mode_t mode;
+        bool shared;
+    } cases[] = {{0700, false}, {0750, true}, {0770, true}, {0710, true}, {0755, false}, {01777, false}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        assert_int_equal(chmod(place->root, cases[i].mode), 0);
+        assert_int_equal(dirs_shared(place->path), cases[i].shared);
+    }
+    assert_false(dirs_shared("no-slash"));
+    assert_false(dirs_shared("/no/such/directory"));
+}
+
 static void test_reasons(void **state) {
     place_t *place = *state;
     char path[128];
@@ -172,6 +186,7 @@ static void test_clock(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_made_with_parents, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_shared, setup, teardown),
         cmocka_unit_test_setup_teardown(test_reasons, setup, teardown),
         cmocka_unit_test_setup_teardown(test_not_of_this_user, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_lock_excludes, setup, teardown),

@@ -95,6 +95,10 @@ static void test_what_is_packed(void **state) {
     assert_int_equal(mkdir(path, 0700), 0);
     put(dir, "metrics/metrics_prod.json", "{}\n", 1);
     put(dir, "metrics/else.json", "not ours\n", 1);
+    (void)snprintf(path, sizeof path, "%s/executors", dir);
+    assert_int_equal(mkdir(path, 0700), 0);
+    put(dir, "executors/sluice-executor_prod.log", "exec\n", 1);
+    put(dir, "executors/auth.log", "not ours\n", 1);
     (void)snprintf(path, sizeof path, "%s/sluice-link.log", dir);
     assert_int_equal(symlink("/etc/passwd", path), 0);
     (void)snprintf(path, sizeof path, "%s/sluice-fifo.log", dir);
@@ -105,9 +109,10 @@ static void test_what_is_packed(void **state) {
     (void)pack_all(pack);
     int fd = pack_logs_take(pack, &bytes);
     pack_logs_destroy(&pack);
-    assert_string_equal(listing(fd, bytes),
-                        "metrics/metrics_prod.json 3 {;sluice-broker_prod.log 4 o;"
-                        "sluice-broker_prod.log.2026-01-01 8 o;sluice-fetcher_prod.log 0 -;");
+    assert_string_equal(
+        listing(fd, bytes),
+        "executors/sluice-executor_prod.log 5 e;metrics/metrics_prod.json 3 {;sluice-broker_prod.log 4 o;"
+        "sluice-broker_prod.log.2026-01-01 8 o;sluice-fetcher_prod.log 0 -;");
     (void)close(fd);
     (void)snprintf(path, sizeof path, "test \"$(ls -A %s | grep -c pack)\" = 0", dir);
     assert_int_equal(system(path), 0); /* the zip has no name */

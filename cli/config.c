@@ -1,0 +1,225 @@
+/* `sluice config check` and `sluice config show`: the configuration file as each program reads it. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "cli/commands.h"
+#include "common/config.h"
+#include "common/config_table.h"
+#include "common/err.h"
+#include "common/program.h"
+
+#define NAME      "sluice"
+#define PROGRAMS  4
+#define WORDS_MAX 64
+#define COLUMN    56 /* where origins begin */
+
+static const unsigned programs[PROGRAMS] = {PROGRAM_BROKER, PROGRAM_FETCHER, PROGRAM_EXECUTOR,
+                                            PROGRAM_UPLOADER};
+
+typedef struct {
+    char *words[WORDS_MAX + 4]; /* as given, with --config */
+    int count;
+    bool installed; /* the file of the units: then the rest is as they have it, too */
+    char *key;      /* of the environment, where each reading wipes it */
+    unsigned complaints;
+    char latest[CONFIG_WHY_MAX];
+} check_t;
+
+static bool names_file(const char *word) {
+    return strcmp(word, "--config") == 0 || strncmp(word, "--config=", sizeof "--config=" - 1) == 0;
+}
+
+/* The words of the programs' command line: without `check` or `show`, and with a file to read. */
+static int take_words(check_t *self, int argc, char **argv) {
+    static char system_file[] = "--config=" CONFIG_SYSTEM_FILE;
+    bool named = false;
+    if (argc > WORDS_MAX) return ERR_TOO_LARGE;
+    self->words[self->count++] = argv[0];
+    for (int i = 2; i < argc; i++) {
+        named = named || names_file(argv[i]);
+        self->words[self->count++] = argv[i];
+    }
+    self->installed = !named;
+    if (!named) self->words[self->count++] = system_file;
+    const char *key = getenv("api_key");
+    self->key = key ? strdup(key) : NULL;
+    return key && !self->key ? ERR_NOMEM : 0;
+}
+
+/* The environment and the command line of the program's unit. Returns the count of words. */
+static int surroundings(check_t *self, unsigned program) {
+    static char executor[][40] = {"--runtimeDir=/run/sluice", "--lockDir=/run/sluice-executor"};
+    bool executes = program == PROGRAM_EXECUTOR;
+    if (self->key) (void)setenv("api_key", self->key, 1);
+    (void)setenv("CREDENTIALS_DIRECTORY", CONFIG_SYSTEM_DIR, 0); /* where the units load the key from */
+    if (!self->installed) return self->count;
+    (void)setenv("STATE_DIRECTORY", "/var/lib/sluice", 1);
+    (void)setenv("RUNTIME_DIRECTORY", "/run/sluice", 1);
+    (void)setenv("LOGS_DIRECTORY", executes ? "/var/log/sluice-executor" : "/var/log/sluice", 1);
+    self->words[self->count] = executor[0];
+    self->words[self->count + 1] = executor[1];
+    return self->count + (executes ? 2 : 0);
+}
+
+/* --- check --- */
+
+static void complain(void *ctx, const char *why) {
+    check_t *self = ctx;
+    if (strcmp(self->latest, why) == 0) return; /* what one program says the next one says, too */
+    (void)snprintf(self->latest, sizeof self->latest, "%s", why);
+    (void)fprintf(stderr, "%s\n", why);
+    self->complaints++;
+}
+
+/* The key for all to read is a mistake, though it works. */
+static void check_key_in_file(const config_t *config, const char *path) {
+    struct stat st;
+    for (size_t i = 0; i < config_option_count; i++)
+        if (config_options[i].kind == OPTION_SECRET && config->origins[i].kind == ORIGIN_FILE &&
+            stat(path, &st) == 0 && (st.st_mode & (S_IRGRP | S_IROTH)) != 0)
+            (void)fprintf(stderr,
+                          "%s, line %u: warning: %s stands in a file that others can read; put it alone into "
+                          "/etc/sluice/api_key, with mode 0600\n",
+                          path, config->origins[i].line, config_options[i].name);
+}
+
+static int check(check_t *self) {
+    char why[CONFIG_WHY_MAX];
+    config_t *look = NULL;
+    int count = surroundings(self, PROGRAM_RUN);
+    int err = config_look(PROGRAM_RUN, count, self->words, complain, self, &look, why);
+    if (err) {
+        complain(self, why);
+        return EXIT_CONFIG;
+    }
+    for (int i = 0; i < PROGRAMS && self->complaints == 0; i++) {
+        config_t *config = NULL;
+        bool done;
+        count = surroundings(self, programs[i]);
+        if (config_load(programs[i], count, self->words, &config, &done, NULL, why) != 0) complain(self, why);
+        config_destroy(&config);
+    }
+    check_key_in_file(look, look->config_file);
+    if (self->complaints == 0) (void)printf("%s is valid\n", look->config_file);
+    config_destroy(&look);
+    return self->complaints == 0 ? EXIT_CLEAN : EXIT_CONFIG;
+}
+
+/* --- show --- */
+
+static void origin_text(const config_t *config, size_t option, char *buf, size_t size) {
+    config_origin_t origin = config->origins[option];
+    const char *variable = config_options[option].environment;
+    switch (origin.kind) {
+    case ORIGIN_FILE:
+        (void)snprintf(buf, size, "%s:%u", config->config_file, origin.line);
+        break;
+    case ORIGIN_ENVIRONMENT:
+        (void)snprintf(buf, size, "environment, $%s", variable ? variable : "?");
+        break;
+    case ORIGIN_ARGUMENT:
+        (void)snprintf(buf, size, "command line");
+        break;
+    case ORIGIN_CREDENTIAL:
+        (void)snprintf(buf, size, "credential api_key");
+        break;
+    default:
+        (void)snprintf(buf, size, "default");
+    }
+}
+
+static void describe(const config_t *config, size_t option, char *buf, size_t size) {
+    char value[CONFIG_WHY_MAX], origin[512];
+    (void)config_shown(config, &config_options[option], value);
+    origin_text(config, option, origin, sizeof origin);
+    int len = snprintf(NULL, 0, "%s = %s", config_options[option].name, value);
+    (void)snprintf(buf, size, "%s = %s%*s%s", config_options[option].name, value,
+                   len + 2 < COLUMN ? COLUMN - len : 2, "", origin);
+}
+
+static bool is_shown(const option_t *option) {
+    return option->kind != OPTION_HELP && option->kind != OPTION_VERSION &&
+           option->offset != offsetof(config_t, check_only) &&
+           option->offset != offsetof(config_t, config_file);
+}
+
+/* Whether all programs that the option is for have the same line of it, which is in `line` then. */
+static bool is_common(config_t *const *configs, size_t option, char *line, size_t size) {
+    char other[1200];
+    line[0] = '\0';
+    for (int i = 0; i < PROGRAMS; i++) {
+        if (config_options[option].programs && !(config_options[option].programs & programs[i])) continue;
+        describe(configs[i], option, other, sizeof other);
+        if (line[0] != '\0' && strcmp(line, other) != 0) return false;
+        (void)snprintf(line, size, "%s", other);
+    }
+    return true;
+}
+
+static void print_all(config_t *const *configs) {
+    char line[1200];
+    for (size_t i = 0; i < config_option_count; i++)
+        if (is_shown(&config_options[i]) && is_common(configs, i, line, sizeof line) && line[0] != '\0')
+            (void)printf("%s\n", line);
+    for (int p = 0; p < PROGRAMS; p++) {
+        bool begun = false;
+        for (size_t i = 0; i < config_option_count; i++) {
+            const option_t *option = &config_options[i];
+            if (!is_shown(option) || !(option->programs & programs[p])) continue;
+            if (is_common(configs, i, line, sizeof line)) continue;
+            if (!begun) (void)printf("\n[%s]\n", config_section_name(programs[p]));
+            begun = true;
+            describe(configs[p], i, line, sizeof line);
+            (void)printf("%s\n", line);
+        }
+    }
+}
+
+static int show(check_t *self) {
+    config_t *configs[PROGRAMS] = {0};
+    char why[CONFIG_WHY_MAX];
+    int err = 0;
+    for (int i = 0; !err && i < PROGRAMS; i++)
+        err = config_look(programs[i], surroundings(self, programs[i]), self->words, NULL, NULL, &configs[i],
+                          why);
+    if (err)
+        program_complain(NAME, why);
+    else
+        print_all(configs);
+    for (int i = 0; i < PROGRAMS; i++)
+        config_destroy(&configs[i]);
+    return err ? EXIT_CONFIG : EXIT_CLEAN;
+}
+
+static void print_usage(FILE *to) {
+    (void)fprintf(to,
+                  "usage: sluice config check|show [--config FILE] [OPTION...]\n\n"
+                  "Checks the configuration file of all programs (" CONFIG_SYSTEM_FILE "), line by line, or\n"
+                  "shows what each option is and where that comes from: default, FILE:LINE, environment or\n"
+                  "command line. OPTIONs are those of the programs: sluice run --help.\n");
+}
+
+int command_config(int argc, char **argv) {
+    check_t self = {0};
+    const char *what = argc > 1 ? argv[1] : "";
+    if (strcmp(what, "--help") == 0 || strcmp(what, "-h") == 0) {
+        print_usage(stdout);
+        return EXIT_CLEAN;
+    }
+    bool checks = strcmp(what, "check") == 0;
+    if (!checks && strcmp(what, "show") != 0) {
+        print_usage(stderr);
+        return EXIT_CONFIG;
+    }
+    int err = take_words(&self, argc, argv);
+    if (err) {
+        program_complain(NAME, err_str(err));
+        return EXIT_CONFIG;
+    }
+    int code = checks ? check(&self) : show(&self);
+    if (self.key) explicit_bzero(self.key, strlen(self.key));
+    free(self.key);
+    return code;
+}

@@ -1,0 +1,223 @@
+"""`sluice config check` and `show`, and SIGHUP."""
+import contextlib
+import os
+import pathlib
+import signal
+import subprocess
+import time
+
+import pytest
+
+from agent import DEADLINE, until
+
+BUILD = pathlib.Path(os.environ.get("SLUICE_BUILD", "build/release")).resolve()
+OURS = {"server_url", "api_key", "verify", "timeout", "EXECUTOR_POOL_SIZE", "metricsRetentionDays", "STATE_DIRECTORY",
+        "RUNTIME_DIRECTORY", "LOGS_DIRECTORY", "CREDENTIALS_DIRECTORY"}
+
+
+def config(*words, **environment):
+    clean = {k: v for k, v in os.environ.items() if k not in OURS}
+    return subprocess.run([BUILD / "bin/sluice", "config", *map(str, words)], capture_output=True, text=True,
+                          env={**clean, **environment}, timeout=DEADLINE)
+
+
+@pytest.fixture
+def file(tmp_path):
+    return tmp_path / "sluice.conf"
+
+
+@pytest.fixture
+def key(tmp_path):
+    (tmp_path / "api_key").write_text("a-key-nobody-may-see\n")
+    return {"CREDENTIALS_DIRECTORY": str(tmp_path)}
+
+
+def test_check_names_every_fault(file, key):
+    file.write_text("serverUrl = https://ac.example\n\nratelimitPerMin = 100\ntaskQueueSize = many\n"
+                    "[executor]\nconnectTimeout = 0\nlookahead = 3\nno assignment\n[nowhere]\nx = 1\n")
+    done = config("check", "--config", file, **key)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.splitlines() == [
+        f'{file}, line 3: there is no option "ratelimitPerMin"; did you mean "rateLimitPerMin"?',
+        f'{file}, line 4: taskQueueSize is "many"; it must be a whole number from 1 to 10000000',
+        f'{file}, line 6: connectTimeout is "0"; it must be a whole number from 1 to 3600',
+        f"{file}, line 7: lookahead is not for the executor",
+        f"{file}, line 8: a line must be: name = value",
+        f"{file}, line 9: there is no section [nowhere]; there are [broker], [fetcher], [executor] and [uploader]"]
+
+
+def test_check_what_belongs_together(file, key):
+    file.write_text("rateLimitPerMin = 100\n")
+    done = config("check", "--config", file, **key)
+    assert done.returncode == 2 and done.stderr.startswith("no server URL")
+    file.write_text("serverUrl = https://ac.example\n")
+    done = config("check", "--config", file, **key)
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"{file} is valid\n", "")
+    done = config("check", "--config", file, CREDENTIALS_DIRECTORY="/no/such")
+    assert done.returncode == 2 and "API key file /no/such/api_key: No such file" in done.stderr
+    done = config("check", "--config", "/no/such.conf", **key)
+    assert done.returncode == 2 and "/no/such.conf: No such file" in done.stderr
+
+
+def test_a_key_for_all_to_read(file):
+    file.write_text("serverUrl = https://ac.example\napiKey = hush\n")
+    file.chmod(0o644)
+    done = config("check", "--config", file)
+    assert done.returncode == 0 and f"{file}, line 2: warning: apiKey stands in a file that others can read" in done.stderr
+    file.chmod(0o600)
+    assert config("check", "--config", file).stderr == ""
+
+
+def test_show(file, key):
+    file.write_text("serverUrl = https://ac.example\ninwardProxyHttp = http://me:hush@proxy:3128\n[executor]\nlogDir = /else\n")
+    done = config("show", "--config", file, "--lookahead", "7", **key, EXECUTOR_POOL_SIZE="4")
+    lines = {}
+    section = ""
+    for line in done.stdout.splitlines():
+        if line.startswith("["):
+            section = line
+        elif line:
+            name, rest = line.split(" = ", 1)
+            lines[section + name] = rest.split()
+    assert lines["serverUrl"] == ["https://ac.example", f"{file}:1"]
+    assert lines["inwardProxyHttp"] == ["http://***@proxy:3128", f"{file}:2"]
+    assert lines["lookahead"] == ["7", "command", "line"]
+    assert lines["executorPoolSize"] == ["4", "environment,", "$EXECUTOR_POOL_SIZE"]
+    assert lines["taskQueueSize"] == ["100", "default"]
+    assert lines["apiKey"] == ["set", "credential", "api_key"]
+    assert lines["[executor]logDir"] == ["/else", f"{file}:4"]
+    assert lines["[broker]logDir"][1] == "default"
+    assert "hush" not in done.stdout and "nobody-may-see" not in done.stdout
+    shown = config("show", "--config", file, api_key="hush")
+    assert "hush" not in shown.stdout and "apiKey = set" in shown.stdout and "$api_key" in shown.stdout
+
+
+class Broker:
+    """A broker and an executor on one configuration file."""
+
+    def __init__(self, folder):
+        self.folder, self.file = folder, folder / "sluice.conf"
+        self.log = folder / "log"
+        self.processes = {}
+
+    def start(self, *names):
+        for name in names:
+            with open(self.log, "ab") as log:
+                self.processes[name] = subprocess.Popen(
+                    [BUILD / f"bin/sluice-{name}", "--config", self.file, "--stateDir", self.folder / "state",
+                     "--runtimeDir", self.folder / "run", "--enableStdoutLogging"],
+                    stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+
+    def status(self):
+        import json
+        done = subprocess.run([BUILD / "bin/sluice", "status", "--json", "--runtimeDir", self.folder / "run"],
+                              capture_output=True, timeout=DEADLINE)
+        return json.loads(done.stdout) if done.returncode == 0 else {}
+
+    def until(self, condition, what):
+        return until(lambda: condition(s) if (s := self.status()) else None, what)
+
+    def lines(self, name, event):
+        return [line for line in self.log.read_text().splitlines() if f"event={event}" in line and f"sluice-{name}" in line]
+
+    def reload(self, name, event, count=1):
+        self.processes[name].send_signal(signal.SIGHUP)
+        return until(lambda: len(found := self.lines(name, event)) >= count and found, f"{event} of {name}")[-1]
+
+    def close(self):
+        for process in self.processes.values():
+            process.kill()
+            process.wait()
+
+
+@pytest.fixture
+def broker(tmp_path):
+    broker = Broker(tmp_path)
+    yield broker
+    broker.close()
+
+
+def executors(status):
+    return [w for w in status["workers"] if w["role"] == "executor"]
+
+
+def test_reload(broker):
+    broker.file.write_text("rateLimitPerMin = 100\nexecutorPoolSize = 3\n")
+    broker.start("broker", "executor")
+    broker.until(lambda s: [w["slots"] for w in executors(s)] == [3], "an executor of three slots")
+    assert broker.status()["config"]["rate_per_min"] == 100
+    broker.file.write_text("rateLimitPerMin = 200\nexecutorPoolSize = 5\nindex = _dev\n")
+    line = broker.reload("broker", "config_reloaded")
+    assert "rateLimitPerMin=200" in line and "executorPoolSize" not in line
+    assert "options=index" in broker.reload("broker", "restart_needed")
+    broker.until(lambda s: s["config"]["rate_per_min"] == 200, "the new rate")
+    line = broker.reload("executor", "config_reloaded")
+    assert "executorPoolSize=5" in line and "rateLimitPerMin" not in line
+    broker.until(lambda s: [w["slots"] for w in executors(s)] == [5], "five slots")
+    assert "options=index" in broker.lines("executor", "restart_needed")[-1]
+    assert all(process.poll() is None for process in broker.processes.values())
+
+
+def test_a_bad_file_changes_nothing(broker):
+    broker.file.write_text("rateLimitPerMin = 100\n")
+    broker.start("broker")
+    broker.until(lambda s: s["config"]["rate_per_min"] == 100, "the broker")
+    broker.file.write_text("rateLimitPerMin = 200\ntaskQueueSize = none\n")
+    line = broker.reload("broker", "config_not_reloaded")
+    assert "line 2" in line and "taskQueueSize" in line
+    assert broker.status()["config"]["rate_per_min"] == 100
+    broker.file.write_text("rateLimitPerMin = 300\n")
+    broker.reload("broker", "config_reloaded")
+    broker.until(lambda s: s["config"]["rate_per_min"] == 300, "the new rate")
+
+
+def test_the_service_manager_is_told(broker, tmp_path):
+    import socket
+    path = str(tmp_path / "notify")
+    broker.file.write_text("")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(path)
+        manager.settimeout(DEADLINE)
+
+        def heard(wanted):
+            end = time.monotonic() + DEADLINE
+            while not (text := manager.recv(500).decode()).startswith(wanted):
+                assert time.monotonic() < end
+            return text
+        os.environ["NOTIFY_SOCKET"] = path
+        try:
+            broker.start("executor")
+            assert heard("STATUS=") == "STATUS=waiting for the broker"
+            broker.start("broker")
+        finally:
+            del os.environ["NOTIFY_SOCKET"]
+        texts = set()
+        while texts != {"READY=1\nSTATUS=listening", "READY=1\nSTATUS=in session with the broker"}:
+            texts.add(heard("READY=1"))
+        broker.processes["executor"].send_signal(signal.SIGHUP)
+        heard("RELOADING=1")
+        heard("READY=1")
+        broker.processes["executor"].send_signal(signal.SIGTERM)
+        assert "EXTEND_TIMEOUT_USEC=40000000" in heard("STOPPING=1")
+
+
+def test_sockets_for_the_group(broker, tmp_path):
+    """Executors of another user come by the group of the runtime directory, when it lets its group in."""
+    broker.file.write_text("")
+    for mode, wanted in ((0o700, 0o700), (0o750, 0o660)):
+        (tmp_path / "run").mkdir(exist_ok=True)
+        (tmp_path / "run").chmod(mode)
+        broker.start("broker", "executor")
+        broker.until(executors, "an executor")
+
+        def modes():
+            """Of all sockets, once they are there: a repeated HELLO replaces the worker's."""
+            found = {}
+            for path in (tmp_path / "run").iterdir():
+                with contextlib.suppress(FileNotFoundError):
+                    if path.is_socket():
+                        found[path.name.split("-")[0]] = path.stat().st_mode & 0o777
+            return found if {"control", "results", "tasks", "events", "worker"} <= set(found) else None
+        until(lambda: set((modes() or {}).values()) == {wanted}, f"sockets of mode {wanted:o}")
+        assert (tmp_path / "run/broker.lock").stat().st_mode & 0o777 == 0o600
+        broker.close()

@@ -78,10 +78,10 @@ class Bench:
 
     def events(self, event=None, name=None):
         try:
-            lines = (self.bin / "events").read_text().splitlines()
+            lines = (self.bin / "events").read_text().splitlines(keepends=True)
         except FileNotFoundError:
             return []
-        found = [json.loads(line) for line in lines]
+        found = [json.loads(line) for line in lines if line.endswith("\n")]  # another may just be written
         return [e for e in found if event in (None, e["event"]) and name in (None, e["name"])]
 
     def wait_started(self, count=len(PROGRAMS)):

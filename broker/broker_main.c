@@ -175,18 +175,29 @@ static int open_sockets(program_t *self) {
     return err ? EXIT_CONFIG : 0;
 }
 
+/* The journal, the spool and the sockets. */
+static int open_parts(program_t *self) {
+    int code = recover(self);
+    if (!code) code = open_spool(self);
+    if (code) return code;
+    sweep(self->config->runtime_dir);
+    code = open_sockets(self);
+    if (!code) CRASH_POINT("start.listening");
+    return code;
+}
+
 static int open_all(program_t *self) {
     const config_t *config = self->config;
     int code = take_place(self, config->state_dir, "--stateDir", "state", &self->state_lock);
     if (!code) code = take_place(self, config->runtime_dir, "--runtimeDir", "runtime", &self->runtime_lock);
-    if (!code) program_log(NAME, 0, config);
-    if (!code) code = recover(self);
-    if (!code) code = open_spool(self);
     if (code) return code;
-    sweep(config->runtime_dir);
-    code = open_sockets(self);
-    if (code) return code;
-    CRASH_POINT("start.listening");
+    program_log(NAME, 0, config);
+    code = open_parts(self);
+    if (code) {
+        char quoted[LOG_QUOTED_MAX];
+        log_error("not_started", "why=%s", log_quote(self->why, quoted));
+        return code;
+    }
     self->broker.journal_ok = true;
     self->broker.debug = config->debug_mode;
     self->broker.started_wall_ms = clock_wall_ms();

@@ -274,3 +274,13 @@ def test_keys_that_are_no_use_stop_the_start(tmp_path, fault, words, why):
     assert done.returncode == 2 and why in done.stderr, done.stderr
     secret = path.read_text().split(":")[-1].strip()
     assert secret[:16] not in done.stderr
+
+
+def test_a_port_that_is_taken_is_in_the_log(site):
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", site.port))
+        other.listen()
+        site.agent.start()
+        assert site.agent.run.wait(timeout=60) == 2
+    line = [x for x in site.agent.log_text().splitlines() if "event=not_started" in x][0]
+    assert f"cannot listen on tcp://127.0.0.1:{site.port}: Address already in use" in line

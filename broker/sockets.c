@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "broker/zap.h"
 #include "common/clock.h"
@@ -22,6 +23,7 @@
 #define BACKLOG_POLL_MAX  64
 #define DOOR_MAX          2
 #define HANDSHAKE_TOLD_MS 60000
+#define RENEW_TRIES       2000 /* a millisecond apart */
 
 struct sockets_t {
     zsock_t *sources[FROM_COUNT];
@@ -81,6 +83,10 @@ static int bind_one(sockets_t *self, zsock_t **socket, int type, const char *nam
         zsock_set_router_mandatory(*socket, 1);
         zsock_set_router_handover(*socket, 1);
     }
+    if (type == ZMQ_ROUTER && self->zap) { /* before anybody can knock */
+        self->monitor = wire_monitor(zsys_init(), zsock_resolve(*socket), 0);
+        if (!self->monitor) return fail(why, ERR_NOMEM, "no monitor of the control socket");
+    }
     char endpoint[512];
     (void)snprintf(endpoint, sizeof endpoint, "ipc://%s/%s", self->runtime_dir, name);
     if (zsock_bind(*socket, "%s", endpoint) == -1)
@@ -119,10 +125,6 @@ int sockets_open(const sockets_options_t *options, sockets_t **out, char why[SOC
     if (!err) err = bind_one(self, &self->sources[FROM_TASKS], ZMQ_PULL, "tasks-in", PORT_TASKS, why);
     if (!err) err = bind_one(self, &self->sources[FROM_RESULTS], ZMQ_PULL, "results-in", PORT_RESULTS, why);
     if (!err) err = bind_one(self, &self->events, ZMQ_PUB, "events", PORT_EVENTS, why);
-    if (!err && self->zap) {
-        self->monitor = wire_monitor(zsys_init(), zsock_resolve(self->sources[FROM_CONTROL]), 0);
-        if (!self->monitor) err = fail(why, ERR_NOMEM, "no monitor of the control socket");
-    }
     if (err)
         sockets_close(&self);
     else
@@ -291,11 +293,18 @@ void sockets_publish(sockets_t *self, const msg_t *msg) {
     if (header_frame(msg, &header) == 0) (void)send_frame(zsock_resolve(self->events), &header, 0);
 }
 
+/* libzmq ends the former listener in a thread of its own: for a moment its port may still be taken. */
 int sockets_renew_events(sockets_t *self) {
     char why[SOCKETS_WHY_MAX];
+    const struct timespec pause = {.tv_nsec = 1000000};
+    int err = ERR_IO;
     zsock_set_linger(self->events, 0);
-    zsock_destroy(&self->events);
-    return bind_one(self, &self->events, ZMQ_PUB, "events", PORT_EVENTS, why);
+    for (int i = 0; i < RENEW_TRIES && err == ERR_IO; i++) {
+        zsock_destroy(&self->events);
+        if (i > 0) (void)nanosleep(&pause, NULL);
+        err = bind_one(self, &self->events, ZMQ_PUB, "events", PORT_EVENTS, why);
+    }
+    return err;
 }
 
 /* Those who knock: their keys, and their handshakes that fail before a key is seen. */

@@ -103,7 +103,10 @@ void *wire_monitor(void *context, void *socket, unsigned serial) {
                  ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL | ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL;
     if (zmq_socket_monitor(socket, address, events) != 0) return NULL;
     void *monitor = zmq_socket(context, ZMQ_PAIR);
-    if (monitor && (!set_int(monitor, ZMQ_LINGER, 0) || zmq_connect(monitor, address) != 0))
+    /* Without a mark: libzmq's own thread waits for room with the monitored socket locked, for ever when that
+     * socket is just being closed. */
+    if (monitor && (!set_int(monitor, ZMQ_LINGER, 0) || !set_int(monitor, ZMQ_RCVHWM, 0) ||
+                    zmq_connect(monitor, address) != 0))
         wire_close(&monitor);
     return monitor;
 }

@@ -207,7 +207,11 @@ static void check_work(report_t *report, yajl_val root) {
     char age[PAGE_SHORT_MAX];
     const char *reason = text(root, "fetch", "reason");
     long long oldest_ms = number(root, "oldest", "age_ms"), buried = number(root, "buried", NULL);
-    if (truth(root, "fetch", "paused"))
+    bool busy = strcmp(reason, "ready tasks reach the lookahead") == 0 ||
+                strcmp(reason, "the task queue is full") == 0;
+    if (truth(root, "fetch", "paused") && busy) /* as it should be, while the executors are at it */
+        report_add(report, FOUND_OK, "fetching", "", "paused for the moment: %s", reason);
+    else if (truth(root, "fetch", "paused"))
         report_add(report, FOUND_WARNING, "fetching",
                    strcmp(reason, "paused by hand") == 0 ? "`sluice resume` starts it again" : "",
                    "paused: %s", reason);

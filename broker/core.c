@@ -131,8 +131,7 @@ static void answer_error(core_t *core, uint64_t peer, msg_err_t code, msg_type_t
     msg->error.text = str_of(text);
 }
 
-/* The session a worker's message names; 0 for messages that need none. */
-static uint64_t session_of(const msg_t *msg) {
+uint64_t core_session_of(const msg_t *msg) {
     switch (msg->type) {
     case MSG_HEARTBEAT:
         return msg->heartbeat.session;
@@ -240,7 +239,7 @@ static void control_message(core_t *core, uint64_t peer, const msg_t *msg) {
         buried_order(core, peer, &msg->order);
         return;
     }
-    uint64_t session = session_of(msg);
+    uint64_t session = core_session_of(msg);
     if (session == 0) {
         answer_error(core, peer, MSG_ERR_TYPE, msg->type, "this type is not for the broker's control socket");
         return;

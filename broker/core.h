@@ -81,6 +81,8 @@ int64_t core_due_ms(const core_t *self, int64_t now_ms);
  * told with the next tick. */
 void core_reconfigure(core_t *self, const core_settings_t *settings);
 
+/* The session that a worker's message on control names; 0 for messages that need none. */
+uint64_t core_session_of(const msg_t *msg);
 /* Whether debug lines are wanted: by the settings, or by AC. */
 bool core_debug(const core_t *self);
 

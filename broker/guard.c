@@ -6,34 +6,14 @@
 
 uint64_t guard_session_of(const msg_t *msg) {
     switch (msg->type) {
-    case MSG_HEARTBEAT:
-        return msg->heartbeat.session;
-    case MSG_BYE:
-        return msg->bye.session;
     case MSG_DRAIN:
         return msg->drain.session;
-    case MSG_WANT:
-        return msg->want.session;
-    case MSG_RENEW:
-        return msg->renew.session;
-    case MSG_RELEASE:
-        return msg->release.session;
-    case MSG_REPORT:
-        return msg->report.session;
-    case MSG_CLAIM:
-        return msg->ref.session;
-    case MSG_RETURN:
-        return msg->give_back.session;
-    case MSG_UPLOADED:
-        return msg->uploaded.session;
-    case MSG_BODY:
-        return msg->body.session;
     case MSG_RESULT:
         return msg->result.session;
     case MSG_CHUNK:
         return msg->chunk.session;
     default:
-        return 0;
+        return core_session_of(msg);
     }
 }
 

@@ -63,14 +63,7 @@ static void put_task(page_t *page, yajl_val task, int64_t now_ms, unsigned colum
 }
 
 static void put_page(yajl_val root, bool first) {
-    struct winsize size;
-    bool terminal = isatty(STDOUT_FILENO) == 1;
-    bool known = ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col >= 40;
-    page_t page = {.out = stdout,
-                   .colour = terminal && getenv("NO_COLOR") == NULL,
-                   .width = known && size.ws_col < 200 ? size.ws_col
-                            : known                    ? 200
-                                                       : 80};
+    page_t page = page_of_stdout();
     unsigned columns = id_columns(root);
     if (first) put_head(&page, root);
     if (first && json_count(root, "tasks") > 0) {

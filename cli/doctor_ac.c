@@ -192,8 +192,8 @@ static void ask_with_credit(report_t *report, visit_t *visit) {
         report_add(report, FOUND_FAILURE, CHECK, "", "not asked: %s", visit->fault);
         return;
     }
-    ac_seat_want(visit->seat, now_ms);
     while (!visit->answered) {
+        if (!started) ac_seat_want(visit->seat, now_ms); /* again when it was taken back before its use */
         turn(visit);
         now_ms = clock_boot_ms();
         if (!started && ac_seat_may_start(visit->seat, now_ms)) {

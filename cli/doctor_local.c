@@ -1,15 +1,16 @@
 /* What this machine can tell: options, key, places, the broker's own word. */
 #include <errno.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <sqlite3.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
-#include <yajl/yajl_tree.h>
 
 #include "cli/ask.h"
 #include "cli/doctor.h"
+#include "cli/json_read.h"
 #include "cli/status_page.h"
 #include "common/dirs.h"
 
@@ -106,25 +107,6 @@ static void check_journal(report_t *report, const config_t *config) {
 
 /* --- the broker's word --- */
 
-static yajl_val get(yajl_val at, const char *first, const char *second) {
-    const char *path[] = {first, second, NULL};
-    return yajl_tree_get(at, path, yajl_t_any);
-}
-
-static long long number(yajl_val at, const char *first, const char *second) {
-    yajl_val v = get(at, first, second);
-    return YAJL_IS_INTEGER(v) ? YAJL_GET_INTEGER(v) : 0;
-}
-
-static const char *text(yajl_val at, const char *first, const char *second) {
-    yajl_val v = get(at, first, second);
-    return YAJL_IS_STRING(v) ? YAJL_GET_STRING(v) : "";
-}
-
-static bool truth(yajl_val at, const char *first, const char *second) {
-    return YAJL_IS_TRUE(get(at, first, second));
-}
-
 typedef struct {
     unsigned count, slots;
     const char *silent; /* name of one that is not heard */
@@ -133,15 +115,14 @@ typedef struct {
 
 static group_t group_of(yajl_val root, const char *role) {
     group_t group = {0};
-    yajl_val workers = get(root, "workers", NULL);
-    for (size_t i = 0; YAJL_IS_ARRAY(workers) && i < YAJL_GET_ARRAY(workers)->len; i++) {
-        yajl_val worker = YAJL_GET_ARRAY(workers)->values[i];
-        if (strcmp(text(worker, "role", NULL), role) != 0) continue;
+    for (size_t i = 0; i < json_count(root, "workers"); i++) {
+        yajl_val worker = json_item(root, "workers", i);
+        if (strcmp(json_text(worker, "role"), role) != 0) continue;
         group.count++;
-        group.slots += (unsigned)number(worker, "slots", NULL);
-        if (number(worker, "heard_ms", NULL) > SILENT_MS) group.silent = text(worker, "name", NULL);
-        if (strcmp(text(worker, "version", NULL), text(root, "version", NULL)) != 0)
-            group.version = text(worker, "version", NULL);
+        group.slots += (unsigned)json_number(worker, "slots");
+        if (json_number(worker, "heard_ms") > SILENT_MS) group.silent = json_text(worker, "name");
+        if (strcmp(json_text(worker, "version"), json_text(root, "version")) != 0)
+            group.version = json_text(worker, "version");
     }
     return group;
 }
@@ -164,17 +145,20 @@ static void check_group(report_t *report, yajl_val root, const char *role, const
 }
 
 static void check_store(report_t *report, yajl_val root) {
-    long long bytes = number(root, "journal", "bytes"), used = number(root, "spool", "bytes"),
-              limit = number(root, "spool", "limit");
+    int64_t bytes = json_number(json_member(root, "journal"), "bytes"),
+            used = json_number(json_member(root, "spool"), "bytes"),
+            limit = json_number(json_member(root, "spool"), "limit");
     char size[PAGE_SHORT_MAX], spool[PAGE_SHORT_MAX], most[PAGE_SHORT_MAX];
-    if (!truth(root, "journal", "ok"))
+    if (!json_true(json_member(root, "journal"), "ok"))
         report_add(report, FOUND_FAILURE, "journal",
                    "make room, or put the disk right; the agent then goes on by itself",
-                   "%s cannot be written: %s", text(root, "journal", "path"), text(root, "journal", "error"));
+                   "%s cannot be written: %s", json_text(json_member(root, "journal"), "path"),
+                   json_text(json_member(root, "journal"), "error"));
     else
         report_add(report, bytes > JOURNAL_LARGE ? FOUND_WARNING : FOUND_OK, "journal",
                    bytes > JOURNAL_LARGE ? "many tasks are held: see `sluice status`" : "",
-                   "%s is written, %s", text(root, "journal", "path"), page_bytes(bytes, size));
+                   "%s is written, %s", json_text(json_member(root, "journal"), "path"),
+                   page_bytes(bytes, size));
     bool full = limit > 0 && used * 100 > limit * PERCENT_WARN;
     report_add(report, full ? FOUND_WARNING : FOUND_OK, "spool",
                full ? "results do not get away to AC, or --spoolMb is small for them" : "", "%s of %s used",
@@ -182,9 +166,11 @@ static void check_store(report_t *report, yajl_val root) {
 }
 
 static void check_gate(report_t *report, yajl_val root) {
-    const char *state = text(root, "ac", "state"), *error = text(root, "ac", "last_error");
-    long long used = number(root, "gate", "rate_used"), limit = number(root, "gate", "rate_limit");
-    if (truth(root, "gate", "closed"))
+    const char *state = json_text(json_member(root, "ac"), "state"),
+               *error = json_text(json_member(root, "ac"), "last_error");
+    int64_t used = json_number(json_member(root, "gate"), "rate_used"),
+            limit = json_number(json_member(root, "gate"), "rate_limit");
+    if (json_true(json_member(root, "gate"), "closed"))
         report_add(report, FOUND_FAILURE, "calls to AC", "see the findings on the way to AC below",
                    "closed, one probe at a time: %s", error);
     else if (strcmp(state, "failing") == 0)
@@ -193,48 +179,57 @@ static void check_gate(report_t *report, yajl_val root) {
     else
         report_add(report, FOUND_OK, "calls to AC", "", "%s%s",
                    strcmp(state, "ok") == 0 ? "the last one went well" : "none yet",
-                   number(root, "gate", "paused_until_ms") > 0 ? "; AC asked for a pause" : "");
+                   json_number(json_member(root, "gate"), "paused_until_ms") > 0 ? "; AC asked for a pause"
+                                                                                 : "");
     bool tight = limit > 0 && used * 100 >= limit * PERCENT_WARN;
     report_add(
         report, tight ? FOUND_WARNING : FOUND_OK, "rate limit",
         tight
             ? "work waits for the minute to pass; ask for a higher limit, and give it with --rateLimitPerMin"
             : "",
-        "%lld of %lld requests in the last minute", used, limit);
+        "%" PRId64 " of %" PRId64 " requests in the last minute", used, limit);
 }
 
 static void check_work(report_t *report, yajl_val root) {
     char age[PAGE_SHORT_MAX];
-    const char *reason = text(root, "fetch", "reason");
-    long long oldest_ms = number(root, "oldest", "age_ms"), buried = number(root, "buried", NULL);
-    if (truth(root, "fetch", "paused"))
+    const char *reason = json_text(json_member(root, "fetch"), "reason");
+    int64_t oldest_ms = json_number(json_member(root, "oldest"), "age_ms"),
+            buried = json_number(root, "buried");
+    bool busy = strcmp(reason, "ready tasks reach the lookahead") == 0 ||
+                strcmp(reason, "the task queue is full") == 0;
+    if (json_true(json_member(root, "fetch"), "paused") &&
+        busy) /* as it should be, while the executors are at it */
+        report_add(report, FOUND_OK, "fetching", "", "paused for the moment: %s", reason);
+    else if (json_true(json_member(root, "fetch"), "paused"))
         report_add(report, FOUND_WARNING, "fetching",
                    strcmp(reason, "paused by hand") == 0 ? "`sluice resume` starts it again" : "",
                    "paused: %s", reason);
     else
-        report_add(report, FOUND_OK, "fetching", "", "on; room for %lld more",
-                   number(root, "gate", "fetch_room"));
+        report_add(report, FOUND_OK, "fetching", "", "on; room for %" PRId64 " more",
+                   json_number(json_member(root, "gate"), "fetch_room"));
     bool old = oldest_ms > OLD_TASK_MS;
-    report_add(report, old ? FOUND_WARNING : FOUND_OK, "tasks",
-               old ? "`sluice task ID` says what it waits for" : "",
-               "%lld waiting, %lld running, %lld results waiting%s%s%s%s", number(root, "tasks", "ready"),
-               number(root, "tasks", "running"),
-               number(root, "results", "waiting") + number(root, "results", "uploading"),
-               oldest_ms > 0 ? "; the oldest, " : "", oldest_ms > 0 ? text(root, "oldest", "task") : "",
-               oldest_ms > 0 ? ", since " : "", oldest_ms > 0 ? page_duration(oldest_ms, age) : "");
+    report_add(
+        report, old ? FOUND_WARNING : FOUND_OK, "tasks", old ? "`sluice task ID` says what it waits for" : "",
+        "%" PRId64 " waiting, %" PRId64 " running, %" PRId64 " results waiting%s%s%s%s",
+        json_number(json_member(root, "tasks"), "ready"), json_number(json_member(root, "tasks"), "running"),
+        json_number(json_member(root, "results"), "waiting") +
+            json_number(json_member(root, "results"), "uploading"),
+        oldest_ms > 0 ? "; the oldest, " : "",
+        oldest_ms > 0 ? json_text(json_member(root, "oldest"), "task") : "", oldest_ms > 0 ? ", since " : "",
+        oldest_ms > 0 ? page_duration(oldest_ms, age) : "");
     if (buried > 0)
         report_add(report, FOUND_WARNING, "buried results", "`sluice dead` lists them with AC's reasons",
-                   "%lld that AC refused", buried);
+                   "%" PRId64 " that AC refused", buried);
 }
 
 static void check_status(report_t *report, yajl_val root) {
     char up[PAGE_SHORT_MAX];
-    const char *version = text(root, "version", NULL);
+    const char *version = json_text(root, "version");
     bool other = strcmp(version, SLUICE_VERSION) != 0;
     report_add(report, other ? FOUND_WARNING : FOUND_OK, "broker",
                other ? "restart the agent, so that it runs the version that is installed" : "",
-               "pid %lld, version %s, up %s", number(root, "pid", NULL), version,
-               page_duration(number(root, "now_ms", NULL) - number(root, "started_ms", NULL), up));
+               "pid %" PRId64 ", version %s, up %s", json_number(root, "pid"), version,
+               page_duration(json_number(root, "now_ms") - json_number(root, "started_ms"), up));
     check_store(report, root);
     check_group(report, root, "fetcher", "fetcher", "start sluice-fetcher, or see its log");
     check_group(report, root, "executor", "executors",
@@ -245,11 +240,11 @@ static void check_status(report_t *report, yajl_val root) {
 }
 
 static bool check_broker(report_t *report, const config_t *config) {
-    char why[ASK_WHY_MAX], fault[256], *json = NULL;
+    char why[ASK_WHY_MAX], *json = NULL;
     size_t size;
     ask_t *ask = ask_new(config, why);
     bool answered = ask && ask_status(ask, -1, &json, &size, why) == 0;
-    yajl_val root = answered ? yajl_tree_parse(json, fault, sizeof fault) : NULL;
+    yajl_val root = answered ? json_read(json, size) : NULL;
     if (root) {
         check_status(report, root);
     } else {

@@ -2,8 +2,11 @@
 
 #include <inttypes.h>
 #include <stdarg.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <time.h>
+#include <unistd.h>
 
 #define TEXT_MAX 1100
 
@@ -57,6 +60,17 @@ static void put(page_t *self, style_t style, const char *text) {
     else
         (void)fputs(text, self->out);
     self->used += columns_of(text);
+}
+
+page_t page_of_stdout(void) {
+    struct winsize size;
+    bool terminal = isatty(STDOUT_FILENO) == 1;
+    bool known = ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col >= 40;
+    return (page_t){.out = stdout,
+                    .colour = terminal && getenv("NO_COLOR") == NULL,
+                    .width = known && size.ws_col < 200 ? size.ws_col
+                             : known                    ? 200
+                                                        : 80};
 }
 
 void page_fill(page_t *self, unsigned column) {

@@ -18,6 +18,9 @@ typedef enum { STYLE_PLAIN, STYLE_STRONG, STYLE_GOOD, STYLE_WARN, STYLE_BAD, STY
 
 #define PAGE_INDENT 11 /* columns before the text of a line */
 
+/* Standard output: as wide as its terminal (at least 40, at most 200, else 80 columns), in colour unless
+ * NO_COLOR is set. */
+page_t page_of_stdout(void);
 /* Begins a line with a label, or NULL for one that goes on. The line before has been ended. */
 void page_label(page_t *self, const char *label);
 void page_end(page_t *self);

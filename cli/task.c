@@ -35,14 +35,7 @@ static int complain_unknown(yajl_val root, const char *id) {
 }
 
 static int show(yajl_val root, const char *id) {
-    struct winsize size;
-    bool terminal = isatty(STDOUT_FILENO) == 1;
-    bool known = ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col >= 40;
-    page_t page = {.out = stdout,
-                   .colour = terminal && getenv("NO_COLOR") == NULL,
-                   .width = known && size.ws_col < 200 ? size.ws_col
-                            : known                    ? 200
-                                                       : 80};
+    page_t page = page_of_stdout();
     if (json_count(root, "tasks") == 0) return complain_unknown(root, id);
     task_render(&page, root);
     return tool_flush() ? EXIT_CLEAN : EXIT_FAILED;

@@ -24,6 +24,8 @@
 #define TMP_SUFFIX   ".tmp"
 #define BAD_SUFFIX   ".bad"
 
+static const char unreadable[] = "it cannot be read", no_memory[] = "out of memory",
+                  no_fetch[] = "its header is no fetch";
 static const unsigned char magic[MAGIC_BYTES] = {'s', 'l', 'u', 'i', 'c', 'e', 'f', '1'};
 
 struct inbox_t {
@@ -132,11 +134,11 @@ static char *read_whole(int dir, const char *name, size_t *size, const char **wh
     struct stat info;
     int fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
     char *bytes = NULL;
-    *why = "it cannot be read";
+    *why = unreadable;
     if (fd < 0 || fstat(fd, &info) != 0) goto cleanup;
     *why = "its size is impossible";
     if (info.st_size < PREFIX_BYTES || info.st_size > FILE_MAX) goto cleanup;
-    *why = "out of memory";
+    *why = no_memory;
     bytes = malloc((size_t)info.st_size);
     if (!bytes) goto cleanup;
     *why = NULL;
@@ -144,7 +146,7 @@ static char *read_whole(int dir, const char *name, size_t *size, const char **wh
         ssize_t got = read(fd, bytes + *size, (size_t)info.st_size - *size);
         if (got < 0 && errno == EINTR) continue;
         if (got <= 0) {
-            *why = "it cannot be read";
+            *why = unreadable;
             break;
         }
         *size += (size_t)got;
@@ -177,7 +179,7 @@ static const char *load_file(inbox_t *self, const char *name, const inbox_reader
         why = "its checksum does not match";
     else if (reader->fetch(reader->ctx, header, (size_t)header_bytes, header + header_bytes,
                            (size_t)task_bytes) != 0)
-        why = "its header is no fetch";
+        why = no_fetch;
     free(bytes);
     return why;
 }
@@ -185,11 +187,16 @@ static const char *load_file(inbox_t *self, const char *name, const inbox_reader
 static void load_one(inbox_t *self, const char *name, const inbox_reader_t *reader) {
     char other[300];
     const char *why = load_file(self, name, reader);
+    bool tmp = ends_with(name, TMP_SUFFIX);
     if (!why) {
         size_t stem = strlen(name) - strlen(TMP_SUFFIX);
-        if (!ends_with(name, TMP_SUFFIX)) return;
+        if (!tmp) return;
         snprintf(other, sizeof other, "%.*s", (int)stem, name);
         (void)renameat(self->dir, name, self->dir, other);
+        return;
+    }
+    if (tmp && why != unreadable && why != no_memory && why != no_fetch) { /* its writer died at it */
+        (void)unlinkat(self->dir, name, 0);
         return;
     }
     snprintf(other, sizeof other, "%s%s", name, BAD_SUFFIX);

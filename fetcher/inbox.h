@@ -1,7 +1,7 @@
 /* The fetcher's window on disk: tasks AC has handed out that the broker has not accepted yet, one file each
  * in STATE/inbox, named by the fetch (INSTANCEHEX-SEQ). A file is complete and synced once inbox_write()
- * returned, is removed when the broker has accepted the fetch, and is read back at the next start. A damaged
- * file is set aside as NAME.bad and never deleted. */
+ * returned, is removed when the broker has accepted the fetch, and is read back at the next start. A file
+ * that is damaged later is set aside as NAME.bad and never deleted. */
 #ifndef SLUICE_FETCHER_INBOX_H
 #define SLUICE_FETCHER_INBOX_H
 
@@ -31,8 +31,8 @@ typedef struct {
     void (*bad)(void *ctx, const char *name, const char *why);
 } inbox_reader_t;
 
-/* Reads all files, in no order. A write that was cut short before its end is set aside too; one that was
- * whole but for its name is taken. ERR_IO with errno when the directory cannot be read. */
+/* Reads all files, in no order. A write that was cut short before its end is removed; one that was whole
+ * but for its name is taken. ERR_IO with errno when the directory cannot be read. */
 int inbox_load(inbox_t *self, const inbox_reader_t *reader);
 
 #endif

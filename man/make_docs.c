@@ -58,6 +58,13 @@ static void put_readers(FILE *out, const option_t *option) {
                 out);
 }
 
+static void put_default(FILE *out, const option_t *option) {
+    if (!has_default(option)) return;
+    (void)fputs("Default: ", out);
+    put_roff(out, option->fallback);
+    (void)fputs(". ", out);
+}
+
 static void put_option(FILE *out, const option_t *option) {
     (void)fputs(".TP\n.BR ", out);
     put_roff(out, "--");
@@ -71,11 +78,7 @@ static void put_option(FILE *out, const option_t *option) {
     put_roff(out, option->help);
     (void)fputs(".\n", out);
     put_bounds(out, option);
-    if (has_default(option)) {
-        (void)fputs("Default: ", out);
-        put_roff(out, option->fallback);
-        (void)fputs(". ", out);
-    }
+    put_default(out, option);
     if (option->old_name) {
         (void)fputs("Also ", out);
         put_roff(out, "--");
@@ -108,11 +111,7 @@ static void put_file_options(FILE *out) {
         put_roff(out, option->help);
         (void)fputs(".\n", out);
         put_bounds(out, option);
-        if (has_default(option)) {
-            (void)fputs("Default: ", out);
-            put_roff(out, option->fallback);
-            (void)fputs(". ", out);
-        }
+        put_default(out, option);
         (void)fputs("For ", out);
         put_readers(out, option);
         (void)fputs(".\n", out);

@@ -9,19 +9,24 @@
 #include "common/log.h"
 
 #define FULL_RETRY_MS 20
+#define UNHEARD_MAX   8                    /* delivered again when the machine ends now */
+#define UNNOTED_MAX   2                    /* ... or this process */
 #define TABLE_SIZE    (2 * UPLOADER_SLOTS) /* results of an old session may still be held when new ones come */
 
 struct from_broker_t {
     from_broker_handler_t handler;
+    taken_t *taken;
     bool draining;
     uint64_t order;
     unsigned count;
     result_t *results[TABLE_SIZE];
 };
 
-from_broker_t *from_broker_new(const from_broker_handler_t *handler) {
+from_broker_t *from_broker_new(const from_broker_handler_t *handler, taken_t *taken) {
     from_broker_t *self = calloc(1, sizeof *self);
-    if (self) self->handler = *handler;
+    if (!self) return NULL;
+    self->handler = *handler;
+    self->taken = taken;
     return self;
 }
 
@@ -110,10 +115,21 @@ void from_broker_task(from_broker_t *self, const msg_task_t *task, zframe_t **pa
     self->results[self->count++] = result;
 }
 
+bool from_broker_taken(from_broker_t *self, result_t *result, int64_t now_ms) {
+    if (!taken_has(self->taken, result->number, result->task_id)) return false;
+    call_t call = result->call == CALL_UPLOAD_URL ? CALL_PUT_RESULT : result->call;
+    ac_answer_t answer = {
+        .call = call, .outcome = OUTCOME_DONE, .http_status = 200, .retry_after_ms = -1, .reason = ""};
+    log_info("result_taken_before", "number=%" PRIu64 " attempt=%u", result->number, result->attempt);
+    from_broker_outcome(self, result, 0, &answer, now_ms);
+    return true;
+}
+
 static void on_claimed(from_broker_t *self, const msg_ref_t *ref, int64_t now_ms) {
     result_t *result = find(self, ref->number);
     if (!result || result->attempt != ref->attempt || result->state != RESULT_CLAIMING) return;
     result->state = RESULT_CLAIMED;
+    if (from_broker_taken(self, result, now_ms)) return;
     if (result->call >= CALL_PUT_RESULT && result->call <= CALL_UPLOAD_LOGS) return;
     ac_answer_t answer = {.call = result->call,
                           .outcome = OUTCOME_REFUSED,
@@ -133,8 +149,10 @@ void from_broker_message(from_broker_t *self, const msg_t *msg, int64_t now_ms) 
         result = find(self, msg->ref.number);
         if (result && result->attempt == msg->ref.attempt &&
             (result->state == RESULT_OUTCOME || result->state == RESULT_RETURNING ||
-             result->state == RESULT_CLAIMING)) /* a TASK that came twice, the second time after its GONE */
+             result->state == RESULT_CLAIMING)) { /* a TASK that came twice, the second time after its GONE */
+            if (result->state == RESULT_OUTCOME) taken_drop(self->taken, result->number, result->task_id);
             forget(self, result);
+        }
         break;
     case MSG_DENIED:
         result = find(self, msg->denied.number);
@@ -216,18 +234,34 @@ unsigned from_broker_waiting(const from_broker_t *self, bool large) {
     return waiting;
 }
 
+unsigned from_broker_unheard(const from_broker_t *self, int64_t now_ms, int64_t *age_ms) {
+    unsigned count = 0;
+    *age_ms = 0;
+    for (unsigned i = 0; i < self->count; i++) {
+        const result_t *result = self->results[i];
+        if (result->state != RESULT_OUTCOME || result->outcome.outcome != OUTCOME_DONE) continue;
+        if (now_ms - result->outcome_ms > *age_ms) *age_ms = now_ms - result->outcome_ms;
+        count++;
+    }
+    return count;
+}
+
+unsigned from_broker_unheard_max(const from_broker_t *self) {
+    return self->taken ? UNHEARD_MAX : UNNOTED_MAX;
+}
+
 unsigned from_broker_count(const from_broker_t *self) {
     return self->count;
 }
 
 void from_broker_outcome(from_broker_t *self, result_t *result, uint64_t credit, const ac_answer_t *answer,
                          int64_t now_ms) {
-    (void)self;
+    if (answer->outcome == OUTCOME_DONE) taken_note(self->taken, result->number, result->task_id);
     size_t len = strnlen(answer->reason, sizeof result->reason - 1);
     memcpy(result->reason, answer->reason, len);
     result->reason[len] = '\0';
     result->state = RESULT_OUTCOME;
-    result->send_ms = now_ms;
+    result->send_ms = result->outcome_ms = now_ms;
     result->outcome = (msg_uploaded_t){.credit = credit,
                                        .call = (uint8_t)answer->call,
                                        .outcome = (uint8_t)answer->outcome,

@@ -9,6 +9,7 @@
 #include "common/ac_door.h"
 #include "common/link.h"
 #include "common/task_json.h"
+#include "uploader/taken.h"
 
 #define UPLOADER_SLOTS 16
 
@@ -34,9 +35,10 @@ typedef struct {
                         zip, of a logs task; else empty */
     int zip_fd;      /* of a logs task, once it is packed; else -1 */
     int64_t zip_bytes;
-    unsigned refusals; /* of the store */
-    int64_t send_ms;   /* when CLAIM, UPLOADED or RETURN is due */
-    uint64_t order;    /* as they came */
+    unsigned refusals;  /* of the store */
+    int64_t send_ms;    /* when CLAIM, UPLOADED or RETURN is due */
+    int64_t outcome_ms; /* when it got its outcome */
+    uint64_t order;     /* as they came */
     msg_uploaded_t outcome;
     char reason[201];
 } result_t;
@@ -51,7 +53,9 @@ typedef struct {
     void (*abort)(void *ctx, result_t *result);
 } from_broker_handler_t;
 
-from_broker_t *from_broker_new(const from_broker_handler_t *handler);
+/* Notes in `taken`, which is borrowed and may be NULL, what AC has taken, and posts nothing that is noted
+ * there. */
+from_broker_t *from_broker_new(const from_broker_handler_t *handler, taken_t *taken);
 /* No request may be under way. Accepts NULL; nulls the pointer. */
 void from_broker_destroy(from_broker_t **self);
 
@@ -66,10 +70,17 @@ uint32_t from_broker_held(const from_broker_t *self, msg_held_t *items, uint32_t
 bool result_is_large(const result_t *result);
 /* The oldest claimed result that may be posted, NULL when there is none; large ones only with `large`. */
 result_t *from_broker_next(from_broker_t *self, bool large);
+/* Whether AC has it already, from this uploader in a session that is over, or from another one: that is its
+ * outcome then. */
+bool from_broker_taken(from_broker_t *self, result_t *result, int64_t now_ms);
 /* How many such results wait for a credit. */
 unsigned from_broker_waiting(const from_broker_t *self, bool large);
 /* The oldest logs task that has no zip yet, NULL when there is none. */
 result_t *from_broker_unpacked(const from_broker_t *self);
+/* How many AC has taken without the broker having confirmed it, and since when the oldest. */
+unsigned from_broker_unheard(const from_broker_t *self, int64_t now_ms, int64_t *age_ms);
+/* How many these may be, with those that AC is just being given. */
+unsigned from_broker_unheard_max(const from_broker_t *self);
 unsigned from_broker_count(const from_broker_t *self);
 /* The request for it ended: UPLOADED is sent until it is answered. `credit` is the one it was made under. */
 void from_broker_outcome(from_broker_t *self, result_t *result, uint64_t credit, const ac_answer_t *answer,

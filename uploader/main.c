@@ -10,13 +10,15 @@
 #include "common/dirs.h"
 #include "common/err.h"
 #include "common/program.h"
+#include "uploader/taken.h"
 #include "uploader/uploader.h"
 
 #define NAME          "sluice-uploader"
-#define UPLOADERS_MAX 16 /* on one runtime directory */
+#define UPLOADERS_MAX TAKEN_PARTS /* on one runtime directory */
 
 /* The lock's place tells the broker that the former holder is dead. */
 static int take_place(const config_t *config, lock_t *lock, unsigned *number, char why[512]) {
+    if (dirs_make(config->state_dir, "--stateDir", why) != 0) return EXIT_CONFIG;
     if (dirs_make(config->runtime_dir, "--runtimeDir", why) != 0) return EXIT_CONFIG;
     int rc = lock_take_numbered(config->runtime_dir, "uploader", UPLOADERS_MAX, lock, number, why);
     return rc == 0 ? 0 : rc == ERR_BUSY ? EXIT_FAILED : EXIT_CONFIG;
@@ -29,7 +31,7 @@ static int run(config_t *config, int signal_fd, char why[512]) {
     int status = take_place(config, &lock, &number, why);
     if (status != 0) return status;
     program_log(NAME, number, config);
-    uploader_t *uploader = uploader_new(config, random_u64(), lock.place, fault);
+    uploader_t *uploader = uploader_new(config, random_u64(), lock.place, number, fault);
     status = EXIT_FAILED;
     if (uploader) {
         program_started(config, config->name[0] ? config->name : "uploader");

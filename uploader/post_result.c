@@ -13,7 +13,8 @@
 #include "uploader/body_file.h"
 #include "uploader/measure.h"
 
-#define SEATS 2 /* more requests AC does not take */
+#define SEATS      2 /* more requests AC does not take */
+#define AT_RISK_MS 5 /* so long a credit is kept while the broker is waited for */
 
 /* A credit's work. */
 typedef struct {
@@ -219,17 +220,36 @@ static bool large_may(const post_result_t *self) {
     return !busy;
 }
 
+/* What AC is being given, and what it has and the broker does not know of, may be delivered a second time
+ * when the machine ends now. So many, and further ones wait for the broker. */
+static bool at_risk(const post_result_t *self, int64_t now_ms, int64_t *age_ms) {
+    unsigned count = from_broker_unheard(self->results, now_ms, age_ms);
+    for (int i = 0; i < SEATS; i++)
+        count += ac_seat_busy(self->posts[i].seat);
+    return count >= from_broker_unheard_max(self->results);
+}
+
 /* A credit that is held and idle posts, or is given back. */
 static void serve(post_result_t *self, post_t *post, int64_t now_ms) {
     if (!ac_seat_held(post->seat) || ac_seat_busy(post->seat)) return;
-    result_t *next = from_broker_next(self->results, large_may(self));
+    int64_t age_ms;
+    if (at_risk(self, now_ms, &age_ms)) { /* a moment with the credit in hand, longer without it */
+        if (age_ms >= AT_RISK_MS) ac_seat_release(post->seat);
+        return;
+    }
+    result_t *next;
+    do /* another uploader may have posted it since it was claimed here */
+        next = from_broker_next(self->results, large_may(self));
+    while (next && from_broker_taken(self->results, next, now_ms));
     if (next && ac_seat_may_start(post->seat, now_ms) && begin(post, next, false, now_ms)) return;
     from_broker_turn(self->results, self->link, now_ms); /* UPLOADED goes before RELEASE */
     ac_seat_release(post->seat);
 }
 
-static void unwant_if_idle(post_result_t *self) {
-    for (int i = 0; i < SEATS && from_broker_waiting(self->results, large_may(self)) == 0; i++)
+static void unwant_if_idle(post_result_t *self, int64_t now_ms) {
+    int64_t age_ms;
+    bool idle = at_risk(self, now_ms, &age_ms) || from_broker_waiting(self->results, large_may(self)) == 0;
+    for (int i = 0; idle && i < SEATS; i++)
         ac_seat_unwant(self->posts[i].seat);
 }
 
@@ -242,17 +262,19 @@ static void want(post_result_t *self, int64_t now_ms) {
         if (ac_seat_wants(seat)) return;
         if (!ac_seat_held(seat)) empty = seat;
     }
-    if (empty && from_broker_waiting(self->results, large_may(self)) > 0) ac_seat_want(empty, now_ms);
+    int64_t age_ms;
+    if (empty && !at_risk(self, now_ms, &age_ms) && from_broker_waiting(self->results, large_may(self)) > 0)
+        ac_seat_want(empty, now_ms);
 }
 
 void post_result_turn(post_result_t *self, int64_t now_ms) {
-    unwant_if_idle(self);
+    unwant_if_idle(self, now_ms);
     for (int i = 0; i < SEATS; i++)
         ac_seat_turn(self->posts[i].seat, now_ms);
     if (link_session(self->link) == 0) return;
     for (int i = 0; i < SEATS; i++)
         serve(self, &self->posts[i], now_ms);
-    unwant_if_idle(self);
+    unwant_if_idle(self, now_ms);
     want(self, now_ms);
     for (int i = 0; i < SEATS; i++)
         ac_seat_turn(self->posts[i].seat, now_ms);
@@ -263,6 +285,8 @@ int64_t post_result_due(const post_result_t *self, int64_t now_ms) {
     for (int i = 0; i < SEATS; i++) {
         int64_t seat = ac_seat_due(self->posts[i].seat, now_ms);
         due = seat < due ? seat : due;
+        bool waits = ac_seat_held(self->posts[i].seat) && !ac_seat_busy(self->posts[i].seat);
+        if (waits && now_ms + AT_RISK_MS < due) due = now_ms + AT_RISK_MS;
     }
     return due;
 }

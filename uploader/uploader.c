@@ -1,9 +1,11 @@
 #include "uploader/uploader.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/clock.h"
 #include "common/log.h"
@@ -20,6 +22,7 @@ struct uploader_t {
     http_t *http;
     link_t *link;
     ac_door_t *door;
+    taken_t *taken;
     from_broker_t *results;
     post_result_t *posts;
     store_result_t *stores;
@@ -114,7 +117,7 @@ static const char *make_parts(uploader_t *self, const config_t *config, uint64_t
                               .fault = on_fault};
     config_broker_endpoint(config, endpoint, sizeof endpoint);
     self->http = http_new(CONNECTIONS);
-    self->results = from_broker_new(&results);
+    self->results = from_broker_new(&results, self->taken);
     if (!self->http || !self->results) return why;
     self->door = ac_door_new(config, self->http, &why);
     if (!self->door) return why;
@@ -129,12 +132,21 @@ static const char *make_parts(uploader_t *self, const config_t *config, uint64_t
     return self->posts ? NULL : "out of memory or timers";
 }
 
-uploader_t *uploader_new(const config_t *config, uint64_t instance, uint64_t place, char why[256]) {
+static void open_taken(uploader_t *self, const char *state_dir, unsigned number) {
+    char quoted[LOG_QUOTED_MAX];
+    if (taken_open(state_dir, number - 1, &self->taken) != 0)
+        log_warn("taken_not_opened", "why=%s remark=\"uploading goes on with fewer results at once\"",
+                 log_quote(strerror(errno), quoted));
+}
+
+uploader_t *uploader_new(const config_t *config, uint64_t instance, uint64_t place, unsigned number,
+                         char why[256]) {
     uploader_t *self = calloc(1, sizeof *self);
     const char *fault = "out of memory";
     if (self) {
         self->drain_timeout_ms = config->drain_timeout_s * 1000;
         self->metrics = program_metrics(config);
+        open_taken(self, config->state_dir, number);
         fault = make_parts(self, config, instance, place);
     }
     if (!fault) return self;
@@ -150,6 +162,7 @@ void uploader_destroy(uploader_t **self_p) {
     store_result_destroy(&self->stores);
     logs_result_destroy(&self->logs);
     from_broker_destroy(&self->results);
+    taken_close(&self->taken);
     ac_door_destroy(&self->door);
     http_destroy(&self->http);
     link_destroy(&self->link);

@@ -9,8 +9,10 @@
 
 typedef struct uploader_t uploader_t;
 
-/* `config` is borrowed for the call; `place` is that of the lock file held. NULL with `why`. */
-uploader_t *uploader_new(const config_t *config, uint64_t instance, uint64_t place, char why[256]);
+/* `config` is borrowed for the call; `place` is that of the lock file held, `number` its number from 1, of at
+ * most TAKEN_PARTS. NULL with `why`. */
+uploader_t *uploader_new(const config_t *config, uint64_t instance, uint64_t place, unsigned number,
+                         char why[256]);
 /* Accepts NULL; nulls the pointer. */
 void uploader_destroy(uploader_t **self);
 

@@ -42,9 +42,9 @@ class Toll(collections.Counter):
         return 2 * self["fetcher"]
 
     def most_doubled_results(self):
-        """What AC may have and the broker has not heard of: two requests and two answers on their way; all that an
-        uploader can hold (16) if the broker, which should have heard of them, dies as well."""
-        return 4 * self["uploader"] + 16 * min(self["uploader"], self["broker"])
+        """What AC is just being given when an uploader dies: one for each credit. What AC has answered is noted, and told by
+        the next uploader; only the end of the machine takes the notes, of eight at most."""
+        return 2 * self["uploader"] + 8 * self["machine"]
 
 
 def is_idle(agent):

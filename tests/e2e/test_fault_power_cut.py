@@ -10,6 +10,7 @@ from disk import LIBRARY, BadDisk
 from fault_tools import FAST, PROGRAMS, Toll, check_toll, kill_all, settle, side_by_side, stop_broker_as_tasks_come
 
 CUTS = int(os.environ.get("SLUICE_CUTS", "4"))
+POWER = (*PROGRAMS, "machine")
 SEED = int(os.environ.get("SLUICE_CUT_SEED", "1"))
 
 pytestmark = pytest.mark.skipif(not LIBRARY.exists(), reason="a library cannot be preloaded into this build")
@@ -31,7 +32,7 @@ def cut_and_go_on(world, case):
         mock.wait(f"delivered>={min(delivered, 70)}")
         pick_pause(mock, pick)
         kill_all(agent)
-        toll.update(PROGRAMS)
+        toll.update(POWER)
         print(mode, seed, "lost:", disk.cut(survives))
         agent.start()
     books = settle(agent, mock, 96, toll)
@@ -66,7 +67,7 @@ def test_power_cut_at_the_first_start():
             agent.start()
             pick_moment(agent, pick)
             kill_all(agent)
-            toll.update(PROGRAMS)
+            toll.update(POWER)
             disk.cut(lambda: pick.random() < 0.5)
         agent.start()
         books = settle(agent, mock, 20, toll)
@@ -93,7 +94,7 @@ def test_bodies_survive_a_power_cut_at_the_first_start(world):
     disk.cut(lambda: False)
     mock.config(faults=[])
     agent.start()
-    toll = Toll(PROGRAMS)
+    toll = Toll(POWER)
     check_toll(settle(agent, mock, 3, toll), 3, toll)
     assert mock.books()["error_results"] == 0
     agent.stop()

@@ -4,32 +4,11 @@ import threading
 
 import pytest
 
-from agent import Agent, until
+from agent import until
 from tool_server import ToolServer, answer
-from two_sides import AC
+from two_sides import ac, start  # ac and start are fixtures
 
 pytestmark = pytest.mark.contract("6 globalConfig")
-
-
-@pytest.fixture
-def ac():
-    made = AC()
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def start(ac, tmp_path):
-    agents = []
-
-    def run(*options):
-        agents.append(Agent(tmp_path, ac, *options).start())
-        return agents[-1]
-
-    yield run
-    ac.end()
-    for agent in agents:
-        agent.close()
 
 
 def config_of(agent, generation):

@@ -1,11 +1,10 @@
 """--ipv4Fallback, with a name server of the test's own: in a network namespace, where it may have port 53."""
 import pytest
 
-from agent import Agent
 from name_server import A, AAAA, NameServer
 from needs import in_a_namespace, inside, outside
 from tool_server import ToolServer
-from two_sides import AC, run_tasks
+from two_sides import ac, run_tasks, start  # ac and start are fixtures
 
 pytestmark = pytest.mark.contract("3 ipv4Fallback")
 
@@ -29,27 +28,6 @@ def server():
 def names(server):
     server.asked.clear()
     return server
-
-
-@pytest.fixture
-def ac():
-    made = AC()
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def start(ac, tmp_path):
-    agents = []
-
-    def run(*options):
-        agents.append(Agent(tmp_path, ac, *options))
-        return agents[-1].start()
-
-    yield run
-    ac.end()
-    for agent in agents:
-        agent.close()
 
 
 @inside

@@ -5,10 +5,10 @@ import subprocess
 
 import pytest
 
-from agent import BUILD, Agent, check_books
+from agent import BUILD, check_books
 from certificates import Authority
 from tool_server import ToolServer, answer
-from two_sides import AC, run_tasks
+from two_sides import ac, run_tasks, start  # ac and start are fixtures
 
 pytestmark = pytest.mark.contract("3 certificates")
 
@@ -31,28 +31,6 @@ def bad(authority, tmp_path_factory):
     other = Authority(tmp_path_factory.mktemp("other"), "Other CA")
     return {"expired": authority.issue("expired", days=-1), "wrong-name": authority.issue("named", "DNS:tool.example"),
             "self-signed": authority.self_signed("alone"), "other-authority": other.issue("theirs")}
-
-
-@pytest.fixture
-def ac():
-    made = AC()
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def start(ac, tmp_path):
-    agents = []
-
-    def run(*options, **environment):
-        agents.append(Agent(tmp_path, ac, *options))
-        agents[-1].environment = environment
-        return agents[-1].start()
-
-    yield run
-    ac.end()
-    for agent in agents:
-        agent.close()
 
 
 @pytest.mark.parametrize("how", ["--toolCaBundle", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])

@@ -4,7 +4,9 @@ import json
 import re
 import threading
 
-from agent import until
+import pytest
+
+from agent import Agent, until
 from fake_ac import FakeAC
 
 
@@ -54,6 +56,29 @@ class AC:
 
     def result(self, task_id):
         return until(lambda: self.results.get(task_id), f"the result of {task_id}")
+
+
+@pytest.fixture
+def ac():
+    made = AC()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def start(ac, tmp_path):
+    """A function that starts an agent: its options, and variables of its environment."""
+    agents = []
+
+    def run(*options, **environment):
+        agents.append(Agent(tmp_path, ac, *options))
+        agents[-1].environment = environment
+        return agents[-1].start()
+
+    yield run
+    ac.end()
+    for agent in agents:
+        agent.close()
 
 
 def run_tasks(ac, urls):

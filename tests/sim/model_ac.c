@@ -98,6 +98,8 @@ static void answer(world_t *world, sim_event_t *event) {
         got.body_bytes = task_answer(world, copy.doc.ticket, text, sizeof text);
         TRACE(world, "ac     ticket %u is read", copy.doc.ticket);
     }
+    if (copy.outcome == OUTCOME_DONE && copy.call != CALL_GET_TASK && copy.call != CALL_UPLOAD_URL)
+        world->tickets[copy.doc.ticket].answered = true;
     stand_in_enter(world, copy.proc);
     ac_line_ended(copy.line, &got);
     peer_tick(world, copy.proc);
@@ -257,7 +259,7 @@ int ac_start(world_t *world, int proc, ac_line_t *line, call_t call, doc_t doc) 
                            .poll_end_us = world->now_us + world->plan.poll_us};
     if (!proc_runs(world, proc)) return free_place; /* closed when the event under way is over */
     TRACE(world, "AC     %s starts call %u, request %d", world->procs[proc].name, (unsigned)call, free_place);
-    check_ac_start(world);
+    check_ac_start(world, call, doc);
     int64_t upload_us = 500 + (int64_t)rnd(world, (uint64_t)world->plan.upload_us);
     world_after(world, call == CALL_GET_TASK ? 1000 + (int64_t)rnd(world, 5000) : upload_us, -1, serve,
                 request->tag);

@@ -9,6 +9,7 @@
 #define LAST_MS 2000 /* after the drain timeout, for what was said last to be answered */
 
 struct uploader_parts_t {
+    taken_t *taken;
     from_broker_t *results;
     post_result_t *posts;
     bool drain_begun, drain_over;
@@ -24,8 +25,9 @@ void uploader_start(world_t *world, int proc) {
     uploader_parts_t *self = calloc(1, sizeof *self);
     from_broker_handler_t handler = {self, on_forget};
     peer->uploader = self;
-    if (!self || (self->results = from_broker_new(&handler)) == NULL) abort();
-    self->posts = post_result_new(&peer->door, &peer->link, self->results, NULL, "", NULL);
+    if (!self || taken_open("", (unsigned)proc, &self->taken) != 0) abort();
+    self->results = from_broker_new(&handler, self->taken);
+    if (self->results) self->posts = post_result_new(&peer->door, &peer->link, self->results, NULL, "", NULL);
     if (!self->posts) abort();
 }
 
@@ -33,6 +35,7 @@ void uploader_end(uploader_parts_t **self) {
     if (!*self) return;
     post_result_destroy(&(*self)->posts);
     from_broker_destroy(&(*self)->results);
+    taken_close(&(*self)->taken);
     free(*self);
     *self = NULL;
 }

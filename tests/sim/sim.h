@@ -59,6 +59,7 @@ typedef struct {
     uint64_t number;
     uint32_t taken; /* times the journal took it in */
     uint32_t starts, delivered;
+    bool answered; /* an uploader has read that AC has its result, and the machine has not gone down since */
     bool buried, gone;
 } ticket_t;
 
@@ -209,6 +210,9 @@ struct world_t {
     /* the fetcher's window: survives its process, and the machine by chance only */
     bool has_window;
     fetch_file_t window[WINDOW_SLOTS];
+    /* the uploaders' notes of what AC has: survive their processes, and the machine by chance only; 0: none
+     */
+    uint64_t taken[TICKETS_MAX];
     int64_t disk_full_us; /* until then nothing can be written */
     int doomed;           /* the process that crashes when the event under way is over; 0: none */
     bool calm;            /* faults have ceased */
@@ -303,7 +307,7 @@ bool journal_has_fetch(const world_t *world, uint64_t instance, uint64_t seq);
 void check_turn(world_t *world, effects_t *fx);
 void check_committed(world_t *world, const record_t *record);
 void check_out(world_t *world, const out_t *out);
-void check_ac_start(world_t *world);
+void check_ac_start(world_t *world, call_t call, doc_t doc);
 void check_tool_start(world_t *world, int proc, const item_t *item);
 void check_end(world_t *world);
 bool all_settled(world_t *world);

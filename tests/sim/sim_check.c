@@ -5,11 +5,16 @@
 #include "broker/stage.h"
 #include "tests/sim/sim.h"
 
-#define UNTOLD_MAX 16 /* results that an uploader holds */
+#define IN_HAND_MAX 2 /* requests of an uploader that AC may have taken when it dies */
+#define UNHEARD_MAX 8 /* results of an uploader that AC has and the broker does not know of */
 
 /* --- AC and the tools --- */
 
-void check_ac_start(world_t *world) {
+void check_ac_start(world_t *world, call_t call, doc_t doc) {
+    if (call != CALL_GET_TASK && doc.kind != DOC_NONE && world->tickets[doc.ticket].answered)
+        world_fail(world,
+                   "twice: the result of ticket %u is posted again, and AC has answered that it has it",
+                   doc.ticket);
     uint32_t open = 0;
     for (int i = 0; i < REQUESTS_MAX; i++)
         open += world->requests[i].open;
@@ -275,10 +280,11 @@ static void check_idle(world_t *world, const worker_t *workers) {
                        worker->claimed);
 }
 
-/* A result goes to AC twice only after a death, a cut or an answer that was lost on the way: an uploader
- * goes on posting while what it has told is not answered yet. */
+/* A result goes to AC twice only after an answer that was lost on the way, a death or a cut in the middle of
+ * its request, or the end of the machine. */
 static void check_again(world_t *world) {
-    uint64_t allowed = (uint64_t)UNTOLD_MAX * world->books.uploader_losses + world->books.taken_unanswered;
+    uint64_t allowed = (uint64_t)IN_HAND_MAX * world->books.uploader_losses + world->books.taken_unanswered +
+                       (uint64_t)UNHEARD_MAX * UPLOADERS_MAX * world->books.reboots;
     if (world->books.delivered_again > allowed)
         world_fail(world, "twice: %" PRIu64 " results were delivered again, %" PRIu64 " allowed",
                    world->books.delivered_again, allowed);

@@ -189,6 +189,14 @@ static void power_off(world_t *world) {
     }
 }
 
+/* What the uploaders have noted was not synced. */
+static void lose_notes(world_t *world) {
+    for (uint32_t i = 0; i < world->ticket_count; i++)
+        world->tickets[i].answered = false;
+    for (int i = 0; i < TICKETS_MAX; i++)
+        if (chance(world, 500000)) world->taken[i] = 0;
+}
+
 /* Power off: everything dies, and boot time starts anew. */
 static void reboot(world_t *world) {
     TRACE(world, "REBOOT");
@@ -196,6 +204,7 @@ static void reboot(world_t *world) {
     power_off(world);
     for (int i = 0; i < world->proc_count; i++)
         if (world->procs[i].alive) die(world, i);
+    lose_notes(world);
     world->boot_us = world->now_us - (int64_t)rnd(world, 3) * SECOND;
     for (int i = 0; i < world->proc_count; i++)
         proc_restart(world, i, (int64_t)rnd(world, 4 * SECOND));

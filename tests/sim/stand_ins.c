@@ -1,7 +1,7 @@
 /* What the programs' own code finds in the simulator in place of sockets, curl, kernel timers, clocks and
  * files: the functions of common/link.h, common/ac_door.h (the line), common/dead_man.h, common/clock.h,
- * fetcher/inbox.h, fetcher/window.h, uploader/store_result.h and uploader/body_file.h, as far as that code
- * calls them. */
+ * fetcher/inbox.h, fetcher/window.h, uploader/taken.h, uploader/store_result.h and uploader/body_file.h, as
+ * far as that code calls them. */
 #include <fcntl.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -16,6 +16,7 @@
 #include "tests/sim/sim.h"
 #include "uploader/body_file.h"
 #include "uploader/store_result.h"
+#include "uploader/taken.h"
 
 /* The process whose code runs now. */
 static struct {
@@ -348,6 +349,51 @@ unsigned window_load(window_t *self,
         emptied++;
     }
     return emptied;
+}
+
+/* --- the uploaders' notes: in memory that outlives the process --- */
+
+struct taken_t {
+    world_t *world;
+    int proc;
+};
+
+int taken_open(const char *state_dir, unsigned part, taken_t **self) {
+    (void)state_dir, (void)part;
+    *self = calloc(1, sizeof **self);
+    if (!*self) return ERR_NOMEM;
+    **self = (taken_t){here.world, here.proc};
+    return 0;
+}
+
+void taken_close(taken_t **self) {
+    free(*self);
+    *self = NULL;
+}
+
+static void set_note(taken_t *self, uint64_t from, uint64_t to) {
+    if (!proc_runs(self->world, self->proc)) return;
+    for (int i = 0; i < TICKETS_MAX; i++) {
+        if (self->world->taken[i] != from) continue;
+        self->world->taken[i] = to;
+        return;
+    }
+}
+
+void taken_note(taken_t *self, uint64_t number, const char *task_id) {
+    if (!taken_has(self, number, task_id)) set_note(self, 0, number);
+}
+
+void taken_drop(taken_t *self, uint64_t number, const char *task_id) {
+    (void)task_id;
+    set_note(self, number, 0);
+}
+
+bool taken_has(const taken_t *self, uint64_t number, const char *task_id) {
+    (void)task_id;
+    for (int i = 0; i < TICKETS_MAX; i++)
+        if (self->world->taken[i] == number) return true;
+    return false;
 }
 
 /* --- bodies: the uploader opens them itself; a PUT to the store comes back as done at once --- */

@@ -41,14 +41,14 @@ def explain_lost(outstanding, windows):
     return explained, lost
 
 
-def tasks_and_requests(accounts, books, outstanding, faults, uploader_deaths, seconds):
+def tasks_and_requests(accounts, books, outstanding, faults, in_hand, seconds):
     explained, lost = explain_lost(outstanding, faults.windows)
     room = sum(w.room for w in faults.windows) + len(explained)
     lost_answers = books["unanswered"]
     accounts.row("tasks handed out", books["handed"])
     accounts.row("delivered once", books["delivered"] - books["duplicates"])
     accounts.most("delivered twice (an uploader killed, an answer lost)", books["duplicates"],
-                  uploader_deaths + lost_answers)
+                  in_hand + lost_answers)
     accounts.most("handed to a connection or fetcher that died", len(explained), room)
     accounts.equal("lost", len(lost))
     accounts.equal("not handed out", books["waiting"])

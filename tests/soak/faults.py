@@ -10,7 +10,7 @@ import time
 
 AC_CALLS = ["get-task", "put-result", "upload-result", "upload-url", "store"]
 STOPS_S = [0.1, 0.4, 1.0, 2.0, 3.5, 5.5, 8.0]
-UNCONFIRMED = 16  # results of an uploader that AC has, and a broker that dies with it may not have heard of
+IN_HAND = 2  # requests of an uploader that AC may have taken when it dies
 SLACK_S = 1.5  # between what the mock books and what this process sees
 
 
@@ -154,7 +154,7 @@ class Faults:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         self.note("kill -9 of all")
-        self.counts["uploader deaths unseen"] = self.counts.get("uploader deaths unseen", 0) + UNCONFIRMED
+        self.counts["uploader deaths unseen"] = self.counts.get("uploader deaths unseen", 0) + IN_HAND
 
     def agent_killed(self):
         """Its programs end in order without it; then it is started again."""
@@ -162,7 +162,7 @@ class Faults:
         self.window("fetcher", 10, 2)
         self.agent.run.kill()
         self.note("kill -9 sluice run")
-        self.counts["uploader deaths unseen"] = self.counts.get("uploader deaths unseen", 0) + 1
+        self.counts["uploader deaths unseen"] = self.counts.get("uploader deaths unseen", 0) + IN_HAND
 
     def agent_restarted(self):
         self.agent.run.terminate()

@@ -22,7 +22,7 @@ os.environ.setdefault("SLUICE_BUILD", str(TESTS.parent / "build/release"))
 import accounts as accounting
 import measure
 from agent import Agent, Mock, until
-from faults import Faults
+from faults import IN_HAND, Faults
 from load import Load
 
 WARM_TASKS = 400
@@ -183,7 +183,7 @@ class Soak:
 
     def verdict(self, start, left, rest, seconds):
         log = self.agent.log_text()
-        deaths = sum("event=program_killed program=sluice-uploader" in line for line in log.splitlines())
+        deaths = IN_HAND * sum("event=program_killed program=sluice-uploader" in line for line in log.splitlines())
         deaths += self.faults.counts.pop("uploader deaths unseen", 0)
         books = accounting.Accounts()
         lost = accounting.tasks_and_requests(books, self.books, rest, self.faults, deaths, seconds)

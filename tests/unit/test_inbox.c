@@ -155,6 +155,39 @@ static void a_whole_write_without_its_name_is_taken(void **state) {
     assert_false(exists(it, NAME ".tmp"));
 }
 
+static void a_write_that_was_cut_short_is_removed(void **state) {
+    fixture_t *it = *state;
+    char from[192], to[192];
+    path_of(it, NAME, from);
+    path_of(it, NAME ".tmp", to);
+    write_one(it);
+    struct stat info;
+    assert_int_equal(stat(from, &info), 0);
+    for (off_t size = 0; size < info.st_size; size++) {
+        write_one(it);
+        assert_int_equal(rename(from, to), 0);
+        assert_int_equal(truncate(to, size), 0);
+        load(it);
+        assert_int_equal(it->fetched, 0);
+        assert_int_equal(it->bad, 0);
+        assert_false(exists(it, NAME ".tmp"));
+        assert_false(exists(it, NAME ".tmp.bad"));
+    }
+}
+
+static void one_that_is_whole_and_no_fetch_is_set_aside(void **state) {
+    fixture_t *it = *state;
+    char from[192], to[192];
+    write_one(it);
+    path_of(it, NAME, from);
+    path_of(it, NAME ".tmp", to);
+    assert_int_equal(rename(from, to), 0);
+    it->refuse = ERR_STATE;
+    load(it);
+    assert_int_equal(it->bad, 1);
+    assert_true(exists(it, NAME ".tmp.bad"));
+}
+
 static void a_write_that_fails_leaves_nothing(void **state) {
     fixture_t *it = *state;
     char path[192];
@@ -177,6 +210,8 @@ int main(void) {
         cmocka_unit_test_setup_teardown(damage_is_found, setup, teardown),
         cmocka_unit_test_setup_teardown(a_header_that_is_none_is_set_aside, setup, teardown),
         cmocka_unit_test_setup_teardown(a_whole_write_without_its_name_is_taken, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_write_that_was_cut_short_is_removed, setup, teardown),
+        cmocka_unit_test_setup_teardown(one_that_is_whole_and_no_fetch_is_set_aside, setup, teardown),
         cmocka_unit_test_setup_teardown(a_write_that_fails_leaves_nothing, setup, teardown),
         cmocka_unit_test(a_directory_that_cannot_be_made),
     };

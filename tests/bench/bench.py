@@ -32,7 +32,7 @@ def run_case(case, arguments, folder):
               "agent": lambda: AgentSide(case, arguments.build, folder / "agent")}
     if arguments.against:
         makers["against"] = lambda: AgentSide(case, arguments.against, folder / "against")
-    if case.tcp and arguments.against:
+    if (case.tcp or case.curve) and arguments.against:
         raise RuntimeError("two builds cannot have the same port: tcp is for one build at a time")
     sides = {}
     with contextlib.ExitStack() as stack:

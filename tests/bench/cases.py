@@ -52,5 +52,7 @@ CASES = [
     Case("ac-50ms", "an AC 50 ms away over TLS", tls=True, ac_ms=50, tasks=400),
     Case("scale", "a million tasks, 100,000 of them in the queue, 64 executors of 200 slots: see docs/PERFORMANCE.md",
          tasks=1000000, slots=200, executors=64, queue=100000),
+    Case("queue", "100,000 tasks brought into the queue, then worked off by 4 executors of 200 slots", tasks=100000,
+         queue=100000, slots=1, tool_ms=20),
     Case("no-sync", "without the syncs of the disk (fsync and fdatasync do nothing)", sync=False),
 ]

@@ -163,6 +163,19 @@ class AgentSide(Side):
         e2e.BUILD = self.build
         return self.agent.status()["counters"]
 
+    def count_until(self, counter, count, deadline=900):
+        end = time.monotonic() + deadline
+        while self.counters()[counter] < count:
+            if time.monotonic() > end:
+                raise TimeoutError(f"{self.case.name}: {counter} does not reach {count} in {deadline} s")
+            time.sleep(0.2)
+
+    def more_executors(self, count, slots):
+        for number in range(count):
+            words = ["--executorPoolSize", slots, "--name", f"more-{number}", "--runtimeDir", self.agent.runtime,
+                     "--stateDir", self.agent.state, "--enableStdoutLogging"]
+            self.pids["executor"].append(self.agent.popen_bare("sluice-executor", *words).pid)
+
     def run(self, tasks):
         """Works off so many tasks; what each cost."""
         before, cpu, start = self.counters(), self.cpu(), time.monotonic()
@@ -188,7 +201,7 @@ class AgentSide(Side):
                 raise RuntimeError(f"{self.case.name}: {books[key]} {key}; no benchmark of a wrong agent")
         peaks = {pid: int(status_of(pid)["VmHWM"].split()[0]) for pids in self.pids.values() for pid in pids}
         return {"pss_kb": {role: sum(map(memory_kb, pids)) for role, pids in self.pids.items()},
-                "peak_over_idle_kb": {role: max(peaks[p] - self.idle_rss[p] for p in pids)
+                "peak_over_idle_kb": {role: max(peaks[p] - self.idle_rss.get(p, peaks[p]) for p in pids)
                                       for role, pids in self.pids.items()},
                 "ac_connections": books["ac_connections_opened"],
                 "hand_to_tool_us": books["hand_to_tool_us"], "tool_to_result_us": books["tool_to_result_us"]}

@@ -15,6 +15,7 @@
 #include "broker/zap.h"
 #include "common/err.h"
 #include "common/key_list.h"
+#include "common/link_wire.h"
 
 #define HEX  "00112233445566778899aabbccddeeff00112233445566778899AABBCCDDEEFF"
 #define HEX2 "10112233445566778899aabbccddeeff00112233445566778899AABBCCDDEEFF"
@@ -138,6 +139,20 @@ static void test_a_session_belongs_to_its_key(void **state) {
 
 static unsigned revoked_count;
 
+static void test_plain_links_stay_here(void **state) {
+    (void)state;
+    static const char *const here[] = {"tcp://127.0.0.1:5670", "tcp://127.9.9.9:1", "tcp://localhost:1",
+                                       "tcp://[::1]:5670"},
+                             *const elsewhere[] = {"tcp://127.example:5670", "tcp://127.0.0.1.example:1",
+                                                   "tcp://0.0.0.0:1", "tcp://[::]:1", "tcp://host:1"};
+    for (size_t i = 0; i < sizeof here / sizeof here[0]; i++)
+        assert_null(wire_base_fault(here[i], false));
+    for (size_t i = 0; i < sizeof elsewhere / sizeof elsewhere[0]; i++) {
+        assert_non_null(wire_base_fault(elsewhere[i], false));
+        assert_null(wire_base_fault(elsewhere[i], true));
+    }
+}
+
 static void on_revoked(void *ctx, const listed_key_t *key) {
     (void)ctx;
     assert_string_equal(key->key.name, "w1");
@@ -180,6 +195,12 @@ static void test_list(void **state) {
     assert_int_equal(keyring_count(ring), 1);
     keyring_close(&ring);
     assert_int_equal(keyring_open(dir, &ring, why), ERR_INVALID);
+    assert_int_equal(chmod(path, 0666), 0);
+    assert_int_equal(key_list_read(dir, &list, why), ERR_INVALID);
+    assert_non_null(strstr(why, "by everybody (mode 0666)"));
+    unlink(path);
+    assert_int_equal(mkfifo(path, 0600), 0);
+    assert_int_equal(key_list_read(dir, &list, why), ERR_INVALID); /* at once */
     unlink(path);
     assert_int_equal(key_file_write(dir, "x.key", "one", false, why), 0);
     assert_int_equal(key_file_write(dir, "x.key", "two", false, why),
@@ -198,6 +219,7 @@ int main(void) {
         cmocka_unit_test(test_who_may_connect_where),
         cmocka_unit_test(test_what_a_key_is_good_for),
         cmocka_unit_test(test_a_session_belongs_to_its_key),
+        cmocka_unit_test(test_plain_links_stay_here),
         cmocka_unit_test(test_list),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

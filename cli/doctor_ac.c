@@ -191,7 +191,8 @@ static void ask_with_credit(report_t *report, visit_t *visit) {
     int64_t now_ms = clock_boot_ms(), session_ms = now_ms + SESSION_MS, credit_ms = now_ms + CREDIT_MS;
     bool started = false;
     if (!join(visit)) {
-        report_add(report, FOUND_FAILURE, CHECK, "", "not asked: %s", visit->fault);
+        report_add(report, FOUND_FAILURE, CHECK, "put right what it names; the agent's programs need it too",
+                   "not asked: %s", visit->fault);
         return;
     }
     while (!visit->answered) {
@@ -261,7 +262,7 @@ static void ask_alone(report_t *report, visit_t *visit) {
         report_add(report, FOUND_SKIPPED, CHECK, "start the broker: only it knows who may ask AC now",
                    "not asked: the %s (pid %ld) runs, but no broker answers", runs, (long)pid);
     } else if (!line || ac_line_start(line, &lease, &request, now_ms, on_answer, visit) != 0) {
-        report_add(report, FOUND_FAILURE, CHECK, "", "out of memory");
+        report_add(report, FOUND_FAILURE, CHECK, "try again", "out of memory");
     } else {
         while (!visit->answered) {
             zmq_pollitem_t item = {.fd = http_fd(visit->http), .events = ZMQ_POLLIN};
@@ -281,7 +282,8 @@ void doctor_ac(report_t *report, const config_t *config, bool broker) {
     const char *why = "out of memory";
     if (visit.http) visit.door = ac_door_new(config, visit.http, &why);
     if (!visit.door)
-        report_add(report, FOUND_FAILURE, CHECK, "", "not asked: %s", why);
+        report_add(report, FOUND_FAILURE, CHECK, "put right what it names; the agent's programs need it too",
+                   "not asked: %s", why);
     else if (broker)
         ask_with_credit(report, &visit);
     else

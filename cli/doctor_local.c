@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <unistd.h>
 
 #include "cli/ask.h"
 #include "cli/doctor.h"
@@ -202,7 +203,9 @@ static void check_work(report_t *report, yajl_val root) {
         report_add(report, FOUND_OK, "fetching", "", "paused for the moment: %s", reason);
     else if (json_true(json_member(root, "fetch"), "paused"))
         report_add(report, FOUND_WARNING, "fetching",
-                   strcmp(reason, "paused by hand") == 0 ? "`sluice resume` starts it again" : "",
+                   strcmp(reason, "paused by hand") == 0
+                       ? "`sluice resume` starts it again"
+                       : "it goes on by itself when that is over; the other findings say what to do about it",
                    "paused: %s", reason);
     else
         report_add(report, FOUND_OK, "fetching", "", "on; room for %" PRId64 " more",
@@ -239,17 +242,26 @@ static void check_status(report_t *report, yajl_val root) {
     check_work(report, root);
 }
 
+static const char *broker_advice(const config_t *config) {
+    char path[PATH_MAX];
+    (void)snprintf(path, sizeof path, "%s/control", config->runtime_dir);
+    bool refused = access(path, W_OK) != 0 && errno == EACCES;
+    return config->broker[0]
+               ? "check that it listens there (--bind), and that a firewall lets this machine in"
+           : refused ? "ask as the user who runs the agent, or as root"
+                     : "start the agent: sluice run, or systemctl start sluice.target";
+}
+
 static bool check_broker(report_t *report, const config_t *config) {
     char why[ASK_WHY_MAX], *json = NULL;
     size_t size;
     ask_t *ask = ask_new(config, why);
-    bool answered = ask && ask_status(ask, -1, &json, &size, why) == 0;
+    bool answered = ask && ask_is_there(ask, why) && ask_status(ask, -1, &json, &size, why) == 0;
     yajl_val root = answered ? json_read(json, size) : NULL;
     if (root) {
         check_status(report, root);
     } else {
-        report_add(report, FOUND_FAILURE, "broker",
-                   "start the agent: sluice run, or systemctl start sluice.target", "%s",
+        report_add(report, FOUND_FAILURE, "broker", broker_advice(config), "%s",
                    answered ? "its answer is no JSON" : why);
         check_journal(report, config);
     }

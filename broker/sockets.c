@@ -8,9 +8,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "broker/zap.h"
 #include "common/clock.h"
+#include "common/dirs.h"
 #include "common/err.h"
 #include "common/link_wire.h"
 #include "common/log.h"
@@ -29,7 +31,8 @@ struct sockets_t {
     zsock_t *sources[FROM_COUNT];
     zsock_t *events;
     char *runtime_dir;
-    int port; /* of control under tcp; 0: ipc alone */
+    int port;    /* of control under tcp; 0: ipc alone */
+    bool shared; /* the group may use the runtime directory: executors of another user */
     key_pair_t key;
     zap_t *zap;    /* NULL: nothing is encrypted */
     void *monitor; /* of handshakes with control, which fail in silence */
@@ -91,7 +94,9 @@ static int bind_one(sockets_t *self, zsock_t **socket, int type, const char *nam
     (void)snprintf(endpoint, sizeof endpoint, "ipc://%s/%s", self->runtime_dir, name);
     if (zsock_bind(*socket, "%s", endpoint) == -1)
         return fail(why, ERR_IO, "cannot listen on %s: %s", endpoint, zmq_strerror(zmq_errno()));
-    if (socket_share(endpoint) != 0)
+    bool for_executors = type == ZMQ_ROUTER || offset == PORT_RESULTS;
+    self->shared = dirs_shared(endpoint + sizeof "ipc://" - 1);
+    if (for_executors && socket_share(endpoint) != 0)
         return fail(why, ERR_IO, "cannot let the group of %s use %s: %s", self->runtime_dir, endpoint,
                     strerror(errno));
     /* fetchers share this machine: with keys, nobody has anything to bring there from another */
@@ -172,9 +177,27 @@ static uint64_t peer_of(zmq_msg_t *identity) {
 static void look_at_peer(received_t *got) {
     unsigned char parsed[16];
     const char *address = zmq_msg_gets(&got->header, "Peer-Address");
-    got->user = zmq_msg_gets(&got->header, "User-Id");
     got->by_tcp =
         address && (inet_pton(AF_INET, address, parsed) == 1 || inet_pton(AF_INET6, address, parsed) == 1);
+    if (got->by_tcp)
+        got->user = zmq_msg_gets(&got->header, "User-Id");
+    else
+        got->by_other = sockets_uid(address, &got->uid) && got->uid != 0 && got->uid != geteuid();
+}
+
+/* "NAME:UID:GID:PID" */
+bool sockets_uid(const char *address, uint32_t *uid) {
+    const char *at = address ? address + strlen(address) : NULL;
+    for (int colons = 0; at && colons < 3; colons++) {
+        do
+            at = at > address ? at - 1 : NULL;
+        while (at && *at != ':');
+    }
+    char *end;
+    unsigned long value = at ? strtoul(at + 1, &end, 10) : 0;
+    if (!at || end == at + 1 || *end != ':' || value > UINT32_MAX) return false;
+    *uid = (uint32_t)value;
+    return true;
 }
 
 bool sockets_receive(sockets_t *self, source_t source, received_t *got) {
@@ -190,7 +213,7 @@ bool sockets_receive(sockets_t *self, source_t source, received_t *got) {
         if (!more) return true; /* no header: refused as malformed */
     }
     if (!receive_part(raw, &got->header, &more)) return false;
-    if (self->port > 0) look_at_peer(got);
+    if (self->port > 0 || self->shared) look_at_peer(got);
     if (more) got->has_payload = receive_part(raw, &got->payload, &more);
     while (more) {
         zmq_msg_t extra;

@@ -14,6 +14,7 @@
 #include "cli/json_read.h"
 #include "cli/status_page.h"
 #include "common/dirs.h"
+#include "common/err.h"
 
 #define DISK_FAIL_MB  100
 #define DISK_WARN_MB  1000
@@ -95,7 +96,9 @@ static void check_journal(report_t *report, const config_t *config) {
     if (rc == SQLITE_OK) rc = sqlite3_exec(db, "PRAGMA quick_check(1)", take_word, word, NULL);
     if (rc == SQLITE_OK && strcmp(word, "ok") == 0)
         report_add(report, FOUND_OK, "journal", "", "%s is sound", path);
-    else if (rc == SQLITE_CANTOPEN || rc == SQLITE_PERM || rc == SQLITE_READONLY || rc == SQLITE_BUSY)
+    else if (rc == SQLITE_BUSY)
+        report_add(report, FOUND_SKIPPED, "journal", "", "%s: the broker has it open", path);
+    else if (rc == SQLITE_CANTOPEN || rc == SQLITE_PERM || rc == SQLITE_READONLY)
         report_add(report, FOUND_SKIPPED, "journal", "ask as the user who runs the agent, or as root",
                    "%s: %s", path, sqlite3_errmsg(db));
     else
@@ -246,6 +249,12 @@ static const char *broker_advice(const config_t *config) {
     char path[PATH_MAX];
     (void)snprintf(path, sizeof path, "%s/control", config->runtime_dir);
     bool refused = access(path, W_OK) != 0 && errno == EACCES;
+    pid_t pid = 0;
+    (void)snprintf(path, sizeof path, "%s/broker.lock", config->state_dir);
+    if (!refused && lock_probe(path, &pid) == ERR_BUSY)
+        return "its process is there, but stands still or has another --runtimeDir: see its log, and restart "
+               "it "
+               "(systemctl restart sluice-broker)";
     return config->broker[0]
                ? "check that it listens there (--bind), and that a firewall lets this machine in"
            : refused ? "ask as the user who runs the agent, or as root"

@@ -139,6 +139,32 @@ static void test_a_session_belongs_to_its_key(void **state) {
 
 static unsigned revoked_count;
 
+/* Who may use the directory of the sockets and is another user is an executor. */
+static void test_other_users(void **state) {
+    (void)state;
+    static const struct {
+        const char *address;
+        bool known;
+        uint32_t uid;
+    } table[] = {{"host:1001:5:77", true, 1001}, {":0:0:1", true, 0}, {"a:b:65534:1:2", true, 65534},
+                 {"localhost", false, 0},        {"1:2", false, 0},   {"h:x:1:2", false, 0},
+                 {"h:4294967296:1:2", false, 0}, {"", false, 0},      {NULL, false, 0}};
+    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
+        uint32_t uid = 0;
+        assert_int_equal(sockets_uid(table[i].address, &uid), table[i].known);
+        assert_int_equal(uid, table[i].uid);
+    }
+    listed_key_t user = guard_user(1001), key = listed("executor:w1:" HEX);
+    assert_true(guard_is_user(user.id));
+    assert_false(guard_is_user(key.id) || guard_is_user(0));
+    assert_int_not_equal(user.id, guard_user(1002).id);
+    msg_t status = {.type = MSG_STATUS}, claim = {.type = MSG_CLAIM};
+    const session_view_t ours = {7, true, user.id}, others = {8, true, 0};
+    assert_non_null(guard_judge(&user, FROM_CONTROL, &status, (session_view_t){0, false, 0}));
+    assert_null(guard_judge(&user, FROM_CONTROL, &claim, ours));
+    assert_non_null(guard_judge(&user, FROM_CONTROL, &claim, others));
+}
+
 static void test_plain_links_stay_here(void **state) {
     (void)state;
     static const char *const here[] = {"tcp://127.0.0.1:5670", "tcp://127.9.9.9:1", "tcp://localhost:1",
@@ -219,6 +245,7 @@ int main(void) {
         cmocka_unit_test(test_who_may_connect_where),
         cmocka_unit_test(test_what_a_key_is_good_for),
         cmocka_unit_test(test_a_session_belongs_to_its_key),
+        cmocka_unit_test(test_other_users),
         cmocka_unit_test(test_plain_links_stay_here),
         cmocka_unit_test(test_list),
     };

@@ -163,13 +163,48 @@ def test_budget_is_respected_on_one_connection(stage):
     assert stage.ac.connections == 1 and stage.ac.most_in_flight == 1
 
 
+def granted_without_an_inbox(stage):
+    """A fetcher with a credit that can save nothing, so that what it has fetched stays at risk."""
+    stage.start()
+    worker = stage.broker.welcome()
+    (stage.directory / "state" / "inbox").rmdir()
+    stage.broker.grant(worker, stage.broker.expect("WANT", stage=1).seq, 7, budget=20)
+
+
 def test_no_poll_while_two_tasks_are_in_memory_alone(stage):
-    """What is neither accepted nor in the inbox would be lost with the process: two at most."""
+    """What is neither accepted nor in a file would be lost with the process: two at most. These are too large for
+    the window."""
     number = iter(range(1, 1000))
-    stage.ac.answer = lambda _: answer_of(task(next(number)))
-    stage.granted(budget=20)
+    stage.ac.answer = lambda _: answer_of(dict(task(next(number)), input="x" * 70000))
+    granted_without_an_inbox(stage)
     assert stage.broker.expect("RELEASE").used == 2
     assert len(stage.ac.requests) == 2
+
+
+def test_no_poll_while_eight_tasks_are_not_synced(stage):
+    """What is neither accepted nor in the inbox would be lost with the machine: eight at most."""
+    number = iter(range(1, 1000))
+    stage.ac.answer = lambda _: answer_of(task(next(number)))
+    granted_without_an_inbox(stage)
+    assert stage.broker.expect("RELEASE").used == 8
+    assert len(stage.ac.requests) == 8
+
+
+def test_what_was_fetched_outlives_a_killed_fetcher_and_broker(stage):
+    """Neither has synced anything, and both end at once: the next fetcher brings every task, under its old name."""
+    number = iter(range(1, 1000))
+    stage.ac.answer = lambda _: answer_of(task(next(number)))
+    program, _ = stage.granted(budget=5)
+    stage.broker.until(lambda: len(stage.ac.requests) == 5 and stage.ac.requests[4].ended)
+    former = stage.broker.expect("FETCHED")
+    program.signal(signal.SIGKILL)
+    stage.broker.inbox.clear()
+    stage.start()
+    stage.broker.welcome()
+    stage.broker.until(lambda: {m.seq for m in stage.broker.inbox if m.message == "FETCHED"} >= {1, 2, 3, 4})
+    again = [m for m in stage.broker.inbox if m.message == "FETCHED"]
+    assert {m.instance for m in again} == {former.instance}
+    assert all(m.task_id == f"t{m.seq}" for m in again)
 
 
 def test_window_of_64(stage):

@@ -81,7 +81,8 @@ bool broker_admits(broker_t *self, source_t source, received_t *got, const msg_t
         return false;
     }
     if (self->keyring || found) session.known = core_session_key(self->core, session.session, &session.key);
-    const char *why = guard_judge(found, source, msg, session);
+    const char *why = got->by_other && got->uid == SOCKETS_NOBODY ? "its user is not known"
+                                                                  : guard_judge(found, source, msg, session);
     *key = found ? found->id : 0;
     if (!why) return true;
     if (got->by_other)

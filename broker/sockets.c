@@ -179,18 +179,6 @@ static uint64_t peer_of(zmq_msg_t *identity) {
     return peer;
 }
 
-/* By which connection it came. ZeroMQ names the address of a tcp peer, and the process of one by ipc. */
-static void look_at_peer(received_t *got) {
-    unsigned char parsed[16];
-    const char *address = zmq_msg_gets(&got->header, "Peer-Address");
-    got->by_tcp =
-        address && (inet_pton(AF_INET, address, parsed) == 1 || inet_pton(AF_INET6, address, parsed) == 1);
-    if (got->by_tcp)
-        got->user = zmq_msg_gets(&got->header, "User-Id");
-    else
-        got->by_other = sockets_uid(address, &got->uid) && got->uid != 0 && got->uid != geteuid();
-}
-
 /* "NAME:UID:GID:PID" */
 bool sockets_uid(const char *address, uint32_t *uid) {
     const char *at = address ? address + strlen(address) : NULL;
@@ -204,6 +192,27 @@ bool sockets_uid(const char *address, uint32_t *uid) {
     if (!at || end == at + 1 || *end != ':' || value > UINT32_MAX) return false;
     *uid = (uint32_t)value;
     return true;
+}
+
+bool sockets_address(const char *address) {
+    char plain[INET6_ADDRSTRLEN];
+    unsigned char parsed[16];
+    size_t len = address ? strcspn(address, "%") : 0; /* the zone of a link-local one */
+    if (len == 0 || len >= sizeof plain) return false;
+    memcpy(plain, address, len);
+    plain[len] = '\0';
+    return inet_pton(AF_INET, plain, parsed) == 1 || inet_pton(AF_INET6, plain, parsed) == 1;
+}
+
+/* By which connection it came. ZeroMQ names the address of a tcp peer, and the process of one by ipc; a peer
+ * by ipc may give itself a User-Id, so that nothing is believed of it in a directory that others may use. */
+static void look_at_peer(const sockets_t *self, received_t *got) {
+    const char *address = zmq_msg_gets(&got->header, "Peer-Address");
+    got->user = zmq_msg_gets(&got->header, "User-Id");
+    got->by_tcp = sockets_address(address);
+    if (got->by_tcp || !self->shared) return;
+    if (!sockets_uid(address, &got->uid)) got->uid = SOCKETS_NOBODY;
+    got->by_other = got->uid != 0 && got->uid != geteuid();
 }
 
 bool sockets_receive(sockets_t *self, source_t source, received_t *got) {
@@ -223,12 +232,7 @@ bool sockets_receive(sockets_t *self, source_t source, received_t *got) {
         if (!more) return true; /* no header: refused as malformed */
         if (!receive_part(raw, &got->header, &more)) return false;
     }
-<<<<<<< HEAD
-    if (!receive_part(raw, &got->header, &more)) return false;
-    if (self->port > 0 || self->shared) look_at_peer(got);
-=======
-    if (self->port > 0) look_at_peer(got);
->>>>>>> main
+    if (self->port > 0 || self->shared) look_at_peer(self, got);
     if (more) got->has_payload = receive_part(raw, &got->payload, &more);
     while (more) {
         zmq_msg_t extra;

@@ -45,8 +45,10 @@ typedef struct {
 } received_t;
 
 /* Takes the next message, if there is one. The caller ends with sockets_done(). */
-/* The user at the other end, from the address that ZeroMQ gives a connection by ipc. */
+/* What ZeroMQ says of the other end: the address of a tcp peer, or the user of one by ipc. */
+bool sockets_address(const char *address);
 bool sockets_uid(const char *address, uint32_t *uid);
+#define SOCKETS_NOBODY UINT32_MAX /* a user that is not known: the peer has gone at once */
 bool sockets_receive(sockets_t *self, source_t source, received_t *got);
 void sockets_done(received_t *got);
 

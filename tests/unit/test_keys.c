@@ -154,6 +154,14 @@ static void test_other_users(void **state) {
         assert_int_equal(sockets_uid(table[i].address, &uid), table[i].known);
         assert_int_equal(uid, table[i].uid);
     }
+    static const char *const tcp[] = {"10.0.0.1", "::1", "fe80::1:2:3:4%eth0"}, *const local[] = {
+                                                                                    "host:1001:5:77",
+                                                                                    ":0:0:1", "localhost", "",
+                                                                                    NULL};
+    for (size_t i = 0; i < sizeof tcp / sizeof tcp[0]; i++)
+        assert_true(sockets_address(tcp[i]));
+    for (size_t i = 0; i < sizeof local / sizeof local[0]; i++)
+        assert_false(sockets_address(local[i]));
     listed_key_t user = guard_user(1001), key = listed("executor:w1:" HEX);
     assert_true(guard_is_user(user.id));
     assert_false(guard_is_user(key.id) || guard_is_user(0));

@@ -134,7 +134,7 @@ static int nobody(ask_t *self, char why[ASK_WHY_MAX]) {
     return ERR_NOT_FOUND;
 }
 
-bool ask_is_there(const ask_t *self, char why[ASK_WHY_MAX]) {
+bool ask_is_there(ask_t *self, char why[ASK_WHY_MAX]) {
     if (strncmp(self->endpoint, "ipc://", 6) != 0 || access(self->endpoint + 6, W_OK) == 0) return true;
     (void)nobody(self, why);
     return false;

@@ -17,7 +17,7 @@ typedef struct ask_t ask_t;
  * the endpoint is malformed, with the reason in `why`. */
 ask_t *ask_new(const config_t *config, char why[ASK_WHY_MAX]);
 /* Whether somebody may be listening: false, with the reason in `why`, when there is no such socket here. */
-bool ask_is_there(const ask_t *self, char why[ASK_WHY_MAX]);
+bool ask_is_there(ask_t *self, char why[ASK_WHY_MAX]);
 /* What is not sent yet is dropped. Accepts NULL; nulls the pointer. */
 void ask_destroy(ask_t **self);
 

@@ -297,20 +297,31 @@ assert ask(control, "HELLO", **hello(EXECUTOR, instance)).message == "WELCOME"
 def test_another_user_of_the_runtime_directory_is_an_executor(world):
     """As in the packages: the executors' user may use the directory of the sockets, and do an executor's work by them."""
     world.start_mock("--tasks", 0)
-    agent = world.make_agent(*FAST)
+    agent = world.make_agent(*FAST, "--executors", 0)
     world.folder.chmod(0o711)
+    state = world.folder / "theirs"
+    state.mkdir()
+    os.chown(state, 65534, 65534)
     agent.runtime.mkdir()
     os.chown(agent.runtime, 0, 65534)
     agent.runtime.chmod(0o2750)  # what is made there is the group's
     agent.start()
+    other = dict(user=65534, group=65534, extra_groups=[])
+    executor = subprocess.Popen([BUILD / "bin/sluice-executor", "--runtimeDir", agent.runtime, "--stateDir", state,
+                                 "--lockDir", state], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **other)
     fetcher = [w for w in agent.joined("fetcher", "executor", "uploader")["workers"] if w["role"] == "fetcher"][0]
     modes = {path.name: path.stat().st_mode & 0o777 for path in agent.runtime.iterdir() if path.is_socket()}
     assert modes.pop("control") == modes.pop("results-in") == 0o660
-    assert set(modes.values()) == {0o700}, modes  # events, tasks-in, and those of our own workers
-    done = subprocess.run(["/usr/bin/python3", "-c", OTHER_USER, agent.runtime, str(fetcher["session"])], user=65534,
-                          group=65534, extra_groups=[], text=True, capture_output=True, timeout=60, check=False)
+    assert modes["events"] == modes["tasks-in"] == 0o700
+    workers = sorted(mode for name, mode in modes.items() if name.startswith("worker-"))
+    assert workers == [0o660, 0o700], modes  # theirs, and our own uploader's
+    world.mock.add(count=20, methods="GET,POST")
+    check_books(world.mock.wait("delivered>=20"), 20)
+    executor.terminate()
+    assert executor.wait(60) == 0
+    done = subprocess.run(["/usr/bin/python3", "-c", OTHER_USER, agent.runtime, str(fetcher["session"])], text=True,
+                          capture_output=True, timeout=60, check=False, **other)
     assert done.returncode == 0, done.stderr
-    agent.status_until(lambda s: "peer" in {w["name"] for w in s["workers"]}, "its session")
     agent.stop()
 
 

@@ -59,6 +59,63 @@ def test_check_what_belongs_together(file, key):
     assert done.returncode == 2 and "/no/such.conf: No such file" in done.stderr
 
 
+def test_check_what_does_not_fit(file, key):
+    """Whatever a line is wrong by, it is named with it, and all of them at once; what one program reads concerns it alone."""
+    file.write_text("serverUrl = ac.example\npoolSize = abc\nbind = tcp://0.0.0.0\ninwardProxyHttp = ::\n[executor]\n"
+                    "clientKey = /no/such\nbroker = tcp://elsewhere:5670\n[uploader]\ncaBundle = /no/such\n")
+    done = config("check", "--config", file, "--keysDir", "/no/such", **key)
+    assert done.returncode == 2
+    faults = dict(line.removeprefix(f"{file}, line ").split(": ", 1) for line in done.stderr.splitlines() if "without clientCert" not in line)
+    assert sorted(faults) == ["1", "2", "3", "4", "6", "7", "9"], done.stderr
+    assert faults["1"].startswith('serverUrl is "ac.example"; it must be http://HOST')
+    assert faults["2"] == 'poolSize is "abc"; it must be a whole number from 1 to 1000'
+    assert faults["3"].startswith('bind is "tcp://0.0.0.0"; it must be tcp://HOST:PORT')
+    assert faults["6"] == faults["9"].replace("caBundle", "clientKey") == "clientKey: cannot read /no/such: No such file or directory"
+    assert faults["7"].startswith('broker is "tcp://elsewhere:5670"; plain tcp is allowed on loopback')
+    for text in ("toolCaBundle = /no/such\n", "clientCert = /no/such\nclientKey = /no/such\n"):
+        file.write_text(text)  # only the executor may be able to read them
+        done = subprocess.run([BUILD / "bin/sluice-broker", "--config", file, "--check-config"], capture_output=True, text=True)
+        assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("content", ["\ufeffserverUrl = https://ac.example\n", "serverUrl = https://ac.example",
+                                     "serverUrl = https://ac.example\r\n\r\n[executor]\r\nexecutorPoolSize = 3\r\n"])
+def test_check_what_editors_make_of_a_file(file, key, content):
+    file.write_text(content, newline="")
+    done = config("check", "--config", file, **key)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_check_what_is_no_text(file, key):
+    for content in (b"serverUrl = https://ac.example\nlookahead = 3\0 0\n", "serverUrl = https://ac.example\n".encode("utf-16")):
+        file.write_bytes(content)
+        done = config("check", "--config", file, **key)
+        assert done.returncode == 2 and f"{file}, line " in done.stderr and "there is a zero byte in it" in done.stderr
+    file.unlink()
+    file.mkdir()
+    done = config("check", "--config", file, **key)
+    assert (done.returncode, done.stderr) == (2, f"cannot read the configuration file {file}: Is a directory\n")
+
+
+def test_check_warns_of_what_is_set_twice(file, key):
+    file.write_text("serverUrl = https://ac.example\nlookahead = 3\nlookahead = 4\n[executor]\nexecutorPoolSize = 2\n"
+                    "[fetcher]\nserverUrl = https://other.example\n[executor]\npoolSize = 5\n")
+    done = config("check", "--config", file, **key)
+    assert (done.returncode, done.stdout) == (0, f"{file} is valid\n")
+    assert done.stderr.splitlines() == [
+        f"{file}, line 3: warning: lookahead is set in line 2, too; this one counts",
+        f"{file}, line 9: warning: poolSize is set in line 5, too; this one counts"]
+    assert "lookahead = 4 " in config("show", "--config", file, **key).stdout
+
+
+def test_the_name_that_was_typed(file):
+    for words in (["--poolSize", "abc"], ["--poolSize=abc"]):
+        done = config("check", "--config", "/dev/null", *words)
+        assert done.stderr.splitlines()[0] == '--poolSize is "abc"; it must be a whole number from 1 to 1000'
+    done = config("check", "--config", "/dev/null", "--poolSize")
+    assert done.stderr == "--poolSize needs a value: --poolSize N\n"
+
+
 def test_a_key_for_all_to_read(file):
     file.write_text("serverUrl = https://ac.example\napiKey = hush\n")
     file.chmod(0o644)

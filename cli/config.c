@@ -1,8 +1,10 @@
 /* `sluice config check` and `sluice config show`: the configuration file as each program reads it. */
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "cli/commands.h"
 #include "common/config.h"
@@ -64,6 +66,17 @@ static int surroundings(check_t *self, unsigned program) {
     return self->count + (executes ? 2 : 0);
 }
 
+/* A machine with executors alone has no other program, and needs no options for it. */
+static bool is_here(unsigned program) {
+    char path[PATH_MAX + 32];
+    ssize_t len = readlink("/proc/self/exe", path, PATH_MAX);
+    if (len <= 0) return true;
+    path[len] = '\0';
+    char *name = strrchr(path, '/') + 1;
+    (void)snprintf(name, (size_t)(path + sizeof path - name), "sluice-%s", config_section_name(program));
+    return access(path, X_OK) == 0;
+}
+
 /* --- check --- */
 
 static bool is_new(check_t *self, const char *text) {
@@ -114,13 +127,14 @@ static int check(check_t *self) {
     config_t *config = NULL;
     int err = 0;
     for (int i = 0; !err && i < PROGRAMS; i++) {
+        if (!is_here(programs[i])) continue;
         config_destroy(&config);
         err =
             config_look(programs[i], surroundings(self, programs[i]), self->words, tell, self, &config, why);
         if (!err) check_key_file(self, config);
     }
     if (err) tell(self, false, why);
-    if (!self->faulty) (void)printf("%s is valid\n", config->config_file);
+    if (!self->faulty && config) (void)printf("%s is valid\n", config->config_file);
     config_destroy(&config);
     return self->faulty ? EXIT_CONFIG : EXIT_CLEAN;
 }

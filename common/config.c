@@ -211,6 +211,10 @@ static void forget_secret(arguments_t *args) {
     free(args->secret);
 }
 
+bool config_before_reload(const config_t *self) {
+    return self->check_only && getenv("MAINPID") != NULL;
+}
+
 int config_load(unsigned program, int argc, char **argv, config_t **config, bool *done, int *rest,
                 char why[512]) {
     arguments_t args = {.argc = argc, .argv = argv, .program = program, .words = rest != NULL};
@@ -219,7 +223,7 @@ int config_load(unsigned program, int argc, char **argv, config_t **config, bool
     if (!err) err = begin(&args, config, why);
     if (!err && !args.done) err = read_sources(*config, &args, NULL, NULL, why);
     if (!err && !args.done) err = config_settle(*config, program, NULL, NULL, why);
-    if (!err && !args.done) err = config_read_key(*config, program, why);
+    if (!err && !args.done && !config_before_reload(*config)) err = config_read_key(*config, program, why);
     if (!err && !args.done && (*config)->check_only) {
         (void)printf("configuration is valid\n");
         args.done = true;

@@ -189,7 +189,8 @@ static void check_broker(check_t *self) {
     } else if (remote && config->broker_key[0] == '\0') {
         refuse_plain(self, "broker", config->broker,
                      "name the broker's public key with --brokerKey, and this program's own with --key");
-    } else if (self->program == PROGRAM_EXECUTOR) { /* a tool that asks the broker nothing needs no key */
+    } else if (self->program == PROGRAM_EXECUTOR && (config->key[0] || !config_before_reload(config))) {
+        /* a tool that asks the broker nothing needs no key */
         link_key_t key;
         bool found;
         if (key_load_link(config, KEY_EXECUTOR, &key, &found, self->why) != 0)

@@ -72,6 +72,10 @@ typedef void (*config_told_fn)(void *ctx, bool warning, const char *why);
 int config_look(unsigned program, int argc, char **argv, config_told_fn told, void *ctx, config_t **config,
                 char why[CONFIG_WHY_MAX]);
 
+/* config.c: whether this is the check of a unit before it reloads (systemd.exec(5) of MAINPID), which has
+ * none of the unit's credentials. A reload keeps the keys that were read at the start. */
+bool config_before_reload(const config_t *self);
+
 /* config_file.c: reads `name = value` lines. ERR_INVALID with file, line and what would be right; with
  * `told`, which may be NULL, it goes on after a bad line, and calls it for each. ERR_IO: it cannot be read.
  */

@@ -2,7 +2,9 @@
 import contextlib
 import os
 import pathlib
+import re
 import signal
+import socket
 import subprocess
 import time
 
@@ -229,7 +231,6 @@ def test_a_bad_file_changes_nothing(broker):
 
 
 def test_the_service_manager_is_told(broker, tmp_path):
-    import socket
     path = str(tmp_path / "notify")
     broker.file.write_text("")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
@@ -253,9 +254,49 @@ def test_the_service_manager_is_told(broker, tmp_path):
             texts.add(heard("READY=1"))
         broker.processes["executor"].send_signal(signal.SIGHUP)
         heard("RELOADING=1")
-        heard("READY=1")
+        assert heard("READY=1") == "READY=1\nSTATUS=in session with the broker"
+        broker.file.write_text("index = _dev\n")
+        broker.processes["executor"].send_signal(signal.SIGHUP)
+        assert heard("READY=1") == "READY=1\nSTATUS=in session with the broker; restart needed for: index"
         broker.processes["executor"].send_signal(signal.SIGTERM)
         assert "EXTEND_TIMEOUT_USEC=40000000" in heard("STOPPING=1")
+
+
+@pytest.mark.parametrize("name", ["broker", "fetcher", "executor", "uploader"])
+def test_a_service_with_a_fault_rests(tmp_path, name):
+    """Started again at once it would only fill the journal; the fault is its state, and it can be stopped."""
+    path = str(tmp_path / "notify")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(path)
+        manager.settimeout(DEADLINE)
+        with subprocess.Popen([BUILD / f"bin/sluice-{name}", "--lookahead", "x"], stderr=subprocess.PIPE, text=True,
+                              env={**os.environ, "NOTIFY_SOCKET": path}) as process:
+            why = '--lookahead is "x"; it must be a whole number from 0 to 1000000'
+            assert manager.recv(500).decode() == f"STATUS=to be put right first: {why}"
+            assert process.stderr.readline() == f"sluice-{name}: {why}\n"
+            process.terminate()  # -15: before the program was ready for it
+            assert process.wait(DEADLINE) in (0, -signal.SIGTERM)
+    done = subprocess.run([BUILD / f"bin/sluice-{name}", "--lookahead", "x"], stderr=subprocess.DEVNULL, timeout=DEADLINE,
+                          env={**os.environ, "NOTIFY_SOCKET": path, "MAINPID": "1"})
+    assert done.returncode == 2
+
+
+def test_the_installed_example_is_valid(tmp_path, key):
+    """Each option is in it, explained; with all that it shows as defaults taken at its word it is valid, and changes nothing."""
+    text = (BUILD / "man/sluice.conf").read_text()
+    options = re.findall(r"(?m)^#([\w.-]+) = (.*)$", text)
+    helped = subprocess.run([BUILD / "bin/sluice", "run", "--help"], capture_output=True, text=True, timeout=DEADLINE).stdout
+    assert {name for name, _ in options} == set(re.findall(r"(?m)^  --([\w.-]+)", helped)) - {"help", "version", "config", "check-config"}
+    assert len(re.findall(r"(?m)^# .+\n# .*\bfor (?:.+); .+\n#[\w.-]+ = ", text)) == len(options)
+    file = tmp_path / "all.conf"
+    defaults = [(name, value) for name, value in options if not re.fullmatch(r"[A-Z]+|tcp://HOST:PORT", value)]
+    file.write_text("serverUrl = https://ac.example\n" + "".join(f"{name} = {value}\n" for name, value in defaults))
+    assert config("check", "--config", file, **key).stderr == ""
+    shown = config("show", "--config", file, **key).stdout
+    (tmp_path / "none.conf").write_text("serverUrl = https://ac.example\n")
+    plain = config("show", "--config", tmp_path / "none.conf", **key).stdout
+    values = lambda lines: [line.split("  ")[0] for line in lines.splitlines()]
+    assert values(shown) == values(plain) and len(defaults) > 25
 
 
 def test_sockets_for_the_group(broker, tmp_path):

@@ -5,6 +5,7 @@
 #include "broker/backoff.h"
 
 #define LEASE_OVER_MS (CREDIT_TTL_MS + CREDIT_TTL_MS / 4)
+#define PLENTY        1000 /* units of the rate window with which nobody need be sparing */
 
 void gate_init(ac_gate_t *gate, int max, uint32_t rate, uint64_t seed, uint64_t next_credit) {
     memset(gate, 0, sizeof *gate);
@@ -99,11 +100,17 @@ static uint32_t least(uint32_t a, uint32_t b) {
     return a < b ? a : b;
 }
 
+/* Tasks are on their way in: the room that the next ones find will soon be larger. */
+static bool flows(const ac_gate_t *gate, int64_t now_ms) {
+    return gate->fetch_ms != 0 && now_ms < gate->fetch_ms + GATE_FLOW_MS;
+}
+
 static uint32_t fetch_budget(ac_gate_t *gate, const gate_view_t *view, int64_t now_ms) {
     if (now_ms < gate->fetch_pause_ms) return 0;
     if (now_ms >= gate->late_ms) gate->late_units = 0;
     uint32_t outstanding = gate_fetch_outstanding(gate);
     uint32_t room = view->fetch_room > outstanding ? view->fetch_room - outstanding : 0;
+    if (room < view->fetch_least && flows(gate, now_ms)) return 0;
     uint32_t rate = gate_rate_free(gate, now_ms);
     uint32_t reserve = least(view->held, gate->rate > 1 ? gate->rate - 1 : 0);
     rate = rate > reserve ? rate - reserve : 0;
@@ -111,8 +118,9 @@ static uint32_t fetch_budget(ac_gate_t *gate, const gate_view_t *view, int64_t n
 }
 
 static uint32_t upload_budget(const ac_gate_t *gate, const gate_view_t *view, int64_t now_ms) {
-    uint32_t wanted = view->waiting ? view->waiting : 1;
-    return least(least(gate_rate_free(gate, now_ms), wanted), CREDIT_BUDGET_MAX);
+    uint32_t free = gate_rate_free(gate, now_ms), wanted = view->waiting ? view->waiting : 1;
+    if (free >= PLENTY) wanted = CREDIT_BUDGET_MAX; /* more results will come; what is not used comes back */
+    return least(least(free, wanted), CREDIT_BUDGET_MAX);
 }
 
 /* Credits that are out: of a stage, or all for 0. */
@@ -160,6 +168,7 @@ static credit_t *grant(ac_gate_t *gate, want_t *want, uint32_t budget, int64_t n
                     .progress_ms = now_ms};
     *seq = want->seq;
     gate->last_stage = want->stage;
+    if (want->stage == CREDIT_FETCH) gate->fetch_ms = now_ms;
     want->holder = 0;
     return c;
 }
@@ -198,7 +207,7 @@ credit_t *gate_decide(ac_gate_t *gate, const gate_view_t *view, int64_t now_ms, 
         return grant_beside_long(gate, &o, now_ms, seq);
     if (uploads == 0 && o.upload_units) return grant(gate, o.upload, o.upload_units, now_ms, seq);
     if (fetches == 0 && o.fetch_units) return grant(gate, o.fetch, o.fetch_units, now_ms, seq);
-    if (uploads == 1 && fetches == 0 && o.upload_units && !o.fetch_units)
+    if (uploads == 1 && fetches == 0 && o.upload_units && !o.fetch_units && !flows(gate, now_ms))
         return grant(gate, o.upload, o.upload_units, now_ms, seq); /* borrowed while fetch is paused */
     return NULL;
 }
@@ -272,6 +281,7 @@ void gate_release(ac_gate_t *gate, credit_t *credit, int64_t now_ms) {
         gate->late_units += (uint32_t)(credit->used - credit->ended);
         gate->late_ms = now_ms + GATE_LATE_MS;
     }
+    if (credit->stage == CREDIT_FETCH) gate->fetch_ms = now_ms;
     *credit = (credit_t){0};
 }
 
@@ -379,6 +389,7 @@ int64_t gate_next_ms(const ac_gate_t *gate, int64_t now_ms) {
     if (!wanted) return next;
     sooner(&next, gate->pause_ms, now_ms);
     sooner(&next, gate->fetch_pause_ms, now_ms);
+    if (gate->fetch_ms) sooner(&next, gate->fetch_ms + GATE_FLOW_MS, now_ms);
     if (gate->state == GATE_CLOSED) sooner(&next, gate->probe_ms, now_ms);
     sooner(&next, rate_next_ms(&gate->window, now_ms), now_ms);
     return next;

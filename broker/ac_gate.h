@@ -19,6 +19,7 @@
 #define GATE_LONG_UPLOAD_MS 2000
 #define GATE_PROBE_MS       30000
 #define GATE_LATE_MS        1000 /* how long the tasks of a released fetch credit may take to come */
+#define GATE_FLOW_MS        10   /* for so long after a fetch credit tasks are taken to flow */
 
 typedef struct {
     uint64_t credit; /* 0: unused */
@@ -63,6 +64,7 @@ typedef struct {
     uint64_t failed_call, failed_number; /* the latest failure since the latest success; 0 for none */
     uint32_t late_units;                 /* get-task calls of released credits whose task has not come yet */
     int64_t late_ms;                     /* when they are no longer waited for */
+    int64_t fetch_ms;                    /* when a fetch credit was granted or released last */
     bool seen_ok, seen_failure;
     int64_t ok_wall_ms, error_wall_ms;
     char error[256]; /* of the latest failure */
@@ -70,9 +72,10 @@ typedef struct {
 
 /* What the gate has to know of the rest to decide. */
 typedef struct {
-    uint32_t fetch_room; /* tasks the system can still take, credits out not counted off */
-    uint32_t waiting;    /* results in the upload stage */
-    uint32_t held;       /* tasks and results that will need an upload */
+    uint32_t fetch_room;  /* tasks the system can still take, credits out not counted off */
+    uint32_t fetch_least; /* of that, what is worth a credit while tasks flow */
+    uint32_t waiting;     /* results in the upload stage */
+    uint32_t held;        /* tasks and results that will need an upload */
     bool (*claimed)(void *ctx, uint64_t holder); /* whether the uploader has claimed a result */
     void *ctx;
 } gate_view_t;

@@ -18,11 +18,14 @@
 #include "common/dirs.h"
 #include "common/err.h"
 #include "common/log.h"
+#include "common/pace.h"
 #include "common/program.h"
 
 #define NAME           "sluice-broker"
 #define PAYLOADS_BYTES ((size_t)8 * 1024 * 1024)
 #define WHY_MAX        640
+#define TURN_EVERY_US  300 /* under load: one commit for all that has come meanwhile */
+#define FREE_TURNS     8   /* the life of one task takes fewer */
 
 typedef struct {
     config_t *config;
@@ -215,6 +218,7 @@ static int apply(void *ctx, const config_t *fresh, const char **why) {
 
 static int loop(program_t *self) {
     broker_t *b = &self->broker;
+    pace_t pace = {.every_us = TURN_EVERY_US, .free_turns = FREE_TURNS};
     for (;;) {
         program_alive(clock_boot_ms());
         int signal = 0;
@@ -222,6 +226,7 @@ static int loop(program_t *self) {
         unsigned readable = sockets_wait(b->sockets, fds, 2, program_wait_ms(broker_due_ms(b)));
         if (readable & 1) signal = program_signal(self->signals);
         if ((readable & 2) && broker_reload_keys(b) != 0) return EXIT_FAILED;
+        if (signal == 0) pace_turn(&pace);
         if (signal == SIGHUP || b->reload) {
             b->reload = false;
             program_reload(self->config, apply, self);

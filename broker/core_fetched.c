@@ -31,7 +31,8 @@ static bool window_mark(core_t *core, uint64_t instance, uint64_t seq) {
         if (back == 0 || back > 64 || (w->mask >> (back - 1) & 1)) return false;
         w->mask |= (uint64_t)1 << (back - 1);
     }
-    record_t *record = effects_record(core->fx, REC_FETCHER);
+    record_t *record = effects_latest(core->fx, REC_FETCHER);
+    if (!record || record->instance != instance) record = effects_record(core->fx, REC_FETCHER);
     record->instance = instance;
     record->seq = w->seq;
     record->mask = w->mask;

@@ -5,6 +5,8 @@
 
 #include "broker/core_internal.h"
 
+#define FETCH_LEAST_MAX 10
+
 static bool has_claimed(void *ctx, uint64_t holder) {
     worker_t *worker = session_find(ctx, holder);
     return worker && (worker->claimed > 0 || worker->role == ROLE_TOOL);
@@ -52,6 +54,8 @@ gate_view_t gate_view_of(core_t *core) {
     const char *why;
     gate_view_t view = {.claimed = has_claimed, .ctx = core};
     view.fetch_room = fetch_room(core, &why);
+    view.fetch_least = (view.fetch_room + counts[TASK_READY] + counts[TASK_PUSHED]) / 2;
+    if (view.fetch_least > FETCH_LEAST_MAX) view.fetch_least = FETCH_LEAST_MAX;
     view.waiting = counts[TASK_DONE] + counts[TASK_DONE_PUSHED] + counts[TASK_UPLOADING];
     view.held = view.waiting + counts[TASK_READY] + counts[TASK_PUSHED] + counts[TASK_RUNNING];
     return view;
@@ -59,8 +63,10 @@ gate_view_t gate_view_of(core_t *core) {
 
 static void record_bucket(core_t *core, int bucket) {
     if (bucket < 0) return;
-    record_t *record = effects_record(core->fx, REC_RATE);
-    record->at = core->gate.window.second[bucket];
+    int64_t second = core->gate.window.second[bucket];
+    record_t *record = effects_latest(core->fx, REC_RATE);
+    if (!record || record->at != second) record = effects_record(core->fx, REC_RATE);
+    record->at = second;
     record->units = core->gate.window.units[bucket];
 }
 

@@ -16,6 +16,7 @@ typedef struct block_t {
 struct effects_t {
     record_t *records;
     size_t record_count, record_size;
+    size_t latest[REC_TYPES]; /* index + 1 of the latest record of each type */
     out_t *outs;
     size_t out_count, out_size;
     block_t *blocks;
@@ -32,6 +33,7 @@ void effects_clear(effects_t *self, void (*doc_free)(void **doc)) {
     for (size_t i = 0; i < self->record_count; i++)
         if (self->records[i].doc && doc_free) doc_free(&self->records[i].doc);
     self->record_count = 0;
+    memset(self->latest, 0, sizeof self->latest);
     self->out_count = 0;
     while (self->blocks && self->blocks->next) {
         block_t *block = self->blocks;
@@ -71,12 +73,17 @@ record_t *effects_record(effects_t *self, record_type_t type) {
     if (records) {
         self->records = records;
         record = &records[self->record_count++];
+        self->latest[type] = self->record_count;
     } else {
         self->failed = true;
     }
     memset(record, 0, sizeof *record);
     record->type = type;
     return record;
+}
+
+record_t *effects_latest(effects_t *self, record_type_t type) {
+    return self->latest[type] ? &self->records[self->latest[type] - 1] : NULL;
 }
 
 out_t *effects_out(effects_t *self, out_type_t type, uint64_t peer) {

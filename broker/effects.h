@@ -45,7 +45,8 @@ typedef enum {
     REC_CREDIT_GONE,  /* number */
     REC_RATE,         /* at (second), units: a bucket of the rate window */
     REC_CONFIG,       /* seq (generation), config: all that AC has set */
-    REC_DRAIN         /* at: since when fetching is paused by hand (wall time), 0 when it is not */
+    REC_DRAIN,        /* at: since when fetching is paused by hand (wall time), 0 when it is not */
+    REC_TYPES
 } record_type_t;
 
 typedef struct {
@@ -93,6 +94,8 @@ bool effects_failed(const effects_t *self);
 /* A new zeroed record or message at the end; valid until the next is added. Never NULL (a dummy when failed).
  */
 record_t *effects_record(effects_t *self, record_type_t type);
+/* The latest record of the type since the last clear, for one that would only replace it; NULL for none. */
+record_t *effects_latest(effects_t *self, record_type_t type);
 out_t *effects_out(effects_t *self, out_type_t type, uint64_t peer);
 /* An OUT_CONTROL message of the type. */
 msg_t *effects_msg(effects_t *self, uint64_t peer, msg_type_t type);

@@ -135,7 +135,7 @@ static int check(journal_t *self, int64_t *version, char *why) {
 static int set_up(journal_t *self, int64_t version, char *why) {
     if (journal_exec(self, "PRAGMA journal_mode=WAL") || journal_exec(self, "PRAGMA synchronous=FULL") ||
         journal_exec(self, "PRAGMA journal_size_limit=67108864") ||
-        journal_exec(self, "PRAGMA temp_store=MEMORY"))
+        journal_exec(self, "PRAGMA secure_delete=OFF") || journal_exec(self, "PRAGMA temp_store=MEMORY"))
         return journal_failed(self, why);
     if (version == JOURNAL_VERSION) return 0;
     int err = version == 0 ? make_schema(self, why) : migrate(self, version, why);

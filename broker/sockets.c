@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <czmq.h>
 #include <errno.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,12 +28,14 @@
 
 struct sockets_t {
     zsock_t *sources[FROM_COUNT];
+    bool unread[FROM_COUNT]; /* libzmq tells of news once: until a receive has found nothing, there may be
+                                some */
     zsock_t *events;
     char *runtime_dir;
     int port; /* of control under tcp; 0: ipc alone */
     key_pair_t key;
-    zap_t *zap;    /* NULL: nothing is encrypted */
-    void *monitor; /* of handshakes with control, which fail in silence */
+    zap_t *zap;      /* NULL: nothing is encrypted */
+    inlet_t monitor; /* of handshakes with control, which fail in silence */
     int64_t handshake_told_ms;
     worker_sockets_t workers;
 };
@@ -83,10 +86,10 @@ static int bind_one(sockets_t *self, zsock_t **socket, int type, const char *nam
         zsock_set_router_mandatory(*socket, 1);
         zsock_set_router_handover(*socket, 1);
     }
-    if (type == ZMQ_ROUTER && self->zap) { /* before anybody can knock */
-        self->monitor = wire_monitor(zsys_init(), zsock_resolve(*socket), 0);
-        if (!self->monitor) return fail(why, ERR_NOMEM, "no monitor of the control socket");
-    }
+    /* before anybody can knock */
+    if (type == ZMQ_ROUTER && self->zap &&
+        !inlet_open(&self->monitor, wire_monitor(zsys_init(), zsock_resolve(*socket), 0)))
+        return fail(why, ERR_NOMEM, "no monitor of the control socket");
     char endpoint[512];
     (void)snprintf(endpoint, sizeof endpoint, "ipc://%s/%s", self->runtime_dir, name);
     if (zsock_bind(*socket, "%s", endpoint) == -1)
@@ -125,6 +128,8 @@ int sockets_open(const sockets_options_t *options, sockets_t **out, char why[SOC
     if (!err) err = bind_one(self, &self->sources[FROM_TASKS], ZMQ_PULL, "tasks-in", PORT_TASKS, why);
     if (!err) err = bind_one(self, &self->sources[FROM_RESULTS], ZMQ_PULL, "results-in", PORT_RESULTS, why);
     if (!err) err = bind_one(self, &self->events, ZMQ_PUB, "events", PORT_EVENTS, why);
+    for (int i = 0; i < FROM_COUNT; i++)
+        self->unread[i] = true;
     if (err)
         sockets_close(&self);
     else
@@ -135,8 +140,9 @@ int sockets_open(const sockets_options_t *options, sockets_t **out, char why[SOC
 void sockets_close(sockets_t **self) {
     if (!*self) return;
     worker_sockets_clear(&(*self)->workers);
-    if ((*self)->monitor) (void)zmq_socket_monitor(zsock_resolve((*self)->sources[FROM_CONTROL]), NULL, 0);
-    wire_close(&(*self)->monitor);
+    if ((*self)->monitor.socket)
+        (void)zmq_socket_monitor(zsock_resolve((*self)->sources[FROM_CONTROL]), NULL, 0);
+    inlet_close(&(*self)->monitor);
     for (int i = 0; i < FROM_COUNT; i++)
         zsock_destroy(&(*self)->sources[i]);
     zsock_destroy(&(*self)->events);
@@ -184,12 +190,16 @@ bool sockets_receive(sockets_t *self, source_t source, received_t *got) {
     (void)zmq_msg_init(&got->identity);
     (void)zmq_msg_init(&got->header);
     (void)zmq_msg_init(&got->payload);
+    if (!self->unread[source]) return false;
+    if (!receive_part(raw, source == FROM_CONTROL ? &got->identity : &got->header, &more)) {
+        if (zmq_errno() != EINTR) self->unread[source] = false;
+        return false;
+    }
     if (source == FROM_CONTROL) {
-        if (!receive_part(raw, &got->identity, &more)) return false;
         got->peer = peer_of(&got->identity);
         if (!more) return true; /* no header: refused as malformed */
+        if (!receive_part(raw, &got->header, &more)) return false;
     }
-    if (!receive_part(raw, &got->header, &more)) return false;
     if (self->port > 0) look_at_peer(got);
     if (more) got->has_payload = receive_part(raw, &got->payload, &more);
     while (more) {
@@ -235,6 +245,7 @@ static int send_frame(void *raw, zmq_msg_t *frame, int flags) {
 
 static int send_to(sockets_t *self, const void *identity, size_t size, const msg_t *msg, doc_t *payload) {
     void *raw = zsock_resolve(self->sources[FROM_CONTROL]);
+    self->unread[FROM_CONTROL] = true; /* sending may take in news unnoticed */
     zmq_msg_t to, header, body;
     int err = header_frame(msg, &header);
     if (err) return err;
@@ -293,6 +304,21 @@ void sockets_publish(sockets_t *self, const msg_t *msg) {
     if (header_frame(msg, &header) == 0) (void)send_frame(zsock_resolve(self->events), &header, 0);
 }
 
+/* What libzmq has for us by now; it takes in what its descriptor has told. */
+static bool has(zsock_t *socket, int event) {
+    return (zsock_events(socket) & event) != 0;
+}
+
+/* Sends backlogs as far as they go; whether any is left. */
+static bool flush(sockets_t *self) {
+    bool left = false;
+    for (worker_socket_t *s = self->workers.list; s; s = s->next) {
+        if (s->first && has(s->push, ZMQ_POLLOUT)) worker_socket_flush(s);
+        left = left || s->first;
+    }
+    return left;
+}
+
 /* libzmq ends the former listener in a thread of its own: for a moment its port may still be taken. */
 int sockets_renew_events(sockets_t *self) {
     char why[SOCKETS_WHY_MAX];
@@ -311,7 +337,7 @@ int sockets_renew_events(sockets_t *self) {
 static void serve_door(sockets_t *self) {
     int64_t now_ms = clock_boot_ms();
     zap_turn(self->zap, now_ms);
-    for (wire_event_t event; (event = wire_event(self->monitor)) != WIRE_NOTHING;) {
+    for (wire_event_t event; (event = wire_event(&self->monitor)) != WIRE_NOTHING;) {
         if (event != WIRE_NO_HANDSHAKE && event != WIRE_OTHER_SECURITY) continue;
         if (self->handshake_told_ms && now_ms - self->handshake_told_ms < HANDSHAKE_TOLD_MS) continue;
         self->handshake_told_ms = now_ms;
@@ -322,44 +348,60 @@ static void serve_door(sockets_t *self) {
 }
 
 /* The sockets behind which those wait who connect: at most DOOR_MAX. */
-static int door_items(sockets_t *self, zmq_pollitem_t *items) {
+static int door_of(sockets_t *self, inlet_t *door[DOOR_MAX]) {
     if (!self->zap) return 0;
-    items[0] = (zmq_pollitem_t){zap_socket(self->zap), 0, ZMQ_POLLIN, 0};
-    items[1] = (zmq_pollitem_t){self->monitor, 0, ZMQ_POLLIN, 0};
+    door[0] = zap_inlet(self->zap);
+    door[1] = &self->monitor;
     return DOOR_MAX;
 }
 
-unsigned sockets_wait(sockets_t *self, const int *fds, int fd_count, long timeout_ms) {
-    zmq_pollitem_t items[FROM_COUNT + SOCKETS_FDS_MAX + DOOR_MAX + BACKLOG_POLL_MAX];
-    worker_socket_t *behind[BACKLOG_POLL_MAX];
-    int count = 0, backlogs = 0, fd_at[SOCKETS_FDS_MAX];
+/* Whether nothing is known to have come from the sources up to `last`, nor at the door. */
+static bool is_quiet(sockets_t *self, source_t last) {
+    bool quiet = !self->zap || !(zap_inlet(self->zap)->unread || self->monitor.unread);
+    for (source_t i = 0; i <= last; i++) {
+        if (self->unread[i]) self->unread[i] = has(self->sources[i], ZMQ_POLLIN);
+        quiet = quiet && !self->unread[i];
+    }
+    return quiet;
+}
+
+static unsigned wait_for(sockets_t *self, source_t last, const int *fds, int fd_count, long timeout_ms,
+                         bool backlog) {
+    struct pollfd polled[SOCKETS_FDS_MAX + FROM_COUNT + DOOR_MAX + BACKLOG_POLL_MAX];
+    inlet_t *door[DOOR_MAX];
+    int count = 0, first_source = fd_count, first_door = fd_count + (int)last + 1;
+    int doors = door_of(self, door), rest = first_door + doors;
     unsigned readable = 0;
-    for (int i = 0; i < FROM_COUNT; i++)
-        items[count++] = (zmq_pollitem_t){zsock_resolve(self->sources[i]), 0, ZMQ_POLLIN, 0};
-    for (int i = 0; i < fd_count; i++) {
-        fd_at[i] = fds[i] < 0 ? -1 : count;
-        if (fds[i] >= 0) items[count++] = (zmq_pollitem_t){NULL, fds[i], ZMQ_POLLIN, 0};
+    for (; count < fd_count; count++)
+        polled[count] = (struct pollfd){.fd = fds[count], .events = POLLIN};
+    for (; count < first_door; count++)
+        polled[count] =
+            (struct pollfd){.fd = zsock_fd(self->sources[count - first_source]), .events = POLLIN};
+    for (; count < rest; count++)
+        polled[count] = (struct pollfd){.fd = door[count - first_door]->fd, .events = POLLIN};
+    for (worker_socket_t *s = backlog ? self->workers.list : NULL; s && count < rest + BACKLOG_POLL_MAX;
+         s = s->next)
+        if (s->first) polled[count++] = (struct pollfd){.fd = zsock_fd(s->push), .events = POLLIN};
+    bool any = poll(polled, (nfds_t)count, is_quiet(self, last) ? (int)timeout_ms : 0) > 0;
+    for (int i = 0; any && i < rest; i++) {
+        if (i < first_source)
+            readable |= polled[i].revents & POLLIN ? 1u << i : 0;
+        else if (polled[i].revents && i < first_door)
+            self->unread[i - first_source] = true;
+        else if (polled[i].revents)
+            door[i - first_door]->unread = true;
     }
-    count += door_items(self, items + count);
-    int first_behind = count;
-    for (worker_socket_t *s = self->workers.list; s && backlogs < BACKLOG_POLL_MAX; s = s->next) {
-        if (!s->first) continue;
-        behind[backlogs++] = s;
-        items[count++] = (zmq_pollitem_t){zsock_resolve(s->push), 0, ZMQ_POLLOUT, 0};
-    }
-    if (zmq_poll(items, count, timeout_ms) <= 0) return 0;
     if (self->zap) serve_door(self);
-    for (int i = 0; i < backlogs; i++)
-        if (items[first_behind + i].revents & ZMQ_POLLOUT) worker_socket_flush(behind[i]);
-    for (int i = 0; i < fd_count; i++)
-        if (fd_at[i] >= 0 && (items[fd_at[i]].revents & ZMQ_POLLIN)) readable |= 1u << i;
+    return readable;
+}
+
+unsigned sockets_wait(sockets_t *self, const int *fds, int count, long timeout_ms) {
+    bool backlog = flush(self);
+    unsigned readable = wait_for(self, FROM_COUNT - 1, fds, count, timeout_ms, backlog);
+    if (backlog) (void)flush(self);
     return readable;
 }
 
 bool sockets_wait_control(sockets_t *self, int fd, long timeout_ms) {
-    zmq_pollitem_t items[2 + DOOR_MAX] = {{zsock_resolve(self->sources[FROM_CONTROL]), 0, ZMQ_POLLIN, 0},
-                                          {NULL, fd, ZMQ_POLLIN, 0}};
-    bool any = zmq_poll(items, 2 + door_items(self, items + 2), timeout_ms) > 0;
-    if (any && self->zap) serve_door(self);
-    return any && (items[1].revents & ZMQ_POLLIN) != 0;
+    return wait_for(self, FROM_CONTROL, &fd, 1, timeout_ms, false) != 0;
 }

@@ -1,6 +1,7 @@
 #include "broker/zap.h"
 
 #include <czmq.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,7 +22,7 @@ typedef struct {
 } told_t;
 
 struct zap_t {
-    void *socket;
+    inlet_t inlet;
     const keyring_t *keyring;
     told_t told[REMEMBERED];
     unsigned told_at;
@@ -39,9 +40,9 @@ zap_t *zap_new(const keyring_t *keyring) {
     int linger = 0;
     if (!self) return NULL;
     self->keyring = keyring;
-    self->socket = zmq_socket(zsys_init(), ZMQ_REP);
-    if (self->socket && zmq_setsockopt(self->socket, ZMQ_LINGER, &linger, sizeof linger) == 0 &&
-        zmq_bind(self->socket, ENDPOINT) == 0)
+    if (inlet_open(&self->inlet, zmq_socket(zsys_init(), ZMQ_REP)) &&
+        zmq_setsockopt(self->inlet.socket, ZMQ_LINGER, &linger, sizeof linger) == 0 &&
+        zmq_bind(self->inlet.socket, ENDPOINT) == 0)
         return self;
     zap_destroy(&self);
     return NULL;
@@ -49,13 +50,13 @@ zap_t *zap_new(const keyring_t *keyring) {
 
 void zap_destroy(zap_t **self) {
     if (!*self) return;
-    if ((*self)->socket) (void)zmq_close((*self)->socket);
+    inlet_close(&(*self)->inlet);
     free(*self);
     *self = NULL;
 }
 
-void *zap_socket(const zap_t *self) {
-    return self->socket;
+inlet_t *zap_inlet(zap_t *self) {
+    return &self->inlet;
 }
 
 const char *zap_judge(const listed_key_t *key, const char *domain) {
@@ -109,31 +110,34 @@ static bool read_request(zap_t *self, part_t parts[PARTS], int *count) {
     for (*count = 0; more; ++*count) {
         char rest[PART_MAX];
         int i = *count;
-        int n = zmq_recv(self->socket, i < PARTS ? parts[i].data : rest, PART_MAX - 1, ZMQ_DONTWAIT);
-        if (n < 0) return false;
+        int n = zmq_recv(self->inlet.socket, i < PARTS ? parts[i].data : rest, PART_MAX - 1, ZMQ_DONTWAIT);
+        if (n < 0) {
+            if (zmq_errno() != EINTR) self->inlet.unread = false;
+            return false;
+        }
         if (i < PARTS) {
             parts[i].size = n < PART_MAX ? (size_t)n : PART_MAX - 1;
             parts[i].data[parts[i].size] = '\0';
         }
-        if (zmq_getsockopt(self->socket, ZMQ_RCVMORE, &more, &size) != 0) return false;
+        if (zmq_getsockopt(self->inlet.socket, ZMQ_RCVMORE, &more, &size) != 0) return false;
     }
     return true;
 }
 
 static void reply(zap_t *self, const part_t *request, const char *status, const char *text,
                   const char *user) {
-    (void)zmq_send(self->socket, "1.0", 3, ZMQ_SNDMORE);
-    (void)zmq_send(self->socket, request->data, request->size, ZMQ_SNDMORE);
-    (void)zmq_send(self->socket, status, strlen(status), ZMQ_SNDMORE);
-    (void)zmq_send(self->socket, text, strlen(text), ZMQ_SNDMORE);
-    (void)zmq_send(self->socket, user, strlen(user), ZMQ_SNDMORE);
-    (void)zmq_send(self->socket, "", 0, 0);
+    (void)zmq_send(self->inlet.socket, "1.0", 3, ZMQ_SNDMORE);
+    (void)zmq_send(self->inlet.socket, request->data, request->size, ZMQ_SNDMORE);
+    (void)zmq_send(self->inlet.socket, status, strlen(status), ZMQ_SNDMORE);
+    (void)zmq_send(self->inlet.socket, text, strlen(text), ZMQ_SNDMORE);
+    (void)zmq_send(self->inlet.socket, user, strlen(user), ZMQ_SNDMORE);
+    (void)zmq_send(self->inlet.socket, "", 0, 0);
 }
 
 void zap_turn(zap_t *self, int64_t now_ms) {
     part_t parts[PARTS];
     int count;
-    for (int i = 0; i < TURN_MAX && read_request(self, parts, &count); i++) {
+    for (int i = 0; i < TURN_MAX && self->inlet.unread && read_request(self, parts, &count); i++) {
         if (count != PARTS || strcmp(parts[5].data, "CURVE") != 0 || parts[6].size != KEY_BYTES) {
             reply(self, &parts[1], "400", "not a CURVE key", "");
             continue;

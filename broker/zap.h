@@ -5,6 +5,7 @@
 #define SLUICE_BROKER_ZAP_H
 
 #include "broker/keyring.h"
+#include "common/link_wire.h"
 
 typedef struct zap_t zap_t;
 
@@ -13,9 +14,9 @@ typedef struct zap_t zap_t;
 /* Before any encrypted socket is bound. `keyring` is borrowed. NULL: no socket, or out of memory. */
 zap_t *zap_new(const keyring_t *keyring);
 void zap_destroy(zap_t **self);
-/* The socket to poll for input. */
-void *zap_socket(const zap_t *self);
-/* Answers what has been asked; logs what it refuses, a key once a minute. */
+/* Where the questions come. */
+inlet_t *zap_inlet(zap_t *self);
+/* Answers what has been asked, if the inlet is unread; logs what it refuses, a key once a minute. */
 void zap_turn(zap_t *self, int64_t now_ms);
 
 /* Why the key (NULL: not an allowed one) may not connect there; NULL when it may. */

@@ -16,7 +16,7 @@
 
 struct ask_t {
     zsock_t *sock;
-    void *monitor; /* of its handshakes */
+    inlet_t monitor; /* of its handshakes */
     bool encrypted;
     link_key_t key;
     uint64_t seq;
@@ -48,9 +48,9 @@ static int secure(ask_t *self, const config_t *config, char why[ASK_WHY_MAX]) {
         (void)snprintf(why, ASK_WHY_MAX, "%s", reason);
         return ERR_INVALID;
     }
-    if (wire_secure(raw, self->endpoint, self->encrypted ? &self->key : NULL))
-        self->monitor = wire_monitor(zsys_init(), raw, (unsigned)(random_u64() & 0xffffff));
-    if (self->monitor) return 0;
+    if (wire_secure(raw, self->endpoint, self->encrypted ? &self->key : NULL) &&
+        inlet_open(&self->monitor, wire_monitor(zsys_init(), raw, (unsigned)(random_u64() & 0xffffff))))
+        return 0;
     (void)snprintf(why, ASK_WHY_MAX, "cannot make a socket: %s", zmq_strerror(errno));
     return ERR_IO;
 }
@@ -81,8 +81,8 @@ ask_t *ask_new(const config_t *config, char why[ASK_WHY_MAX]) {
 
 void ask_destroy(ask_t **self) {
     if (*self == NULL) return;
-    if ((*self)->monitor) (void)zmq_socket_monitor(zsock_resolve((*self)->sock), NULL, 0);
-    wire_close(&(*self)->monitor);
+    if ((*self)->monitor.socket) (void)zmq_socket_monitor(zsock_resolve((*self)->sock), NULL, 0);
+    inlet_close(&(*self)->monitor);
     zsock_destroy(&(*self)->sock);
     key_wipe(&(*self)->key, sizeof(*self)->key);
     free(*self);
@@ -95,9 +95,10 @@ static int nomem(char why[ASK_WHY_MAX]) {
 }
 
 /* What the handshakes came to: false when they tell nothing. */
-static bool refused(const ask_t *self, char *text, size_t size) {
+static bool refused(ask_t *self, char *text, size_t size) {
     bool failed = false;
-    for (wire_event_t event; (event = wire_event(self->monitor)) != WIRE_NOTHING;) {
+    self->monitor.unread = true; /* nobody has looked at its descriptor */
+    for (wire_event_t event; (event = wire_event(&self->monitor)) != WIRE_NOTHING;) {
         if (event == WIRE_DISCONNECTED) continue;
         failed = event >= WIRE_KEY_REFUSED;
         if (failed) wire_refusal(event, self->encrypted ? &self->key : NULL, text, size);
@@ -106,7 +107,7 @@ static bool refused(const ask_t *self, char *text, size_t size) {
 }
 
 /* Says what the socket file shows, else what may be wrong. */
-static int nobody(const ask_t *self, char why[ASK_WHY_MAX]) {
+static int nobody(ask_t *self, char why[ASK_WHY_MAX]) {
     char reason[ASK_WHY_MAX / 2];
     if (refused(self, reason, sizeof reason)) {
         (void)snprintf(why, ASK_WHY_MAX, "no talk with the broker at %.400s: %s", self->endpoint, reason);

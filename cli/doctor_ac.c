@@ -144,11 +144,9 @@ static void on_lost(void *ctx, const char *why) {
 }
 
 static void turn(visit_t *visit) {
-    zmq_pollitem_t items[LINK_POLL_MAX + 1];
-    int count = link_poll_items(visit->link, items);
-    items[count++] = (zmq_pollitem_t){.fd = http_fd(visit->http), .events = ZMQ_POLLIN};
+    const int fds[] = {http_fd(visit->http)};
     long http = http_due_ms(visit->http);
-    (void)zmq_poll(items, count, http >= 0 && http < 50 ? http : 50);
+    link_wait(visit->link, fds, 1, http >= 0 && http < 50 ? http : 50);
     (void)link_turn(visit->link, clock_boot_ms());
     http_turn(visit->http);
     ac_seat_turn(visit->seat, clock_boot_ms());

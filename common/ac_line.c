@@ -19,6 +19,8 @@ struct ac_line_t {
     CURL *easy;
     bool busy;
     call_t call;
+    call_t url_call; /* whose URL the handle has, with this agentId; 0: none that lasts */
+    char url_agent_id[80];
     lease_t *lease;
     ac_done_fn done;
     void *ctx;
@@ -217,12 +219,27 @@ static bool has_file(call_t call) {
     return call == CALL_UPLOAD_RESULT || call == CALL_UPLOAD_LOGS;
 }
 
-static int set_request(ac_line_t *self, const ac_request_t *request) {
+/* Most requests of a line have the URL of the one before, which curl keeps. */
+static int set_url(ac_line_t *self, const ac_request_t *request) {
+    const char *agent_id = request->agent_id ? request->agent_id : "";
+    bool lasts = request->call == CALL_GET_TASK || request->call == CALL_PUT_RESULT;
+    if (lasts && self->url_call == request->call && strcmp(self->url_agent_id, agent_id) == 0) return 0;
     char *url = ac_door_url(self->door, request);
+    self->url_call = 0;
     if (!url) return ERR_NOMEM;
     CURLcode code = curl_easy_setopt(self->easy, CURLOPT_URL, url);
     free(url);
     if (code != CURLE_OK) return ERR_NOMEM;
+    if (lasts && strlen(agent_id) < sizeof self->url_agent_id) {
+        self->url_call = request->call;
+        (void)snprintf(self->url_agent_id, sizeof self->url_agent_id, "%s", agent_id);
+    }
+    return 0;
+}
+
+static int set_request(ac_line_t *self, const ac_request_t *request) {
+    int err = set_url(self, request);
+    if (err) return err;
     bool file = has_file(request->call);
     int timeout_s = self->door->read_timeout_s;
     if (file && timeout_s < FILE_TIMEOUT_S) timeout_s = FILE_TIMEOUT_S;
@@ -232,7 +249,7 @@ static int set_request(ac_line_t *self, const ac_request_t *request) {
                      file ? 0L : CONNECT_TIMEOUT_MS + ANSWER_READ_TIMES * 1000L * (long)timeout_s);
     curl_easy_setopt(self->easy, CURLOPT_HTTPHEADER, file ? self->door->file_headers : self->door->headers);
     if (file) {
-        int err = ac_file_begin(&self->file, self->easy, request);
+        err = ac_file_begin(&self->file, self->easy, request);
         if (err) return err;
     } else if (request->call == CALL_PUT_RESULT) {
         curl_easy_setopt(self->easy, CURLOPT_POST, 1L);

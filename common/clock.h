@@ -8,6 +8,8 @@
 /* CLOCK_BOOTTIME in ms: never goes back, counts while the machine sleeps, shared by all processes of a boot.
  */
 int64_t clock_boot_ms(void);
+/* CLOCK_MONOTONIC in microseconds, for what lasts a moment. */
+int64_t clock_monotonic_us(void);
 /* Unix time in ms. */
 int64_t clock_wall_ms(void);
 /* The boot's id (36 characters); "" when it cannot be read. */

@@ -289,7 +289,8 @@ int config_settle(config_t *config, unsigned program, config_told_fn told, void 
                   char why[CONFIG_WHY_MAX]) {
     static void (*const checks[])(check_t * self) = {settle_places, check_url,    check_proxies, check_files,
                                                      check_bind,    check_broker, check_policy};
-    check_t self = {config, program, told, ctx, why, 0};
+    check_t self = {.config = config, .program = program, .told = told, .ctx = ctx};
+    self.why = why;
     for (size_t i = 0; i < sizeof checks / sizeof checks[0]; i++) {
         if (self.err == ERR_NOMEM || (self.err && !told)) return self.err;
         checks[i](&self);

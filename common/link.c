@@ -1,6 +1,7 @@
 #include "common/link.h"
 
 #include <assert.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +16,7 @@
 #define HELLO_RETRY_MS   100  /* when the HELLO could not be sent */
 #define TURN_MAX         128  /* messages of one socket in a turn */
 #define WHY_MAX          320
+#define INLETS           4
 #define RECONNECT_MS     1000 /* after a handshake that ZeroMQ does not try again */
 #define NO_HANDSHAKES    3    /* in a row are no accident */
 #define FAULT_BROKER_BIT 16   /* of `faults`: what the broker refused stands above what we refused */
@@ -27,7 +29,8 @@ struct link_t {
     uint16_t slots;
     bool encrypted;
     link_key_t key;
-    void *context, *control, *control_monitor, *push, *pull, *pull_monitor;
+    void *context, *push;
+    inlet_t control, control_monitor, pull, pull_monitor;
     unsigned monitors; /* made so far */
     uint64_t session;
     uint64_t hello_seq;
@@ -73,11 +76,12 @@ static const char *open_sockets(link_t *self) {
     instance_octets(self->instance, identity);
     self->context = zmq_ctx_new();
     if (!self->context) return "no ZeroMQ context";
-    self->control = wire_socket(self->context, ZMQ_DEALER, 1000, identity);
-    if (!self->control) return "no control socket";
-    self->control_monitor = wire_monitor(self->context, self->control, ++self->monitors);
-    if (!self->control_monitor) return "no monitor of the control socket";
-    if (!connect_one(self, self->control, "control", 0, false))
+    if (!inlet_open(&self->control, wire_socket(self->context, ZMQ_DEALER, 1000, identity)))
+        return "no control socket";
+    if (!inlet_open(&self->control_monitor,
+                    wire_monitor(self->context, self->control.socket, ++self->monitors)))
+        return "no monitor of the control socket";
+    if (!connect_one(self, self->control.socket, "control", 0, false))
         return "the control endpoint cannot be connected";
     if (self->role == ROLE_UPLOADER) return NULL;
     self->push = wire_socket(self->context, ZMQ_PUSH, PROTOCOL_HWM, NULL);
@@ -110,10 +114,10 @@ link_t *link_new(const link_options_t *options, const link_handler_t *handler, c
     return self;
 }
 
-static void close_monitored(void **socket, void **monitor) {
-    if (*socket) zmq_socket_monitor(*socket, NULL, 0);
-    wire_close(monitor);
-    wire_close(socket);
+static void close_monitored(inlet_t *inlet, inlet_t *monitor) {
+    if (inlet->socket) zmq_socket_monitor(inlet->socket, NULL, 0);
+    inlet_close(monitor);
+    inlet_close(inlet);
 }
 
 void link_destroy(link_t **self_p) {
@@ -142,12 +146,28 @@ bool link_foreign(const link_t *self) {
     return self->foreign;
 }
 
-int link_poll_items(link_t *self, zmq_pollitem_t *items) {
-    void *sockets[LINK_POLL_MAX] = {self->control, self->control_monitor, self->pull, self->pull_monitor};
-    int count = 0;
-    for (int i = 0; i < LINK_POLL_MAX; i++)
-        if (sockets[i]) items[count++] = (zmq_pollitem_t){.socket = sockets[i], .events = ZMQ_POLLIN};
-    return count;
+void link_wait(link_t *self, const int *fds, int count, long timeout_ms) {
+    inlet_t *inlets[INLETS] = {&self->control, &self->control_monitor, &self->pull, &self->pull_monitor};
+    struct pollfd polled[INLETS + LINK_FDS_MAX];
+    assert(count <= LINK_FDS_MAX);
+    for (int i = 0; i < INLETS; i++)
+        polled[i] = (struct pollfd){.fd = inlets[i]->socket ? inlets[i]->fd : -1, .events = POLLIN};
+    for (int i = 0; i < count; i++)
+        polled[INLETS + i] = (struct pollfd){.fd = fds[i], .events = POLLIN};
+    if (poll(polled, (nfds_t)(INLETS + count), link_unread(self) ? 0 : (int)timeout_ms) <= 0) return;
+    for (int i = 0; i < INLETS; i++)
+        if (polled[i].revents) inlets[i]->unread = true;
+}
+
+bool link_unread(const link_t *self) {
+    return self->control.unread || self->control_monitor.unread || self->pull.unread ||
+           self->pull_monitor.unread;
+}
+
+/* By sending on control, libzmq may learn of what has come there. */
+static int send_control(link_t *self, const msg_t *msg) {
+    self->control.unread = true;
+    return wire_send(self->control.socket, msg, NULL, 0);
 }
 
 /* Kinds of faults beside the codes of ERROR. */
@@ -187,7 +207,7 @@ static void say_hello(link_t *self) {
         .credit = self->handler.credit ? self->handler.credit(self->handler.ctx) : 0,
         .held = {count, self->held},
     };
-    int rc = wire_send(self->control, &msg, NULL, 0);
+    int rc = send_control(self, &msg);
     self->hello_due_ms = self->now_ms + (rc == 0 ? PROTOCOL_REPEAT_MS : HELLO_RETRY_MS);
 }
 
@@ -197,8 +217,7 @@ static void beat(link_t *self) {
     for (uint32_t i = 0; i < count; i++)
         self->nums[i] = self->held[i].number;
     msg.heartbeat = (msg_heartbeat_t){self->session, ++self->beat_seq, {count, self->nums}};
-    (void)wire_send(self->control, &msg, NULL,
-                    0); /* a full socket is a silent broker, and is judged as one */
+    (void)send_control(self, &msg); /* a full socket is a silent broker, and is judged as one */
     self->beat_due_ms = self->now_ms + self->heartbeat_ms;
 }
 
@@ -217,12 +236,13 @@ static void handshake_failed(link_t *self, wire_event_t event) {
 static void reconnect_if_due(link_t *self) {
     if (self->reconnect_ms == 0 || self->now_ms < self->reconnect_ms) return;
     self->reconnect_ms = 0;
-    (void)connect_one(self, self->control, "control", 0, true);
+    self->control.unread = true; /* connecting may take in news unnoticed, as sending */
+    (void)connect_one(self, self->control.socket, "control", 0, true);
 }
 
 /* The monitors are hints: a new connection needs a HELLO, for the broker at its end may be another one. */
 static void read_control_monitor(link_t *self) {
-    for (wire_event_t event; (event = wire_event(self->control_monitor)) != WIRE_NOTHING;) {
+    for (wire_event_t event; (event = wire_event(&self->control_monitor)) != WIRE_NOTHING;) {
         if (event >= WIRE_KEY_REFUSED) handshake_failed(self, event);
         if (event != WIRE_CONNECTED) continue;
         self->no_handshakes = 0;
@@ -236,7 +256,7 @@ static void read_control_monitor(link_t *self) {
 }
 
 static void read_pull_monitor(link_t *self) {
-    while (self->pull_monitor && wire_event(self->pull_monitor) == WIRE_CONNECTED)
+    while (self->pull_monitor.socket && wire_event(&self->pull_monitor) == WIRE_CONNECTED)
         if (self->beat_seq == 0) self->beat_due_ms = self->now_ms;
 }
 
@@ -244,10 +264,10 @@ static bool open_pull(link_t *self, str_t endpoint) {
     char text[WIRE_ENDPOINT_MAX], here[WIRE_ENDPOINT_MAX];
     wire_worker_endpoint(self->base, str_copy(endpoint, text, sizeof text), here);
     close_monitored(&self->pull, &self->pull_monitor);
-    self->pull = wire_socket(self->context, ZMQ_PULL, self->slots ? self->slots : 1, NULL);
-    if (self->pull) self->pull_monitor = wire_monitor(self->context, self->pull, ++self->monitors);
-    if (self->pull_monitor && wire_secure(self->pull, here, self->encrypted ? &self->key : NULL) &&
-        zmq_connect(self->pull, here) == 0)
+    if (inlet_open(&self->pull, wire_socket(self->context, ZMQ_PULL, self->slots ? self->slots : 1, NULL)) &&
+        inlet_open(&self->pull_monitor, wire_monitor(self->context, self->pull.socket, ++self->monitors)) &&
+        wire_secure(self->pull.socket, here, self->encrypted ? &self->key : NULL) &&
+        zmq_connect(self->pull.socket, here) == 0)
         return true;
     close_monitored(&self->pull, &self->pull_monitor);
     return false;
@@ -258,7 +278,8 @@ static int64_t bounded(int64_t value, int64_t low, int64_t high) {
 }
 
 static void take_welcome(link_t *self, const msg_welcome_t *welcome) {
-    read_control_monitor(self); /* of the connection by which this came */
+    self->control_monitor.unread = true; /* it told of the connection by which this came, maybe just now */
+    read_control_monitor(self);
     if (welcome->seq != self->hello_seq || welcome->session == 0 || welcome->session == self->session) return;
     if (self->session) { /* the HELLO and its repeat were both answered: the later answer counts */
         uint64_t seq = self->hello_seq;
@@ -277,7 +298,7 @@ static void take_welcome(link_t *self, const msg_welcome_t *welcome) {
     self->lost_ms = bounded(welcome->lost_ms, 2 * self->heartbeat_ms, 600000);
     self->heard_ms = self->now_ms;
     self->beat_seq = 0;
-    self->beat_due_ms = self->now_ms + (self->pull ? PULL_WAIT_MS : 0);
+    self->beat_due_ms = self->now_ms + (self->pull.socket ? PULL_WAIT_MS : 0);
     str_copy(welcome->agent_id, self->agent_id, sizeof self->agent_id);
     self->handler.welcome(self->handler.ctx, welcome);
 }
@@ -344,9 +365,9 @@ static void take_control(link_t *self, const msg_t *msg) {
     if (msg->type != MSG_HEARTBEAT) self->handler.message(self->handler.ctx, msg);
 }
 
-static bool decode(link_t *self, zframe_t *header, zframe_t *payload, msg_t *msg) {
+static bool decode(link_t *self, zmq_msg_t *header, zframe_t *payload, msg_t *msg) {
     int64_t payload_bytes = payload ? (int64_t)zframe_size(payload) : -1;
-    if (msg_decode(zframe_data(header), zframe_size(header), payload_bytes, msg, &self->scratch) == 0)
+    if (msg_decode(zmq_msg_data(header), zmq_msg_size(header), payload_bytes, msg, &self->scratch) == 0)
         return true;
     if (self->scratch.error == MSG_ERR_VERSION) self->foreign = true;
     snprintf(self->why, sizeof self->why, "a message of the broker is bad (%s): %s",
@@ -358,39 +379,46 @@ static bool decode(link_t *self, zframe_t *header, zframe_t *payload, msg_t *msg
 static unsigned drain_control(link_t *self) {
     unsigned count = 0;
     for (; count < TURN_MAX && !self->restart; count++) {
-        zframe_t *header = NULL, *payload = NULL;
+        zmq_msg_t header;
+        zframe_t *payload;
         msg_t msg;
-        int rc = wire_recv(self->control, &header, &payload);
+        int rc = wire_recv(&self->control, &header, &payload);
         if (rc == ERR_NOT_FOUND) break;
-        if (rc != 0)
+        if (rc != 0) {
             tell_fault(self, MSG_ERR_PAYLOAD, "a message of the broker has too many frames");
-        else if (decode(self, header, payload, &msg) && !self->ended)
-            take_control(self, &msg);
-        zframe_destroy(&header);
+            continue;
+        }
+        if (decode(self, &header, payload, &msg) && !self->ended) take_control(self, &msg);
+        (void)zmq_msg_close(&header);
         zframe_destroy(&payload);
     }
     return count;
 }
 
+static void take_task(link_t *self, const msg_t *msg, zframe_t **payload) {
+    if (msg->type != MSG_TASK) {
+        tell_fault(self, MSG_ERR_TYPE, "a message on the worker socket that is no TASK");
+    } else if (msg->task.session == self->session) {
+        self->heard_ms = self->now_ms;
+        CRASH_POINT_MSG("got", msg->type);
+        self->handler.task(self->handler.ctx, &msg->task, payload);
+    }
+}
+
 static unsigned drain_pull(link_t *self) {
     unsigned count = 0;
-    for (; self->pull && count < TURN_MAX && !self->restart && !self->ended; count++) {
-        zframe_t *header = NULL, *payload = NULL;
+    for (; self->pull.socket && count < TURN_MAX && !self->restart && !self->ended; count++) {
+        zmq_msg_t header;
+        zframe_t *payload;
         msg_t msg;
-        int rc = wire_recv(self->pull, &header, &payload);
+        int rc = wire_recv(&self->pull, &header, &payload);
         if (rc == ERR_NOT_FOUND) break;
-        if (rc != 0)
+        if (rc != 0) {
             tell_fault(self, MSG_ERR_PAYLOAD, "a message of the broker has too many frames");
-        else if (!decode(self, header, payload, &msg))
-            ;
-        else if (msg.type != MSG_TASK)
-            tell_fault(self, MSG_ERR_TYPE, "a message on the worker socket that is no TASK");
-        else if (msg.task.session == self->session) {
-            self->heard_ms = self->now_ms;
-            CRASH_POINT_MSG("got", msg.type);
-            self->handler.task(self->handler.ctx, &msg.task, &payload);
+            continue;
         }
-        zframe_destroy(&header);
+        if (decode(self, &header, payload, &msg)) take_task(self, &msg, &payload);
+        (void)zmq_msg_close(&header);
         zframe_destroy(&payload);
     }
     return count;
@@ -431,7 +459,7 @@ int64_t link_due(const link_t *self) {
 }
 
 int link_send(link_t *self, const msg_t *msg) {
-    return self->session ? wire_send(self->control, msg, NULL, 0) : ERR_STATE;
+    return self->session ? send_control(self, msg) : ERR_STATE;
 }
 
 int link_push(link_t *self, const msg_t *msg, const void *payload, size_t payload_bytes) {

@@ -56,13 +56,16 @@ const char *link_agent_id(const link_t *self); /* "" before the first WELCOME */
 /* The broker speaks another version of the protocol (`fault` was told): the program is to log it and end. */
 bool link_foreign(const link_t *self);
 
-/* Fills poll items for zmq_poll: at most LINK_POLL_MAX; returns the count. They change with the session. */
-#define LINK_POLL_MAX 4
-int link_poll_items(link_t *self, zmq_pollitem_t *items);
+/* Waits until something has come, one of `fds` is readable, or `timeout_ms` are over; not at all while
+ * link_unread(). */
+#define LINK_FDS_MAX 4
+void link_wait(link_t *self, const int *fds, int count, long timeout_ms);
 
 /* Drains the sockets (at most 256 messages a call; returns true when there may be more), calls the handler,
  * says HELLO and sends heartbeats when due. `now_ms` is CLOCK_BOOTTIME. */
 bool link_turn(link_t *self, int64_t now_ms);
+/* Whether something may have come that link_turn() has not seen: sending may take in news unnoticed. */
+bool link_unread(const link_t *self);
 /* When link_turn() is due next without any event, in the time of `now_ms`. */
 int64_t link_due(const link_t *self);
 

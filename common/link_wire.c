@@ -1,5 +1,6 @@
 #include "common/link_wire.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -111,14 +112,33 @@ void *wire_monitor(void *context, void *socket, unsigned serial) {
     return monitor;
 }
 
-wire_event_t wire_event(void *monitor) {
+bool inlet_open(inlet_t *self, void *socket) {
+    size_t size = sizeof self->fd;
+    *self = (inlet_t){.socket = socket, .fd = -1, .unread = true};
+    return socket && zmq_getsockopt(socket, ZMQ_FD, &self->fd, &size) == 0;
+}
+
+void inlet_close(inlet_t *self) {
+    wire_close(&self->socket);
+    *self = (inlet_t){.fd = -1};
+}
+
+/* A receive that got nothing: the next news shows at the descriptor. */
+static void found_nothing(inlet_t *self) {
+    if (zmq_errno() != EINTR) self->unread = false;
+}
+
+wire_event_t wire_event(inlet_t *monitor) {
     unsigned char bytes[MONITOR_EVENT_BYTES];
     uint16_t event;
     char address[WIRE_ENDPOINT_MAX];
-    for (;;) {
-        int size = zmq_recv(monitor, bytes, sizeof bytes, ZMQ_DONTWAIT);
-        if (size < 0) return WIRE_NOTHING;
-        (void)zmq_recv(monitor, address, sizeof address, ZMQ_DONTWAIT);
+    while (monitor->unread) {
+        int size = zmq_recv(monitor->socket, bytes, sizeof bytes, ZMQ_DONTWAIT);
+        if (size < 0) {
+            found_nothing(monitor);
+            return WIRE_NOTHING;
+        }
+        (void)zmq_recv(monitor->socket, address, sizeof address, ZMQ_DONTWAIT);
         if (size < MONITOR_EVENT_BYTES) continue;
         memcpy(&event, bytes, sizeof event);
         if (event == ZMQ_EVENT_HANDSHAKE_SUCCEEDED) return WIRE_CONNECTED;
@@ -127,6 +147,7 @@ wire_event_t wire_event(void *monitor) {
         if (event == ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL) return WIRE_NO_HANDSHAKE;
         if (event == ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL) return WIRE_OTHER_SECURITY;
     }
+    return WIRE_NOTHING;
 }
 
 void wire_refusal(wire_event_t event, const link_key_t *key, char *text, size_t size) {
@@ -167,25 +188,29 @@ int wire_send(void *socket, const msg_t *msg, const void *payload, size_t payloa
     return rc;
 }
 
-int wire_recv(void *socket, zframe_t **header, zframe_t **payload) {
-    int events = 0;
-    size_t size = sizeof events;
-    if (zmq_getsockopt(socket, ZMQ_EVENTS, &events, &size) != 0 || !(events & ZMQ_POLLIN))
-        return ERR_NOT_FOUND;
-    zframe_t *first = zframe_recv(socket);
-    if (!first) return ERR_NOT_FOUND;
-    zframe_t *second = zframe_more(first) ? zframe_recv(socket) : NULL;
-    if (second && zframe_more(second)) {
-        for (bool more = true; more;) {
-            zframe_t *rest = zframe_recv(socket);
-            more = rest && zframe_more(rest);
-            zframe_destroy(&rest);
-        }
-        zframe_destroy(&first);
-        zframe_destroy(&second);
-        return ERR_MALFORMED;
+/* Drops the frames that no message has. */
+static void skip_rest(void *socket) {
+    for (bool more = true; more;) {
+        zmq_msg_t rest;
+        (void)zmq_msg_init(&rest);
+        more = zmq_msg_recv(&rest, socket, ZMQ_DONTWAIT) >= 0 && zmq_msg_more(&rest) != 0;
+        (void)zmq_msg_close(&rest);
     }
-    *header = first;
-    *payload = second;
-    return 0;
+}
+
+int wire_recv(inlet_t *self, zmq_msg_t *header, zframe_t **payload) {
+    *payload = NULL;
+    if (!self->unread) return ERR_NOT_FOUND;
+    (void)zmq_msg_init(header);
+    if (zmq_msg_recv(header, self->socket, ZMQ_DONTWAIT) < 0) {
+        found_nothing(self);
+        (void)zmq_msg_close(header);
+        return ERR_NOT_FOUND;
+    }
+    if (zmq_msg_more(header)) *payload = zframe_recv(self->socket);
+    if (!*payload || !zframe_more(*payload)) return 0;
+    skip_rest(self->socket);
+    zframe_destroy(payload);
+    (void)zmq_msg_close(header);
+    return ERR_MALFORMED;
 }

@@ -11,6 +11,19 @@
 
 #define WIRE_ENDPOINT_MAX 320
 
+/* A socket that is read. Its descriptor becomes readable once for several messages, and any use of the socket
+ * may take that away: `unread` stays true from then on until a receive has found nothing. */
+typedef struct {
+    void *socket; /* NULL: none */
+    int fd;
+    bool unread;
+} inlet_t;
+
+/* Takes over the socket; false when there is none, or no descriptor of it. */
+bool inlet_open(inlet_t *self, void *socket);
+/* Closes the socket, if there is one. */
+void inlet_close(inlet_t *self);
+
 /* What a monitor tells. */
 typedef enum {
     WIRE_NOTHING,
@@ -42,7 +55,7 @@ void wire_close(void **socket);
 /* A PAIR that tells of the socket's connections. `serial` makes its address unique in the context. */
 void *wire_monitor(void *context, void *socket, unsigned serial);
 /* The next event, WIRE_NOTHING when there is none. */
-wire_event_t wire_event(void *monitor);
+wire_event_t wire_event(inlet_t *monitor);
 
 /* What a failed handshake (WIRE_KEY_REFUSED and on) means, and what helps. `key` is NULL for a plain link. */
 void wire_refusal(wire_event_t event, const link_key_t *key, char *text, size_t size);
@@ -51,7 +64,7 @@ void wire_refusal(wire_event_t event, const link_key_t *key, char *text, size_t 
  * ERR_INVALID. */
 int wire_send(void *socket, const msg_t *msg, const void *payload, size_t payload_bytes);
 /* Receives without blocking. ERR_NOT_FOUND: nothing there. ERR_MALFORMED: more than two frames. *payload is
- * NULL when there is none. The caller owns both frames. */
-int wire_recv(void *socket, zframe_t **header, zframe_t **payload);
+ * NULL when there is none. The caller owns both frames after success. */
+int wire_recv(inlet_t *self, zmq_msg_t *header, zframe_t **payload);
 
 #endif

@@ -6,12 +6,16 @@
 #include "common/clock.h"
 #include "common/err.h"
 #include "common/log.h"
+#include "common/pace.h"
 #include "common/program.h"
 #include "executor/drain.h"
 #include "executor/from_broker.h"
 #include "executor/run_task.h"
 #include "executor/send_body.h"
 #include "executor/to_broker.h"
+
+#define TURN_EVERY_US 150 /* under load: what the tools answer meanwhile goes to the broker together */
+#define FREE_TURNS    8
 
 int executor_new(const config_t *config, const link_key_t *key, uint64_t instance, uint64_t place,
                  executor_t **self, const char **why) {
@@ -114,7 +118,7 @@ static bool work(executor_t *self) {
         self->now_ms = clock_boot_ms();
         more = link_turn(self->link, self->now_ms);
         http_turn(self->http);
-        more = more || http_due_ms(self->http) == 0;
+        more = more || link_unread(self->link) || http_due_ms(self->http) == 0;
     }
     more = false;
     self->now_ms = clock_boot_ms();
@@ -152,16 +156,14 @@ static long timeout_ms(const executor_t *self) {
 }
 
 static void wait_for_events(executor_t *self, int signal_fd, bool more) {
-    zmq_pollitem_t items[LINK_POLL_MAX + 2];
-    int count = link_poll_items(self->link, items);
+    const int fds[] = {http_fd(self->http), signal_fd};
 
-    items[count++] = (zmq_pollitem_t){.fd = http_fd(self->http), .events = ZMQ_POLLIN};
-    items[count++] = (zmq_pollitem_t){.fd = signal_fd, .events = ZMQ_POLLIN};
-    (void)zmq_poll(items, count, more ? 0 : program_wait_ms(timeout_ms(self)));
+    link_wait(self->link, fds, 2, more ? 0 : program_wait_ms(timeout_ms(self)));
 }
 
 int executor_run(executor_t *self, config_t *config, int signal_fd) {
     int status = EXIT_CLEAN;
+    pace_t pace = {.every_us = TURN_EVERY_US, .free_turns = FREE_TURNS};
 
     for (;;) {
         read_signals(self, config, signal_fd);
@@ -173,6 +175,7 @@ int executor_run(executor_t *self, config_t *config, int signal_fd) {
         }
         if (drain_turn(self, &status)) break;
         wait_for_events(self, signal_fd, more);
+        if (!more) pace_turn(&pace);
     }
     link_bye(self->link);
     return status;

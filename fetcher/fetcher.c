@@ -25,6 +25,7 @@ struct fetcher_t {
     ac_door_t *door;
     ac_seat_t *seat;
     inbox_t *inbox;
+    window_t *window;
     to_broker_t *to_broker;
     poll_ac_t *poll_ac;
     metrics_t *metrics;
@@ -119,7 +120,7 @@ static const char *make_parts(fetcher_t *self, const config_t *config, uint64_t 
                               .fault = on_fault};
     config_broker_endpoint(config, endpoint, sizeof endpoint);
     self->http = http_new(CONNECTIONS);
-    self->to_broker = to_broker_new(self->inbox, instance);
+    self->to_broker = to_broker_new(self->inbox, self->window, instance);
     if (!self->http || !self->to_broker) return why;
     self->door = ac_door_new(config, self->http, &why);
     if (!self->door) return why;
@@ -132,16 +133,23 @@ static const char *make_parts(fetcher_t *self, const config_t *config, uint64_t 
     return to_broker_load(self->to_broker) == 0 ? NULL : "the inbox cannot be read";
 }
 
+static const char *open_files(fetcher_t *self, const char *state_dir) {
+    char quoted[LOG_QUOTED_MAX];
+    if (inbox_open(state_dir, &self->inbox) != 0) return strerror(errno);
+    if (window_open(state_dir, &self->window) != 0)
+        log_warn("window_not_opened", "why=%s remark=\"fetching goes on with fewer tasks at once\"",
+                 log_quote(strerror(errno), quoted));
+    return NULL;
+}
+
 fetcher_t *fetcher_new(const config_t *config, uint64_t instance, uint64_t place, char why[256]) {
     fetcher_t *self = calloc(1, sizeof *self);
     const char *fault = "out of memory";
     if (self) {
         self->drain_timeout_ms = config->drain_timeout_s * 1000;
         self->metrics = program_metrics(config);
-        if (inbox_open(config->state_dir, &self->inbox) == 0)
-            fault = make_parts(self, config, instance, place);
-        else
-            fault = strerror(errno);
+        fault = open_files(self, config->state_dir);
+        if (!fault) fault = make_parts(self, config, instance, place);
     }
     if (!fault) return self;
     snprintf(why, 256, "%s", fault);
@@ -158,6 +166,7 @@ void fetcher_destroy(fetcher_t **self_p) {
     http_destroy(&self->http);
     to_broker_destroy(&self->to_broker);
     inbox_close(&self->inbox);
+    window_close(&self->window);
     link_destroy(&self->link);
     metrics_destroy(&self->metrics);
     free(self);
@@ -197,8 +206,8 @@ static void work(fetcher_t *self) {
         poll_ac_stop(self->poll_ac, self->draining || self->broker_drains);
         poll_ac_turn(self->poll_ac, self->now_ms);
         ac_seat_turn(self->seat, self->now_ms);
-        to_broker_turn(self->to_broker, self->link, self->now_ms);
-        more = more || http_due_ms(self->http) == 0;
+        to_broker_turn(self->to_broker, self->link, !ac_seat_busy(self->seat), self->now_ms);
+        more = more || link_unread(self->link) || http_due_ms(self->http) == 0;
     }
     metrics_turn(self->metrics, self->now_ms);
 }
@@ -239,11 +248,8 @@ static long timeout_ms(const fetcher_t *self) {
 }
 
 static void wait_for_events(fetcher_t *self, int signal_fd) {
-    zmq_pollitem_t items[LINK_POLL_MAX + 2];
-    int count = link_poll_items(self->link, items);
-    items[count++] = (zmq_pollitem_t){.fd = http_fd(self->http), .events = ZMQ_POLLIN};
-    items[count++] = (zmq_pollitem_t){.fd = signal_fd, .events = ZMQ_POLLIN};
-    (void)zmq_poll(items, count, program_wait_ms(timeout_ms(self)));
+    const int fds[] = {http_fd(self->http), signal_fd};
+    link_wait(self->link, fds, 2, program_wait_ms(timeout_ms(self)));
 }
 
 int fetcher_run(fetcher_t *self, config_t *config, int signal_fd) {

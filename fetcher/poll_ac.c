@@ -12,8 +12,9 @@
 #include "common/log.h"
 #include "fetcher/read_task.h"
 
-#define AT_RISK_MAX 2
-#define AT_RISK_MS  5
+#define IN_MEMORY_MAX 2
+#define UNSYNCED_MAX  WINDOW_SLOTS
+#define AT_RISK_MS    5
 
 #define QUICK_EMPTY_MS 1000 /* AC that is well holds an idle poll longer than this */
 
@@ -149,9 +150,9 @@ void poll_ac_turn(poll_ac_t *self, int64_t now_ms) {
     }
     /* At most so many tasks are in this process alone: the next poll waits for their ACCEPTED, a moment with
      * the credit in hand, longer without it. */
-    int64_t age_ms;
-    if (to_broker_at_risk(self->to_broker, now_ms, &age_ms) >= AT_RISK_MAX) {
-        if (age_ms >= AT_RISK_MS) {
+    at_risk_t risk = to_broker_at_risk(self->to_broker, now_ms);
+    if (risk.in_memory >= IN_MEMORY_MAX || risk.unsynced >= UNSYNCED_MAX) {
+        if (risk.age_ms >= AT_RISK_MS) {
             ac_seat_unwant(self->seat);
             ac_seat_release(self->seat);
         }

@@ -5,11 +5,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/clock.h"
 #include "common/crash_point.h"
 #include "common/err.h"
 #include "common/log.h"
 
-#define FULL_RETRY_MS 20 /* when the broker is behind, or its socket is not connected yet */
+#define PUSH_EVERY_US 300 /* tasks that follow each other faster go together */
+#define FULL_RETRY_MS 20  /* when the broker is behind, or its socket is not connected yet */
 
 /* A fetch the broker has not accepted yet. */
 typedef struct fetch_t {
@@ -18,12 +20,15 @@ typedef struct fetch_t {
     char *header, *task;
     size_t header_bytes, task_bytes;
     int64_t send_ms, save_ms; /* when it is to be pushed, and written */
+    int slot;                 /* of the window, -1 for none */
     bool saved;
 } fetch_t;
 
 struct to_broker_t {
     inbox_t *inbox;
+    window_t *window;
     uint64_t instance, seq;
+    int64_t pushed_us;      /* the latest push */
     fetch_t *first, **last; /* oldest first */
     unsigned count;
     bool save_failed; /* told */
@@ -31,10 +36,11 @@ struct to_broker_t {
     msg_scratch_t scratch;
 };
 
-to_broker_t *to_broker_new(inbox_t *inbox, uint64_t instance) {
+to_broker_t *to_broker_new(inbox_t *inbox, window_t *window, uint64_t instance) {
     to_broker_t *self = calloc(1, sizeof *self);
     if (!self) return NULL;
     self->inbox = inbox;
+    self->window = window;
     self->instance = instance;
     self->last = &self->first;
     return self;
@@ -71,6 +77,7 @@ static int append(to_broker_t *self, char *header, size_t header_bytes, const ch
         free(header);
         return ERR_NOMEM;
     }
+    fetch->slot = -1;
     fetch->header = header;
     fetch->header_bytes = header_bytes;
     fetch->task_bytes = task_bytes;
@@ -99,6 +106,30 @@ static int load_fetch(void *ctx, const char *header, size_t header_bytes, const 
     return rc;
 }
 
+static bool is_held(const to_broker_t *self, const fetch_t *fetch) {
+    const msg_fetched_t *of = &fetch->msg.fetched;
+    for (const fetch_t *at = self->first; at != fetch; at = at->next)
+        if (at->msg.fetched.instance == of->instance && at->msg.fetched.seq == of->seq) return true;
+    return false;
+}
+
+/* After the inbox: what has got that far is not taken twice. */
+static int load_slot(void *ctx, int slot, const char *header, size_t header_bytes, const char *task,
+                     size_t task_bytes) {
+    to_broker_t *self = ctx;
+    fetch_t **last = self->last, *fetch;
+    char *copy = copy_octets(header, header_bytes);
+    int rc = copy ? append(self, copy, header_bytes, task, task_bytes, &fetch) : ERR_NOMEM;
+    if (rc != 0) return rc;
+    fetch->slot = slot;
+    if (!is_held(self, fetch)) return 0;
+    *last = NULL;
+    self->last = last;
+    self->count--;
+    free_fetch(fetch);
+    return ERR_STATE;
+}
+
 static void load_bad(void *ctx, const char *name, const char *why) {
     to_broker_t *self = ctx;
     char quoted[2][LOG_QUOTED_MAX];
@@ -110,6 +141,7 @@ static void load_bad(void *ctx, const char *name, const char *why) {
 int to_broker_load(to_broker_t *self) {
     inbox_reader_t reader = {self, load_fetch, load_bad};
     int rc = inbox_load(self->inbox, &reader);
+    if (rc == 0) (void)window_load(self->window, load_slot, self);
     if (rc == 0 && self->count + self->bad > 0)
         log_info("inbox_read", "tasks=%u damaged=%u", self->count, self->bad);
     return rc;
@@ -126,6 +158,7 @@ int to_broker_add(to_broker_t *self, const msg_fetched_t *fetched, const char *t
     int rc = msg_encode(&msg, &header, &header_bytes);
     if (rc == 0) rc = append(self, header, header_bytes, task, task_bytes, &fetch);
     if (rc != 0) return rc;
+    fetch->slot = window_put(self->window, header, header_bytes, task, task_bytes);
     fetch->send_ms = now_ms;
     fetch->save_ms = now_ms + INBOX_AFTER_MS;
     return 0;
@@ -144,6 +177,7 @@ void to_broker_accepted(to_broker_t *self, const msg_accepted_t *accepted) {
         if (self->last == &fetch->next) self->last = at;
         self->count--;
         if (fetch->saved) inbox_remove(self->inbox, accepted->instance, accepted->seq);
+        window_drop(self->window, fetch->slot);
         free_fetch(fetch);
         return;
     }
@@ -158,16 +192,16 @@ unsigned to_broker_count(const to_broker_t *self) {
     return self->count;
 }
 
-unsigned to_broker_at_risk(const to_broker_t *self, int64_t now_ms, int64_t *age_ms) {
-    unsigned count = 0;
-    *age_ms = 0;
+at_risk_t to_broker_at_risk(const to_broker_t *self, int64_t now_ms) {
+    at_risk_t risk = {0};
     for (const fetch_t *at = self->first; at; at = at->next) {
         if (at->saved) continue;
-        int64_t age = now_ms - (at->save_ms - INBOX_AFTER_MS);
-        if (age > *age_ms) *age_ms = age;
-        count++;
+        int64_t age_ms = now_ms - (at->save_ms - INBOX_AFTER_MS);
+        if (age_ms > risk.age_ms) risk.age_ms = age_ms;
+        risk.in_memory += at->slot < 0;
+        risk.unsynced++;
     }
-    return count;
+    return risk;
 }
 
 bool to_broker_has_room(const to_broker_t *self) {
@@ -190,6 +224,8 @@ static void save(to_broker_t *self, fetch_t *fetch, int64_t now_ms) {
     if (inbox_write(self->inbox, fetched->instance, fetched->seq, fetch->header, fetch->header_bytes,
                     fetch->task, fetch->task_bytes) == 0) {
         fetch->saved = true;
+        window_drop(self->window, fetch->slot);
+        fetch->slot = -1;
         CRASH_POINT("inbox.saved");
         if (self->save_failed) log_info("inbox_writable", NULL);
         self->save_failed = false;
@@ -201,12 +237,15 @@ static void save(to_broker_t *self, fetch_t *fetch, int64_t now_ms) {
     self->save_failed = true;
 }
 
-void to_broker_turn(to_broker_t *self, link_t *link, int64_t now_ms) {
+void to_broker_turn(to_broker_t *self, link_t *link, bool all, int64_t now_ms) {
+    int64_t now_us = self->first ? clock_monotonic_us() : 0;
+    bool pushes = all || now_us - self->pushed_us >= PUSH_EVERY_US;
     bool behind = link_session(link) == 0; /* after one that did not go, the next would not either */
     for (fetch_t *at = self->first; at; at = at->next) {
-        if (now_ms >= at->send_ms) {
+        if (now_ms >= at->send_ms && (pushes || at->slot < 0)) {
             behind = behind || link_push(link, &at->msg, at->task, at->task_bytes) != 0;
             at->send_ms = now_ms + (behind ? FULL_RETRY_MS : PROTOCOL_REPEAT_MS);
+            self->pushed_us = now_us;
         }
         if (!at->saved && now_ms >= at->save_ms) save(self, at, now_ms);
     }
@@ -215,7 +254,9 @@ void to_broker_turn(to_broker_t *self, link_t *link, int64_t now_ms) {
 int64_t to_broker_due(const to_broker_t *self, bool session) {
     int64_t due = INT64_MAX;
     for (const fetch_t *at = self->first; at; at = at->next) {
-        if (session && at->send_ms < due) due = at->send_ms;
+        int64_t send_ms =
+            at->send_ms + (at->slot >= 0); /* one that was passed over waits for a millisecond */
+        if (session && send_ms < due) due = send_ms;
         if (!at->saved && at->save_ms < due) due = at->save_ms;
     }
     return due;

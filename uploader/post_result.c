@@ -186,7 +186,7 @@ static bool take_body(post_t *post, result_t *result, ac_request_t *request, int
 /* False when nothing was begun; the result may have its outcome then. */
 static bool begin(post_t *post, result_t *result, bool fresh, int64_t now_ms) {
     bool finished = result->finished.len > 0;
-    char name[BODY_NAME_SIZE], quoted[LOG_QUOTED_MAX];
+    char name[BODY_NAME_SIZE] = "", quoted[LOG_QUOTED_MAX];
     bool logs = result->call == CALL_UPLOAD_LOGS;
     post->file_bytes = result->zip_bytes;
     ac_request_t request = {.call = finished && !logs ? CALL_PUT_RESULT : result->call,
@@ -198,7 +198,7 @@ static bool begin(post_t *post, result_t *result, bool fresh, int64_t now_ms) {
                             .fresh = fresh};
     if (request.call == CALL_UPLOAD_URL)
         body_file_name(result->task_id, "", "", name);
-    else
+    else if (request.call != CALL_PUT_RESULT)
         body_file_name(result->task_id, "_", ".zip", name);
     if (request.call == CALL_UPLOAD_RESULT && !take_body(post, result, &request, now_ms)) return false;
     int rc = ac_seat_start(post->seat, &request, now_ms, on_answer, post);

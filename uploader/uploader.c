@@ -204,7 +204,7 @@ static void work(uploader_t *self) {
         self->now_ms = clock_boot_ms();
         post_result_turn(self->posts, self->now_ms);
         from_broker_turn(self->results, self->link, self->now_ms);
-        more = more || http_due_ms(self->http) == 0;
+        more = more || link_unread(self->link) || http_due_ms(self->http) == 0;
     }
     metrics_turn(self->metrics, self->now_ms);
 }
@@ -240,11 +240,8 @@ static long timeout_ms(const uploader_t *self) {
 }
 
 static void wait_for_events(uploader_t *self, int signal_fd) {
-    zmq_pollitem_t items[LINK_POLL_MAX + 2];
-    int count = link_poll_items(self->link, items);
-    items[count++] = (zmq_pollitem_t){.fd = http_fd(self->http), .events = ZMQ_POLLIN};
-    items[count++] = (zmq_pollitem_t){.fd = signal_fd, .events = ZMQ_POLLIN};
-    (void)zmq_poll(items, count, program_wait_ms(timeout_ms(self)));
+    const int fds[] = {http_fd(self->http), signal_fd};
+    link_wait(self->link, fds, 2, program_wait_ms(timeout_ms(self)));
 }
 
 int uploader_run(uploader_t *self, config_t *config, int signal_fd) {

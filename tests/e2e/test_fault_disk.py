@@ -139,7 +139,7 @@ def test_spool_write_errors():
 
 
 def inbox_fails(world, rule):
-    """Tasks that cannot be saved stay in memory, loudly, and no more than two are taken."""
+    """Tasks that cannot be saved stay in the window, loudly, and no more than eight are taken."""
     mock = world.start_mock("--longPollMs", "1000-1000")
     agent = world.make_agent(*FAST)
     disk = BadDisk(agent, world.folder)
@@ -148,7 +148,7 @@ def inbox_fails(world, rule):
     disk.fail(rule)
     broker = stop_broker_as_tasks_come(mock, agent, lambda: "event=inbox_write_failed" in agent.log_text(), 10)
     books = mock.books()
-    assert books["handed"] - books["delivered"] <= 2
+    assert books["handed"] - books["delivered"] <= 8
     os.kill(broker, signal.SIGCONT)
     finish(mock, agent)
     disk.fail()

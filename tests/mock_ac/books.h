@@ -70,7 +70,7 @@ typedef enum { BOOKS_COUNTERS(BOOKS_CONSTANT) BOOK_COUNT } book_t;
 typedef enum { NOTE_WRONG, NOTE_PROTOCOL, NOTE_AGENT_IDS, NOTE_COUNT } note_t;
 
 /* Durations that are kept as a distribution. */
-typedef enum { TIMING_HAND_TO_TOOL, TIMING_HAND_TO_RESULT, TIMING_COUNT } timing_t;
+typedef enum { TIMING_HAND_TO_TOOL, TIMING_HAND_TO_RESULT, TIMING_TOOL_TO_RESULT, TIMING_COUNT } timing_t;
 
 typedef struct books books_t;
 

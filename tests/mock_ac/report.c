@@ -37,6 +37,7 @@ void report_books(const books_t *books, const faults_t *faults, buf_t *buf) {
     put_notes(out, "agent_ids", books, NOTE_AGENT_IDS);
     put_timing(out, "hand_to_tool_us", books_timing(books, TIMING_HAND_TO_TOOL));
     put_timing(out, "hand_to_result_us", books_timing(books, TIMING_HAND_TO_RESULT));
+    put_timing(out, "tool_to_result_us", books_timing(books, TIMING_TOOL_TO_RESULT));
     json_out_close(out, false);
     json_out_finish(&out, buf);
 }

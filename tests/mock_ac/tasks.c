@@ -17,6 +17,7 @@ struct task {
     bool seen;   /* at the tool or as a result since its last handing */
     bool closed; /* the connection of its last handing closed right after */
     int64_t handed_us;
+    int64_t answered_us; /* by the tool, in whole; 0: not yet */
     int64_t handings;
     int64_t tool_calls;
     int64_t tool_calls_due;
@@ -226,9 +227,17 @@ void task_executed(tasks_t *self, task_t *task) {
                   method_is_safe(task_method(task)) ? BOOK_REEXECUTED_SAFE : BOOK_REEXECUTED_UNSAFE, 1);
 }
 
+void task_answered(task_t *task) {
+    task->answered_us = loop_now_us();
+}
+
 void task_accepted(tasks_t *self, task_t *task) {
     share(self, task, -1);
-    if (!task->results++) books_time(self->books, TIMING_HAND_TO_RESULT, loop_now_us() - task->handed_us);
+    if (!task->results++) {
+        int64_t now_us = loop_now_us();
+        books_time(self->books, TIMING_HAND_TO_RESULT, now_us - task->handed_us);
+        if (task->answered_us) books_time(self->books, TIMING_TOOL_TO_RESULT, now_us - task->answered_us);
+    }
     task->seen = true;
     share(self, task, 1);
     books_add(self->books, BOOK_RESULTS, 1);

@@ -67,6 +67,8 @@ void task_handed_to_dead(tasks_t *self, task_t *task);
 /* Its connection was closed in order before any other request on it. */
 void task_closed_after(tasks_t *self, task_t *task);
 void task_executed(tasks_t *self, task_t *task);
+/* The tool has sent its whole answer. */
+void task_answered(task_t *task);
 void task_accepted(tasks_t *self, task_t *task);
 
 /* The tool is down until then (monotonic): that explains network errors of all tasks handed out before. */

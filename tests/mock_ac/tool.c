@@ -247,13 +247,13 @@ static void on_gone(void *ctx, request_t *request) {
 }
 
 static void on_done(void *ctx, request_t *request, bool sent) {
-    (void)sent;
     tool_t *self = ctx;
     call_t *call = *request_slot(request);
     if (call->control)
         control_done(self->options.control, request);
     else
         books_add(self->options.books, BOOK_TOOL_IN_FLIGHT, -1);
+    if (sent && call->task && call->main) task_answered(call->task);
     free(call);
     *request_slot(request) = NULL;
 }

@@ -11,6 +11,7 @@
 struct fetcher_parts_t {
     ac_seat_t *seat;
     inbox_t *inbox;
+    window_t *window;
     to_broker_t *to_broker;
     poll_ac_t *poll_ac;
     uint64_t credit_seq;
@@ -23,7 +24,8 @@ void fetcher_start(world_t *world, int proc) {
     p->peer.fetcher = self;
     if (!self || inbox_open("", &self->inbox) != 0) abort();
     self->seat = ac_seat_new(&p->peer.door, &p->peer.link, CREDIT_FETCH, &self->credit_seq);
-    self->to_broker = to_broker_new(self->inbox, p->instance);
+    (void)window_open("", &self->window);
+    self->to_broker = to_broker_new(self->inbox, self->window, p->instance);
     if (!self->seat || !self->to_broker || to_broker_load(self->to_broker) != 0) abort();
     self->poll_ac = poll_ac_new(self->seat, &p->peer.door, &p->peer.link, self->to_broker, NULL);
     if (!self->poll_ac) abort();
@@ -35,6 +37,7 @@ void fetcher_end(fetcher_parts_t **self) {
     poll_ac_destroy(&(*self)->poll_ac);
     to_broker_destroy(&(*self)->to_broker);
     inbox_close(&(*self)->inbox);
+    window_close(&(*self)->window);
     free(*self);
     *self = NULL;
 }
@@ -98,7 +101,7 @@ void fetcher_tick(world_t *world, int proc) {
     poll_ac_stop(self->poll_ac, p->draining || self->broker_drains);
     poll_ac_turn(self->poll_ac, now_ms);
     ac_seat_turn(self->seat, now_ms);
-    to_broker_turn(self->to_broker, &p->peer.link, now_ms);
+    to_broker_turn(self->to_broker, &p->peer.link, !ac_seat_busy(self->seat), now_ms);
     p->peer.bye = drained(world, proc);
 }
 

@@ -13,6 +13,7 @@
 #include "broker/heap.h"
 #include "common/ac_door.h"
 #include "common/link.h"
+#include "fetcher/window.h"
 
 #define PROCS_MAX       8
 #define EXECUTORS_MAX   3
@@ -206,6 +207,9 @@ struct world_t {
     /* the fetcher's inbox file */
     fetch_file_t inbox[INBOX_MAX];
     uint32_t inbox_count;
+    /* the fetcher's window: survives its process, and the machine by chance only */
+    bool has_window;
+    fetch_file_t window[WINDOW_SLOTS];
     /* the uploaders' notes of what AC has: survive their processes, and the machine by chance only; 0: none
      */
     uint64_t taken[TICKETS_MAX];
@@ -336,6 +340,9 @@ void peer_forget(peer_t *peer, item_t *item);
 bool peer_had(const peer_t *peer, const msg_task_t *task);
 
 /* stand_ins.c */
+/* Whether the fetcher's window has the ticket's task; and what happens to one of its slots. */
+bool stand_in_window_has(const world_t *world, uint32_t ticket);
+void stand_in_window_empty(world_t *world, int slot);
 void stand_in_enter(world_t *world, int proc); /* whose code runs now */
 void ac_line_ended(ac_line_t *line, const ac_answer_t *answer);
 

@@ -3,6 +3,7 @@
 
 #include "tests/sim/sim.h"
 
+#define WINDOW_AT_RISK 1     /* with the window: one that the fetcher was just reading */
 #define FETCH_AT_RISK  2     /* tasks that may be with the fetcher alone */
 #define FETCH_INBOX_US 60000 /* and for how long */
 
@@ -76,7 +77,7 @@ static void book_at_risk(world_t *world, const proc_t *p) {
     for (uint32_t i = 0; i < world->ticket_count; i++) {
         ticket_t *ticket = &world->tickets[i];
         if (!ticket->read || ticket->taken > 0 || ticket->held_already || ticket->at_risk ||
-            in_inbox(world, ticket))
+            in_inbox(world, ticket) || stand_in_window_has(world, i))
             continue;
         ticket->at_risk = true;
         count++;
@@ -87,7 +88,7 @@ static void book_at_risk(world_t *world, const proc_t *p) {
             world_fail(world, "lost: ticket %u was with the fetcher for %.3f s, and not in its inbox", i,
                        (double)(world->now_us - ticket->read_us) / 1e6);
     }
-    if (count > FETCH_AT_RISK)
+    if (count > (world->has_window ? WINDOW_AT_RISK : FETCH_AT_RISK))
         world_fail(world, "bound: %u tasks were with the fetcher alone when it died", count);
 }
 
@@ -174,6 +175,20 @@ static void crash_soon(world_t *world, int proc) {
     }
 }
 
+/* What the window had not synced may be gone, and with it tasks that nobody else has. */
+static void power_off(world_t *world) {
+    bool had[TICKETS_MAX];
+    for (uint32_t i = 0; i < world->ticket_count; i++)
+        had[i] = stand_in_window_has(world, i);
+    for (int i = 0; i < WINDOW_SLOTS; i++)
+        if (chance(world, 500000)) stand_in_window_empty(world, i);
+    for (uint32_t i = 0; i < world->ticket_count; i++) {
+        ticket_t *ticket = &world->tickets[i];
+        bool gone = had[i] && !stand_in_window_has(world, i);
+        if (gone && ticket->taken == 0 && !in_inbox(world, ticket)) ticket->at_risk = true;
+    }
+}
+
 /* What the uploaders have noted was not synced. */
 static void lose_notes(world_t *world) {
     for (uint32_t i = 0; i < world->ticket_count; i++)
@@ -186,6 +201,7 @@ static void lose_notes(world_t *world) {
 static void reboot(world_t *world) {
     TRACE(world, "REBOOT");
     world->books.reboots++;
+    power_off(world);
     for (int i = 0; i < world->proc_count; i++)
         if (world->procs[i].alive) die(world, i);
     lose_notes(world);

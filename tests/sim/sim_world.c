@@ -176,6 +176,7 @@ static void look_for_end(world_t *world, sim_event_t *event) {
 
 static int world_open(world_t *world, uint64_t seed, FILE *trace) {
     world->seed = seed;
+    world->has_window = seed % 4 != 0;
     world->random = seed * 0x9e3779b97f4a7c15u + 1;
     world->trace = trace;
     world->next_id = 1;
@@ -223,6 +224,8 @@ void world_destroy(world_t **self) {
     for (int i = 1; i < world->proc_count; i++)
         peer_end(world, i);
     stand_in_enter(NULL, 0);
+    for (int i = 0; i < WINDOW_SLOTS; i++)
+        stand_in_window_empty(world, i);
     for (uint32_t i = 0; i < world->inbox_count; i++) {
         free(world->inbox[i].header);
         free(world->inbox[i].task);

@@ -1,7 +1,7 @@
 /* What the programs' own code finds in the simulator in place of sockets, curl, kernel timers, clocks and
  * files: the functions of common/link.h, common/ac_door.h (the line), common/dead_man.h, common/clock.h,
- * fetcher/inbox.h, uploader/taken.h, uploader/store_result.h and uploader/body_file.h, as far as that code
- * calls them. */
+ * fetcher/inbox.h, fetcher/window.h, uploader/taken.h, uploader/store_result.h and uploader/body_file.h, as
+ * far as that code calls them. */
 #include <fcntl.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -33,6 +33,10 @@ void stand_in_enter(world_t *world, int proc) {
 
 int64_t clock_boot_ms(void) {
     return here.world ? proc_ms(here.world, here.proc) : 0;
+}
+
+int64_t clock_monotonic_us(void) {
+    return here.world ? here.world->now_us : 0;
 }
 
 int64_t clock_wall_ms(void) {
@@ -279,6 +283,72 @@ int inbox_load(inbox_t *self, const inbox_reader_t *reader) {
                           world->inbox[i].task, world->inbox[i].task_bytes) != 0)
             reader->bad(reader->ctx, "file", "unreadable");
     return 0;
+}
+
+/* --- the fetcher's window: in memory that outlives the process --- */
+
+struct window_t {
+    world_t *world;
+    int proc;
+};
+
+int window_open(const char *state_dir, window_t **self) {
+    (void)state_dir;
+    if (!here.world->has_window) return ERR_IO;
+    *self = calloc(1, sizeof **self);
+    if (!*self) return ERR_NOMEM;
+    **self = (window_t){here.world, here.proc};
+    return 0;
+}
+
+void window_close(window_t **self) {
+    free(*self);
+    *self = NULL;
+}
+
+int window_put(window_t *self, const void *header, size_t header_bytes, const void *task, size_t task_bytes) {
+    if (!self || !proc_runs(self->world, self->proc)) return -1;
+    for (int i = 0; i < WINDOW_SLOTS; i++) {
+        if (self->world->window[i].header) continue;
+        self->world->window[i] = (fetch_file_t){
+            0, 0, copy_of(header, header_bytes), copy_of(task, task_bytes), header_bytes, task_bytes};
+        return i;
+    }
+    return -1;
+}
+
+void stand_in_window_empty(world_t *world, int slot) {
+    free(world->window[slot].header);
+    free(world->window[slot].task);
+    world->window[slot] = (fetch_file_t){0};
+}
+
+bool stand_in_window_has(const world_t *world, uint32_t ticket) {
+    for (int i = 0; i < WINDOW_SLOTS; i++)
+        if (world->window[i].header &&
+            ticket_of(world->window[i].task, world->window[i].task_bytes) == ticket)
+            return true;
+    return false;
+}
+
+void window_drop(window_t *self, int slot) {
+    if (self && slot >= 0 && proc_runs(self->world, self->proc)) stand_in_window_empty(self->world, slot);
+}
+
+unsigned window_load(window_t *self,
+                     int (*fetch)(void *ctx, int slot, const char *header, size_t header_bytes,
+                                  const char *task, size_t task_bytes),
+                     void *ctx) {
+    unsigned emptied = 0;
+    for (int i = 0; self && i < WINDOW_SLOTS; i++) {
+        const fetch_file_t *file = &self->world->window[i];
+        if (!file->header ||
+            fetch(ctx, i, file->header, file->header_bytes, file->task, file->task_bytes) == 0)
+            continue;
+        stand_in_window_empty(self->world, i);
+        emptied++;
+    }
+    return emptied;
 }
 
 /* --- the uploaders' notes: in memory that outlives the process --- */

@@ -251,6 +251,48 @@ static void test_room(void **state) {
     expect(&b, CREDIT_FETCH, FETCHER, 3);
 }
 
+/* While tasks flow neither a small room is worth a credit, nor is fetch's place lent. */
+static void test_flow(void **state) {
+    (void)state;
+    bench_t b;
+    bench_open(&b, 2, 250);
+    b.view.fetch_least = 5;
+    b.view.fetch_room = 3; /* nothing was fetched yet */
+    want(&b, FETCHER, CREDIT_FETCH);
+    release(&b, expect(&b, CREDIT_FETCH, FETCHER, 3), 0);
+    want(&b, FETCHER, CREDIT_FETCH);
+    want(&b, UPLOADER, CREDIT_UPLOAD);
+    want(&b, UPLOADER2, CREDIT_UPLOAD);
+    expect(&b, CREDIT_UPLOAD, UPLOADER, 5);
+    assert_null(decide(&b));
+    assert_int_equal(gate_next_ms(&b.gate, b.now), b.now + GATE_FLOW_MS);
+    b.view.fetch_room = 5;
+    release(&b, expect(&b, CREDIT_FETCH, FETCHER, 5), 0);
+    b.view.fetch_room = 3;
+    want(&b, FETCHER, CREDIT_FETCH);
+    b.now += GATE_FLOW_MS - 1;
+    assert_null(decide(&b));
+    b.now++;
+    release(&b, expect(&b, CREDIT_FETCH, FETCHER, 3), 0);
+    b.view.fetch_room = 0;
+    want(&b, FETCHER, CREDIT_FETCH);
+    assert_null(decide(&b));
+    b.now += GATE_FLOW_MS;
+    expect(&b, CREDIT_UPLOAD, UPLOADER2, 5);
+}
+
+static void test_plenty_of_the_rate(void **state) {
+    (void)state;
+    bench_t b;
+    bench_open(&b, 2, 2000);
+    b.view.waiting = 1; /* more will come */
+    want(&b, UPLOADER, CREDIT_UPLOAD);
+    release(&b, expect(&b, CREDIT_UPLOAD, UPLOADER, CREDIT_BUDGET_MAX), 1);
+    rate_add(&b.gate.window, b.now, 1500);
+    want(&b, UPLOADER, CREDIT_UPLOAD);
+    expect(&b, CREDIT_UPLOAD, UPLOADER, 1);
+}
+
 static void test_pauses(void **state) {
     (void)state;
     bench_t b;
@@ -323,6 +365,8 @@ int main(void) {
         cmocka_unit_test(test_restart),
         cmocka_unit_test(test_rate_and_reserve),
         cmocka_unit_test(test_room),
+        cmocka_unit_test(test_flow),
+        cmocka_unit_test(test_plenty_of_the_rate),
         cmocka_unit_test(test_pauses),
         cmocka_unit_test(test_closing),
         cmocka_unit_test(test_denied),

@@ -92,4 +92,4 @@ def test_a_hundredth_of_the_queue(tmp_path):
     table, cases = bench(tmp_path, "queue", "--tasks", 1000)
     queue = cases["queue"]
     assert 100 < queue["queued"] <= 1000
-    assert min(queue["in"]) > 0 and min(queue["out"]) > 0 and "in the queue" in table
+    assert min(queue["in"]) > 0 and min(queue["run"]) > 0 and min(queue["deliver"]) > 0 and "in the queue" in table

@@ -10,6 +10,8 @@ import tempfile
 import time
 import urllib.request
 
+import evidence
+
 BUILD = pathlib.Path(os.environ.get("SLUICE_BUILD", "build/release")).resolve()
 KEY = "test-key"
 FAST = ["--rateLimitPerMin", "1000000"]
@@ -179,8 +181,21 @@ class Agent:
     def log_text(self):
         return (self.folder / "agent.log").read_text(errors="replace")
 
-    def log_tail(self):
-        return "\n".join(self.log_text().splitlines()[-60:])
+    def log_tail(self, lines=60):
+        return "\n".join(self.log_text().splitlines()[-lines:])
+
+    def evidence(self):
+        """What its processes are doing, and what the broker says of itself: for a failure."""
+        pids = [process.pid for process in [*self.programs, self.run] if process and process.poll() is None]
+        said = [f"pid={process.pid} status={process.poll()} {process.args[0]}"
+                for process in [*self.programs, self.run] if process]
+        try:
+            done = subprocess.run([BUILD / "bin/sluice", "status", "--runtimeDir", self.runtime], capture_output=True,
+                                  timeout=10, check=False, text=True)
+            said.append(f"status {done.returncode}: {done.stdout}{done.stderr}")
+        except (subprocess.TimeoutExpired, OSError) as error:
+            said.append(f"status: {error}")
+        return "\n".join([*said, evidence.of_processes(pids)])
 
     def close(self):
         for process in [*self.programs, self.run]:
@@ -193,6 +208,7 @@ class Agent:
                 try:
                     process.wait(60)
                 except subprocess.TimeoutExpired:
+                    print(f"--- {process.args[0]} does not end\n{self.evidence()}")
                     process.kill()
                     process.wait()
         self.log.close()
@@ -219,15 +235,16 @@ class World:
             books = json.dumps(self.mock.books(), indent=1) if self.mock and failed else ""
         except OSError as error:
             books = str(error)
-        tail = ""
+        tail = doing = ""
         if self.agent:
+            doing = self.agent.evidence() if failed else ""
             self.agent.close()
-            tail = self.agent.log_tail() if failed else ""
+            tail = self.agent.log_tail(200) if failed else ""
         if self.mock:
             self.mock.close()
         shutil.rmtree(self.folder, ignore_errors=True)
         if failed:
-            print(f"--- books\n{books}\n--- the agent's log\n{tail}")
+            print(f"--- books\n{books}\n--- the agent's processes\n{doing}\n--- the agent's log\n{tail}")
 
 
 def check_books(books, total, max_in_flight=2):

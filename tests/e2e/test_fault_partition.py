@@ -12,8 +12,8 @@ import time
 import pytest
 
 from agent import FAST, World, until
-from conftest import find_port
 from fault_tools import Toll, check_toll, settle
+from ports import find_port
 
 SHORT_S, LONG_S = 1.5, 7.0  # below and above lost (5 s)
 

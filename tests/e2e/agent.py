@@ -1,4 +1,5 @@
 """A whole agent on real processes: the mock AC, `sluice run` or the programs one by one, and ways to wait for events."""
+import collections
 import contextlib
 import json
 import os
@@ -7,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -88,6 +90,28 @@ class Mock:
             self.process.wait(20)
 
 
+class Kept(dict):
+    """Programs by name, without `sluice run`. One that its own switch has ended (the holder of a credit, on a machine so busy
+    that it stood still) is started again, as a service manager would; `toll` counts these."""
+
+    def __init__(self, agent, names):
+        super().__init__({name: agent.program(name) for name in names})
+        self.agent, self.toll, self.over = agent, collections.Counter(), threading.Event()
+        self.thread = threading.Thread(target=self._watch, daemon=True)
+        self.thread.start()
+
+    def _watch(self):
+        while not self.over.wait(0.1):
+            for name, process in list(self.items()):
+                if process.poll() == -signal.SIGKILL and name in ("fetcher", "uploader"):
+                    self.toll[name] += 1
+                    self[name] = self.agent.program(name)
+
+    def close(self):
+        self.over.set()
+        self.thread.join()
+
+
 class Agent:
     """`sluice run` (start()), or single programs (program()), on one state and runtime directory."""
 
@@ -104,6 +128,7 @@ class Agent:
         self.environment = {}  # on top of this process's own
         self.run = None
         self.programs = []
+        self.kept = None
         self.strangers, self.strangers_until = set(), 0.0
 
     def start(self):
@@ -120,6 +145,11 @@ class Agent:
         process = self.popen("sluice-" + name)
         self.programs.append(process)
         return process
+
+    def keep(self, *names):
+        """Programs that are started again when their own switch has ended them."""
+        self.kept = Kept(self, names)
+        return self.kept
 
     def pids(self, name):
         """Of the children of `sluice run` with this name, oldest first."""
@@ -209,7 +239,16 @@ class Agent:
             said.append(f"status: {error}")
         return "\n".join([*said, evidence.of_processes(pids)])
 
+    def kill_programs(self):
+        """Nothing is left to be shown by a drain."""
+        if self.kept:
+            self.kept.close()
+        for process in self.programs:
+            process.kill()
+
     def close(self):
+        if self.kept:
+            self.kept.close()
         for process in [*self.programs, self.run]:
             if process and process.poll() is None:
                 with contextlib.suppress(ProcessLookupError):

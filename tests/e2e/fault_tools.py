@@ -38,8 +38,9 @@ class Toll(collections.Counter):
 
     def most_unread(self):
         """Tasks that AC had handed out and the broker never got: those in the fetcher alone, at most two. (The earlier one
-        has nearly always left it: only a machine that starves its I/O thread lets both die with the fetcher.)"""
-        return 2 * self["fetcher"]
+        has nearly always left it: only a machine that starves its I/O thread lets both die with the fetcher.) The end of the
+        machine takes the fetcher's window with it, eight that it had read, and the one in an answer that came just then."""
+        return 2 * max(0, self["fetcher"] - self["machine"]) + 9 * self["machine"]
 
     def most_doubled_results(self):
         """What AC is just being given when an uploader dies: one for each credit. What AC has answered is noted, and told by
@@ -48,8 +49,9 @@ class Toll(collections.Counter):
 
 
 def is_idle(agent):
+    """Nothing is on its way, and a fetcher is there that has told of what it had."""
     status = agent.status()
-    return bool(status) and not any((status["tasks"]["ready"], status["tasks"]["running"], status["results"]["waiting"],
+    return bool(status) and "fetcher" in {w["role"] for w in status["workers"]} and not any((status["tasks"]["ready"], status["tasks"]["running"], status["results"]["waiting"],
                                      status["results"]["uploading"]))
 
 

@@ -129,6 +129,7 @@ class Agent:
         self.run = None
         self.programs = []
         self.kept = None
+        self.kills = collections.Counter()  # those that a test wanted, and `sluice run` saw
         self.strangers, self.strangers_until = set(), 0.0
 
     def start(self):
@@ -188,6 +189,7 @@ class Agent:
     def kill(self, name, number=signal.SIGKILL):
         pid = self.pid(name)
         os.kill(pid, number)
+        self.kills[name] += number == signal.SIGKILL
         return pid
 
     def restarted(self, name, former):

@@ -3,6 +3,7 @@ import collections
 import concurrent.futures
 import contextlib
 import os
+import re
 import signal
 import time
 
@@ -36,6 +37,21 @@ def side_by_side(run, cases, at_once=8):
 class Toll(collections.Counter):
     """How often each program was killed, and what that may cost (DESIGN 6 and README, "What is promised")."""
 
+    def __init__(self, *counts):
+        super().__init__(*counts)
+        self.switched = collections.Counter()
+
+    def count_switched(self, agent):
+        """Adds the holders of credits that nobody killed: on a machine so busy that one stands still for the time of its lease,
+        its own switch ends it. The supervisor's log tells."""
+        for name in ("fetcher", "uploader"):
+            ended = len(re.findall(f"event=program_killed program=sluice-{name} .*signal=9", agent.log_text()))
+            if agent.kept:
+                ended += agent.kept.toll[name]
+            unasked = max(0, ended - agent.kills[name])
+            self[name] += max(0, unasked - self.switched[name])
+            self.switched[name] = max(unasked, self.switched[name])
+
     def most_unread(self):
         """Tasks that AC had handed out and the broker never got: those in the fetcher alone, at most two. (The earlier one
         has nearly always left it: only a machine that starves its I/O thread lets both die with the fetcher.) The end of the
@@ -60,12 +76,14 @@ def settle(agent, mock, total, toll, deadline=90):
     Returns the books."""
     books = await_ends(agent, mock, total, toll, deadline)
     agent.joined("fetcher", "executor", "uploader")
+    toll.count_switched(agent)
     return books
 
 
 def await_ends(agent, mock, total, toll, deadline):
     end = time.monotonic() + deadline
     while True:
+        toll.count_switched(agent)
         books = mock.books()
         if books["delivered"] + books["handed_to_dead"] >= total and books["tasks_total"] >= total:
             return books

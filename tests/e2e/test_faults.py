@@ -36,7 +36,7 @@ def test_each_restarted_alone(world):
         agent.stop(programs[name])
         programs[name] = agent.program(name)
         goal += 120
-    toll = Toll(programs.toll)
+    toll = Toll()
     books = settle(agent, mock, 600, toll)
     check_toll(books, 600, toll)
     assert books["duplicates"] <= toll.most_doubled_results()

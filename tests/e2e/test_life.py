@@ -12,8 +12,9 @@ from agent import BUILD, FAST, until
 
 def sluice(agent, *words, code=0):
     """What the command writes: to stdout when it does what it is told, else to stderr."""
-    done = subprocess.run([BUILD / "bin/sluice", *map(str, words), "--runtimeDir", agent.runtime], capture_output=True,
-                          text=True, timeout=60, check=False)
+    run = lambda: subprocess.run([BUILD / "bin/sluice", *map(str, words), "--runtimeDir", agent.runtime], capture_output=True,
+                                 text=True, timeout=60, check=False)
+    done = until(lambda: (d := run()) and (code or "no answer from the broker" not in d.stderr) and d, "an answer")
     assert done.returncode == code, (done.returncode, done.stdout, done.stderr)
     return done.stdout if code == 0 else done.stderr
 

@@ -42,8 +42,8 @@ class Toll(collections.Counter):
         self.switched = collections.Counter()
 
     def count_switched(self, agent):
-        """Adds the holders of credits that nobody killed: on a machine so busy that one stands still for the time of its lease,
-        its own switch ends it. The supervisor's log tells."""
+        """Adds those that nobody killed. On a machine so busy that the holder of a credit stands still for the time of its
+        lease, its own switch ends it; an executor that does is taken for dead. The log tells."""
         for name in ("fetcher", "uploader"):
             ended = len(re.findall(f"event=program_killed program=sluice-{name} .*signal=9", agent.log_text()))
             if agent.kept:
@@ -51,12 +51,18 @@ class Toll(collections.Counter):
             unasked = max(0, ended - agent.kills[name])
             self[name] += max(0, unasked - self.switched[name])
             self.switched[name] = max(unasked, self.switched[name])
+        polls = len(re.findall("event=poll_aborted .*task_may_be_lost=1", agent.log_text()))
+        self["poll"] = max(polls, self["poll"])  # a holder that got to renew its credit too late
+        silent = len(re.findall('event=worker_gone name=executor.* why="nothing was heard from it"', agent.log_text()))
+        self["executor"] += max(0, silent - self.switched["executor"])  # what it ran was given up
+        self.switched["executor"] = max(silent, self.switched["executor"])
 
     def most_unread(self):
         """Tasks that AC had handed out and the broker never got: those in the fetcher alone, at most two. (The earlier one
         has nearly always left it: only a machine that starves its I/O thread lets both die with the fetcher.) The end of the
-        machine takes the fetcher's window with it, eight that it had read, and the one in an answer that came just then."""
-        return 2 * max(0, self["fetcher"] - self["machine"]) + 9 * self["machine"]
+        machine takes the fetcher's window with it, eight that it had read, and the one in an answer that came just then.
+        A poll that is aborted may have had a task in its answer."""
+        return 2 * max(0, self["fetcher"] - self["machine"]) + 9 * self["machine"] + self["poll"]
 
     def most_doubled_results(self):
         """What AC is just being given when an uploader dies: one for each credit. What AC has answered is noted, and told by

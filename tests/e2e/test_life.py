@@ -127,7 +127,7 @@ def test_dead(world):
     assert "ID or --all" in sluice(agent, "dead", "retry", code=2)
     body = agent.state / "spool" / f"{large['number']}.body"
     assert body.exists()
-    assert "is dropped" in sluice(agent, "dead", "drop", "large")
+    assert re.search(r'^task "large" \(number \d+\) is dropped$', sluice(agent, "dead", "drop", "large"), re.M)
     until(lambda: not body.exists(), "the end of its body")
     assert task(agent, "large")["state"] == "dropped"
     sluice(agent, "dead", "retry", listed["small"]["number"])  # AC refuses it again
@@ -135,6 +135,7 @@ def test_dead(world):
           events(task(agent, "small")).count("buried") == 2, "its second burial, with tries counted anew")
     mock.config(faults=[])
     assert "1 result will be tried again" in sluice(agent, "dead", "retry", "--all")
+    assert "no result is buried" in sluice(agent, "dead", "retry", "--all")
     assert "revived" in events(task(agent, "small", "gone"))
     assert ask(agent, "dead")["tasks"] == []
     assert mock.books()["delivered"] == 1

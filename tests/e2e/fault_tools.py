@@ -53,6 +53,9 @@ class Toll(collections.Counter):
             self.switched[name] = max(unasked, self.switched[name])
         polls = len(re.findall("event=poll_aborted .*task_may_be_lost=1", agent.log_text()))
         self["poll"] = max(polls, self["poll"])  # a holder that got to renew its credit too late
+        posts = len(re.findall("event=upload_failed .*aborted: the credit", agent.log_text()))
+        posts = max(posts, len(re.findall("event=ac_call_failed call=(?:put|upload).*aborted: the credit", agent.log_text())))
+        self["post"] = max(posts, self["post"])
         silent = len(re.findall('event=worker_gone name=executor.* why="nothing was heard from it"', agent.log_text()))
         self["executor"] += max(0, silent - self.switched["executor"])  # what it ran was given up
         self.switched["executor"] = max(silent, self.switched["executor"])
@@ -66,8 +69,9 @@ class Toll(collections.Counter):
 
     def most_doubled_results(self):
         """What AC is just being given when an uploader dies: one for each credit. What AC has answered is noted, and told by
-        the next uploader; only the end of the machine takes the notes, of eight at most."""
-        return 2 * self["uploader"] + 8 * self["machine"]
+        the next uploader; only the end of the machine takes the notes, of eight at most. Of a request that is aborted nobody
+        knows whether AC took it."""
+        return 2 * self["uploader"] + 8 * self["machine"] + self["post"]
 
 
 def is_idle(agent):

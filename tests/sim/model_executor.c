@@ -1,8 +1,7 @@
 /* An executor: claims what it is handed, runs it against the tool, and repeats the result until it is stored.
  */
-#include <fcntl.h>
 #include <stdlib.h>
-#include <unistd.h>
+#include <sys/types.h>
 
 #include "executor/run_task.h"
 #include "executor/send_body.h"
@@ -18,8 +17,16 @@ struct slots_t {
 struct executor_parts_t {
     executor_t self;
     slots_t slots;
-    int zeros; /* what all bodies are made of */
 };
+
+static unsigned char octets[MSG_CHUNK_MAX]; /* what all bodies are made of: none is looked at */
+
+/* The linker puts this in the place of pread(). */
+ssize_t __wrap_pread(int fd, void *bytes, size_t size, off_t offset);
+ssize_t __wrap_pread(int fd, void *bytes, size_t size, off_t offset) {
+    (void)fd, (void)bytes, (void)offset;
+    return (ssize_t)size;
+}
 
 uint32_t slots_count(const slots_t *self) {
     return self->count;
@@ -37,7 +44,8 @@ void run_forget(executor_t *self, run_t *run) {
 void executor_start(world_t *world, int proc) {
     peer_t *peer = &world->procs[proc].peer;
     executor_parts_t *parts = peer->executor = calloc(1, sizeof *parts);
-    if (!parts || (parts->zeros = open("/dev/zero", O_RDONLY | O_CLOEXEC)) < 0) abort();
+    if (!parts) abort();
+    parts->self.chunk = octets;
     parts->self.link = &peer->link;
     parts->self.slots = &parts->slots;
 }
@@ -47,8 +55,6 @@ void executor_end(peer_t *peer) {
     if (!parts) return;
     for (uint32_t i = 0; i < parts->slots.count; i++)
         free(parts->slots.runs[i]);
-    free(parts->self.chunk);
-    (void)close(parts->zeros);
     free(parts);
     peer->executor = NULL;
 }
@@ -71,7 +77,7 @@ static void begin_body(world_t *world, int proc, item_t *item) {
     run->claimed = true;
     run->result = result;
     run->body = (outgoing_t){.has_file = true,
-                             .fd = parts->zeros,
+                             .fd = -1,
                              .kind = item->doc.ticket % 2 ? BODY_GZIP : BODY_RAW,
                              .length = ticket_length(world, &world->tickets[item->doc.ticket])};
     parts->slots.runs[parts->slots.count++] = run;

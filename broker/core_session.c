@@ -58,7 +58,7 @@ static bool session_room(core_t *core, role_t role) {
 
 static worker_t *find_place(core_t *core, role_t role, uint64_t place) {
     for (worker_t *worker = place ? *list_of(core, role) : NULL; worker; worker = worker->next)
-        if (worker->place == place) return worker;
+        if (worker->place == place && worker->key == core->from_key) return worker;
     return NULL;
 }
 

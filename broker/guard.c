@@ -43,6 +43,16 @@ static const char *judge_tool(const msg_t *msg) {
     return may ? NULL : "a tool's key may send STATUS, FIND, LIST, ORDER and DRAIN only";
 }
 
+#define USERS 0xffffffff00000000u
+
+listed_key_t guard_user(uint32_t uid) {
+    return (listed_key_t){.id = USERS | uid, .key = {.role = KEY_EXECUTOR}};
+}
+
+bool guard_is_user(uint64_t key) {
+    return (key & USERS) == USERS;
+}
+
 const char *guard_judge(const listed_key_t *key, source_t source, const msg_t *msg, session_view_t session) {
     uint64_t id = key ? key->id : 0;
     const char *why = !key                            ? NULL
@@ -61,17 +71,23 @@ static void refuse_revoked(broker_t *self, source_t source, received_t *got, con
 }
 
 bool broker_admits(broker_t *self, source_t source, received_t *got, const msg_t *msg, uint64_t *key) {
-    const listed_key_t *found =
-        got->user && self->keyring ? keyring_find_hex(self->keyring, got->user) : NULL;
+    const listed_key_t user = guard_user(got->uid);
+    const listed_key_t *found = got->by_other                ? &user
+                                : got->user && self->keyring ? keyring_find_hex(self->keyring, got->user)
+                                                             : NULL;
     session_view_t session = {.session = guard_session_of(msg)};
     if (got->user && !found) {
         refuse_revoked(self, source, got, msg);
         return false;
     }
-    if (self->keyring) session.known = core_session_key(self->core, session.session, &session.key);
-    const char *why = guard_judge(found, source, msg, session);
+    if (self->keyring || found) session.known = core_session_key(self->core, session.session, &session.key);
+    const char *why = got->by_other && got->uid == SOCKETS_NOBODY ? "its user is not known"
+                                                                  : guard_judge(found, source, msg, session);
     *key = found ? found->id : 0;
     if (!why) return true;
+    if (got->by_other)
+        why =
+            "another user's processes may be executors only; ask as the user who runs the agent, or as root";
     broker_refuse(self, source, got, MSG_ERR_ROLE, (unsigned)msg->type, why);
     return false;
 }

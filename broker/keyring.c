@@ -15,6 +15,12 @@ struct keyring_t {
     key_list_t list;
 };
 
+static int watch(const keyring_t *self) {
+    return inotify_add_watch(self->watch, self->dir,
+                             IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE | IN_MOVE_SELF |
+                                 IN_DELETE_SELF | IN_ONLYDIR);
+}
+
 int keyring_open(const char *dir, keyring_t **out, char why[KEY_WHY_MAX]) {
     keyring_t *self = calloc(1, sizeof *self);
     (void)snprintf(why, KEY_WHY_MAX, "out of memory");
@@ -22,9 +28,7 @@ int keyring_open(const char *dir, keyring_t **out, char why[KEY_WHY_MAX]) {
     self->watch = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
     self->dir = strdup(dir);
     int err = self->dir ? 0 : ERR_NOMEM;
-    if (!err && (self->watch < 0 || inotify_add_watch(self->watch, dir,
-                                                      IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM |
-                                                          IN_DELETE | IN_ONLYDIR) < 0)) {
+    if (!err && (self->watch < 0 || watch(self) < 0)) {
         (void)snprintf(why, KEY_WHY_MAX, "cannot watch the directory of keys %.300s: %s", dir,
                        strerror(errno));
         err = ERR_IO;
@@ -74,6 +78,7 @@ int keyring_reload(keyring_t *self, void *ctx, void (*revoked)(void *ctx, const 
     char events[4096] __attribute__((aligned(__alignof__(struct inotify_event))));
     while (read(self->watch, events, sizeof events) > 0)
         ;
+    (void)watch(self); /* another directory may be there by now */
     key_list_t list;
     int err = key_list_read(self->dir, &list, why);
     if (err) return err;

@@ -9,9 +9,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "broker/zap.h"
 #include "common/clock.h"
+#include "common/dirs.h"
 #include "common/err.h"
 #include "common/link_wire.h"
 #include "common/log.h"
@@ -32,7 +34,8 @@ struct sockets_t {
                                 some */
     zsock_t *events;
     char *runtime_dir;
-    int port; /* of control under tcp; 0: ipc alone */
+    int port;    /* of control under tcp; 0: ipc alone */
+    bool shared; /* the group may use the runtime directory: executors of another user */
     key_pair_t key;
     zap_t *zap;      /* NULL: nothing is encrypted */
     inlet_t monitor; /* of handshakes with control, which fail in silence */
@@ -94,7 +97,9 @@ static int bind_one(sockets_t *self, zsock_t **socket, int type, const char *nam
     (void)snprintf(endpoint, sizeof endpoint, "ipc://%s/%s", self->runtime_dir, name);
     if (zsock_bind(*socket, "%s", endpoint) == -1)
         return fail(why, ERR_IO, "cannot listen on %s: %s", endpoint, zmq_strerror(zmq_errno()));
-    if (socket_share(endpoint) != 0)
+    bool for_executors = type == ZMQ_ROUTER || offset == PORT_RESULTS;
+    self->shared = dirs_shared(endpoint + sizeof "ipc://" - 1);
+    if (for_executors && socket_share(endpoint) != 0)
         return fail(why, ERR_IO, "cannot let the group of %s use %s: %s", self->runtime_dir, endpoint,
                     strerror(errno));
     /* fetchers share this machine: with keys, nobody has anything to bring there from another */
@@ -174,13 +179,40 @@ static uint64_t peer_of(zmq_msg_t *identity) {
     return peer;
 }
 
-/* By which connection it came. ZeroMQ names the address of a tcp peer, and the process of one by ipc. */
-static void look_at_peer(received_t *got) {
+/* "NAME:UID:GID:PID" */
+bool sockets_uid(const char *address, uint32_t *uid) {
+    const char *at = address ? address + strlen(address) : NULL;
+    for (int colons = 0; at && colons < 3; colons++) {
+        do
+            at = at > address ? at - 1 : NULL;
+        while (at && *at != ':');
+    }
+    char *end;
+    unsigned long value = at ? strtoul(at + 1, &end, 10) : 0;
+    if (!at || end == at + 1 || *end != ':' || value > UINT32_MAX) return false;
+    *uid = (uint32_t)value;
+    return true;
+}
+
+bool sockets_address(const char *address) {
+    char plain[INET6_ADDRSTRLEN];
     unsigned char parsed[16];
+    size_t len = address ? strcspn(address, "%") : 0; /* the zone of a link-local one */
+    if (len == 0 || len >= sizeof plain) return false;
+    memcpy(plain, address, len);
+    plain[len] = '\0';
+    return inet_pton(AF_INET, plain, parsed) == 1 || inet_pton(AF_INET6, plain, parsed) == 1;
+}
+
+/* By which connection it came. ZeroMQ names the address of a tcp peer, and the process of one by ipc; a peer
+ * by ipc may give itself a User-Id, so that nothing is believed of it in a directory that others may use. */
+static void look_at_peer(const sockets_t *self, received_t *got) {
     const char *address = zmq_msg_gets(&got->header, "Peer-Address");
     got->user = zmq_msg_gets(&got->header, "User-Id");
-    got->by_tcp =
-        address && (inet_pton(AF_INET, address, parsed) == 1 || inet_pton(AF_INET6, address, parsed) == 1);
+    got->by_tcp = sockets_address(address);
+    if (got->by_tcp || !self->shared) return;
+    if (!sockets_uid(address, &got->uid)) got->uid = SOCKETS_NOBODY;
+    got->by_other = got->uid != 0 && got->uid != geteuid();
 }
 
 bool sockets_receive(sockets_t *self, source_t source, received_t *got) {
@@ -200,7 +232,7 @@ bool sockets_receive(sockets_t *self, source_t source, received_t *got) {
         if (!more) return true; /* no header: refused as malformed */
         if (!receive_part(raw, &got->header, &more)) return false;
     }
-    if (self->port > 0) look_at_peer(got);
+    if (self->port > 0 || self->shared) look_at_peer(self, got);
     if (more) got->has_payload = receive_part(raw, &got->payload, &more);
     while (more) {
         zmq_msg_t extra;

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "broker/broker.h"
+#include "broker/guard.h"
 #include "common/clock.h"
 #include "common/crash_point.h"
 #include "common/err.h"
@@ -33,6 +34,7 @@ static int open_worker(broker_t *self, out_t *out) {
                           .session = out->msg.welcome.session,
                           .slots = out->slots,
                           .tcp = out->tcp,
+                          .shared = guard_is_user(out->key),
                           .user = key ? user : NULL};
     if (key) key_hex(key->key.public_key, user);
     int err = sockets_worker_open(self->sockets, &wish, &endpoint);

@@ -46,7 +46,8 @@ static int bind_somewhere(worker_sockets_t *self, worker_socket_t *s, const work
     if (!wish->tcp || !self->host[0]) {
         (void)snprintf(s->endpoint, sizeof s->endpoint, "ipc://%s/worker-%" PRIu64, self->runtime_dir,
                        wish->session);
-        return zsock_bind(s->push, "%s", s->endpoint) == -1 ? ERR_IO : socket_share(s->endpoint);
+        if (zsock_bind(s->push, "%s", s->endpoint) == -1) return ERR_IO;
+        return wish->shared ? socket_share(s->endpoint) : 0;
     }
     if (self->key && !wish->user) return ERR_STATE; /* its key was revoked meanwhile */
     (void)snprintf(domain, sizeof domain, "worker:%s", wish->user ? wish->user : "");

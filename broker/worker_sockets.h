@@ -33,6 +33,7 @@ typedef struct {
     uint64_t peer, session;
     uint16_t slots;
     bool tcp;
+    bool shared;      /* by ipc, for another user's executor */
     const char *user; /* the public key in hex of who alone may read it; NULL: plain */
 } worker_wish_t;
 

@@ -134,6 +134,12 @@ static int nobody(ask_t *self, char why[ASK_WHY_MAX]) {
     return ERR_NOT_FOUND;
 }
 
+bool ask_is_there(ask_t *self, char why[ASK_WHY_MAX]) {
+    if (strncmp(self->endpoint, "ipc://", 6) != 0 || access(self->endpoint + 6, W_OK) == 0) return true;
+    (void)nobody(self, why);
+    return false;
+}
+
 static int send_msg(ask_t *self, const msg_t *msg, char why[ASK_WHY_MAX]) {
     char *bytes;
     size_t size;

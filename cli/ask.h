@@ -16,6 +16,8 @@ typedef struct ask_t ask_t;
 /* Connects to the broker that the options name; it need not be there. NULL when memory or sockets fail, or
  * the endpoint is malformed, with the reason in `why`. */
 ask_t *ask_new(const config_t *config, char why[ASK_WHY_MAX]);
+/* Whether somebody may be listening: false, with the reason in `why`, when there is no such socket here. */
+bool ask_is_there(ask_t *self, char why[ASK_WHY_MAX]);
 /* What is not sent yet is dropped. Accepts NULL; nulls the pointer. */
 void ask_destroy(ask_t **self);
 

@@ -63,19 +63,41 @@ static void look_at_ac(report_t *report, const config_t *config) {
         doctor_ac(report, config, broker);
 }
 
-static void look_at_tool(report_t *report, const config_t *config, const char *url) {
-    const target_t tool = {.what = "the tool",
-                           .url = url,
-                           .proxy_http = config->inward_proxy_http,
-                           .proxy_https = config->inward_proxy_https,
-                           .ca_bundle = config->tool_ca_bundle,
-                           .client_cert = config->client_cert,
-                           .client_key = config->client_key,
-                           .ca_option = "toolCaBundle",
-                           .connect_timeout_s = config->connect_timeout_s,
-                           .verify = config->verify,
-                           .ipv4_fallback = config->ipv4_fallback};
-    doctor_tool(report, &tool);
+static void look_at(report_t *report, const config_t *config, const tool_t *tool, const char *url) {
+    const target_t target = {.what = "the tool",
+                             .tool = tool,
+                             .url = url,
+                             .proxy_http = config->inward_proxy_http,
+                             .proxy_https = config->inward_proxy_https,
+                             .ca_bundle = config->tool_ca_bundle,
+                             .client_cert = config->client_cert,
+                             .client_key = config->client_key,
+                             .ca_option = "toolCaBundle",
+                             .connect_timeout_s = config->connect_timeout_s,
+                             .verify = config->verify,
+                             .ipv4_fallback = config->ipv4_fallback};
+    doctor_tool(report, &target);
+}
+
+static void look_at_tool(report_t *report, const config_t *config, const char *given) {
+    tool_t tool = {.file = config_policy_file(config), .learns = strcmp(config->policy_mode, "learn") == 0};
+    policy_t *policy = NULL;
+    char why[URL_WHY_MAX], fault[POLICY_WHY_MAX], *url = NULL;
+    if (url_read(given, false, &tool.url, why) != 0) {
+        report_add(report, FOUND_FAILURE, "URL", "it must be http://HOST or https://HOST", "%s", why);
+    } else if (policy_read(tool.file, &policy, fault) != 0) {
+        report_add(report, FOUND_FAILURE, "policy",
+                   "put it right, or ask as the executors' user: with a mistake in it they do not start",
+                   "%s", fault);
+    } else if (!(url = url_text(&tool.url))) {
+        report_add(report, FOUND_FAILURE, "URL", "try again", "out of memory");
+    } else {
+        tool.policy = policy;
+        look_at(report, config, &tool, url);
+    }
+    free(url);
+    url_clear(&tool.url);
+    policy_release(&policy);
 }
 
 static int show(const report_t *report, bool json) {

@@ -67,7 +67,9 @@ static void judge_answer(report_t *report, const visit_t *visit) {
         break;
     case OUTCOME_DENIED:
         report_add(report, FOUND_FAILURE, CHECK,
-                   "make a new key at AC, and check that the server URL is the one the key is for",
+                   answer->http_status == 407
+                       ? "a proxy wants a user and password: give them in its URL"
+                       : "make a new key at AC, and check that the server URL is the one the key is for",
                    "no: status %u", answer->http_status);
         break;
     case OUTCOME_BUSY:
@@ -171,8 +173,10 @@ static bool join(visit_t *visit) {
     return visit->seat != NULL;
 }
 
+/* A pause is the agent's too; what else it says may be of other options than the agent's. */
 static void tell_broker(visit_t *visit) {
     const ac_answer_t *answer = &visit->answer;
+    if (answer->outcome != OUTCOME_BUSY && answer->outcome != OUTCOME_LIMITED) return;
     msg_t msg = {.type = MSG_REPORT};
     msg.report = (msg_report_t){.session = link_session(visit->link),
                                 .credit = ac_seat_credit(visit->seat),
@@ -189,7 +193,8 @@ static void ask_with_credit(report_t *report, visit_t *visit) {
     int64_t now_ms = clock_boot_ms(), session_ms = now_ms + SESSION_MS, credit_ms = now_ms + CREDIT_MS;
     bool started = false;
     if (!join(visit)) {
-        report_add(report, FOUND_FAILURE, CHECK, "", "not asked: %s", visit->fault);
+        report_add(report, FOUND_FAILURE, CHECK, "put right what it names; the agent's programs need it too",
+                   "not asked: %s", visit->fault);
         return;
     }
     while (!visit->answered) {
@@ -256,10 +261,13 @@ static void ask_alone(report_t *report, visit_t *visit) {
     ac_line_t *line = runs ? NULL : ac_line_new(visit->door);
     const ac_request_t request = question(visit);
     if (runs) {
-        report_add(report, FOUND_SKIPPED, CHECK, "start the broker: only it knows who may ask AC now",
+        report_add(report, FOUND_SKIPPED, CHECK,
+                   strcmp(runs, "broker") == 0
+                       ? "see the finding on the broker: only it knows who may ask AC now"
+                       : "start the broker: only it knows who may ask AC now",
                    "not asked: the %s (pid %ld) runs, but no broker answers", runs, (long)pid);
     } else if (!line || ac_line_start(line, &lease, &request, now_ms, on_answer, visit) != 0) {
-        report_add(report, FOUND_FAILURE, CHECK, "", "out of memory");
+        report_add(report, FOUND_FAILURE, CHECK, "try again", "out of memory");
     } else {
         while (!visit->answered) {
             zmq_pollitem_t item = {.fd = http_fd(visit->http), .events = ZMQ_POLLIN};
@@ -279,7 +287,8 @@ void doctor_ac(report_t *report, const config_t *config, bool broker) {
     const char *why = "out of memory";
     if (visit.http) visit.door = ac_door_new(config, visit.http, &why);
     if (!visit.door)
-        report_add(report, FOUND_FAILURE, CHECK, "", "not asked: %s", why);
+        report_add(report, FOUND_FAILURE, CHECK, "put right what it names; the agent's programs need it too",
+                   "not asked: %s", why);
     else if (broker)
         ask_with_credit(report, &visit);
     else

@@ -7,12 +7,14 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <unistd.h>
 
 #include "cli/ask.h"
 #include "cli/doctor.h"
 #include "cli/json_read.h"
 #include "cli/status_page.h"
 #include "common/dirs.h"
+#include "common/err.h"
 
 #define DISK_FAIL_MB  100
 #define DISK_WARN_MB  1000
@@ -94,7 +96,9 @@ static void check_journal(report_t *report, const config_t *config) {
     if (rc == SQLITE_OK) rc = sqlite3_exec(db, "PRAGMA quick_check(1)", take_word, word, NULL);
     if (rc == SQLITE_OK && strcmp(word, "ok") == 0)
         report_add(report, FOUND_OK, "journal", "", "%s is sound", path);
-    else if (rc == SQLITE_CANTOPEN || rc == SQLITE_PERM || rc == SQLITE_READONLY || rc == SQLITE_BUSY)
+    else if (rc == SQLITE_BUSY)
+        report_add(report, FOUND_SKIPPED, "journal", "", "%s: the broker has it open", path);
+    else if (rc == SQLITE_CANTOPEN || rc == SQLITE_PERM || rc == SQLITE_READONLY)
         report_add(report, FOUND_SKIPPED, "journal", "ask as the user who runs the agent, or as root",
                    "%s: %s", path, sqlite3_errmsg(db));
     else
@@ -202,7 +206,9 @@ static void check_work(report_t *report, yajl_val root) {
         report_add(report, FOUND_OK, "fetching", "", "paused for the moment: %s", reason);
     else if (json_true(json_member(root, "fetch"), "paused"))
         report_add(report, FOUND_WARNING, "fetching",
-                   strcmp(reason, "paused by hand") == 0 ? "`sluice resume` starts it again" : "",
+                   strcmp(reason, "paused by hand") == 0
+                       ? "`sluice resume` starts it again"
+                       : "it goes on by itself when that is over; the other findings say what to do about it",
                    "paused: %s", reason);
     else
         report_add(report, FOUND_OK, "fetching", "", "on; room for %" PRId64 " more",
@@ -239,17 +245,32 @@ static void check_status(report_t *report, yajl_val root) {
     check_work(report, root);
 }
 
+static const char *broker_advice(const config_t *config) {
+    char path[PATH_MAX];
+    (void)snprintf(path, sizeof path, "%s/control", config->runtime_dir);
+    bool refused = access(path, W_OK) != 0 && errno == EACCES;
+    pid_t pid = 0;
+    (void)snprintf(path, sizeof path, "%s/broker.lock", config->state_dir);
+    if (!refused && lock_probe(path, &pid) == ERR_BUSY)
+        return "its process is there, but stands still or has another --runtimeDir: see its log, and restart "
+               "it "
+               "(systemctl restart sluice-broker)";
+    return config->broker[0]
+               ? "check that it listens there (--bind), and that a firewall lets this machine in"
+           : refused ? "ask as the user who runs the agent, or as root"
+                     : "start the agent: sluice run, or systemctl start sluice.target";
+}
+
 static bool check_broker(report_t *report, const config_t *config) {
     char why[ASK_WHY_MAX], *json = NULL;
     size_t size;
     ask_t *ask = ask_new(config, why);
-    bool answered = ask && ask_status(ask, -1, &json, &size, why) == 0;
+    bool answered = ask && ask_is_there(ask, why) && ask_status(ask, -1, &json, &size, why) == 0;
     yajl_val root = answered ? json_read(json, size) : NULL;
     if (root) {
         check_status(report, root);
     } else {
-        report_add(report, FOUND_FAILURE, "broker",
-                   "start the agent: sluice run, or systemctl start sluice.target", "%s",
+        report_add(report, FOUND_FAILURE, "broker", broker_advice(config), "%s",
                    answered ? "its answer is no JSON" : why);
         check_journal(report, config);
     }

@@ -155,6 +155,12 @@ static bool read_certificate(CURL *easy, certificate_t *certificate) {
     return true;
 }
 
+/* Not where an executor would not connect. */
+static curl_socket_t open_socket(void *ctx, curlsocktype purpose, struct curl_sockaddr *address) {
+    if (purpose != CURLSOCKTYPE_IPCXN || !doctor_policy_lets_out(ctx, &address->addr)) return CURL_SOCKET_BAD;
+    return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+}
+
 static CURL *make_easy(const way_t *way, bool verify, char error[CURL_ERROR_SIZE]) {
     const target_t *target = way->target;
     CURL *easy = curl_easy_init();
@@ -169,6 +175,10 @@ static CURL *make_easy(const way_t *way, bool verify, char error[CURL_ERROR_SIZE
     (void)curl_easy_setopt(easy, CURLOPT_CERTINFO, 1L);
     if (target->client_cert[0]) (void)curl_easy_setopt(easy, CURLOPT_SSLCERT, target->client_cert);
     if (target->client_key[0]) (void)curl_easy_setopt(easy, CURLOPT_SSLKEY, target->client_key);
+    if (target->tool && !way->by_proxy) {
+        (void)curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, open_socket);
+        (void)curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, target->tool);
+    }
     proxy_apply(&way->proxy, easy, way->host, (unsigned)strtoul(way->port, NULL, 10));
     trust_apply(&way->trust, easy, verify);
     return easy;
@@ -227,7 +237,8 @@ static void check_certificate(report_t *report, const way_t *way, CURL *easy) {
     certificate_t certificate;
     char when[32] = "unknown";
     if (!read_certificate(easy, &certificate)) {
-        report_add(report, FOUND_WARNING, "TLS certificate", "",
+        report_add(report, FOUND_WARNING, "TLS certificate",
+                   "see what stands between: it speaks TLS by itself",
                    "the connection stands, but shows no certificate");
         return;
     }
@@ -254,7 +265,7 @@ static bool check_connection(report_t *report, const way_t *way) {
     char error[CURL_ERROR_SIZE], took[PAGE_SHORT_MAX];
     CURL *easy = make_easy(way, way->target->verify, error);
     if (!easy) {
-        report_add(report, FOUND_FAILURE, "connection", "", "out of memory");
+        report_add(report, FOUND_FAILURE, "connection", "try again", "out of memory");
         return false;
     }
     (void)curl_easy_setopt(easy, CURLOPT_CONNECT_ONLY, 1L);
@@ -293,7 +304,7 @@ static bool begin(report_t *report, way_t *way) {
         return false;
     }
     if (trust_choose(&way->trust, target->ca_bundle) != 0) {
-        report_add(report, FOUND_FAILURE, "URL", "", "out of memory");
+        report_add(report, FOUND_FAILURE, "URL", "try again", "out of memory");
         return false;
     }
     return choose_proxy(report, way);
@@ -330,7 +341,8 @@ void doctor_tool(report_t *report, const target_t *target) {
     way_t way = {.target = target};
     char error[CURL_ERROR_SIZE], took[PAGE_SHORT_MAX];
     CURL *easy = NULL;
-    if (begin(report, &way) && check_lookup(report, &way) && check_connection(report, &way))
+    if (begin(report, &way) && check_lookup(report, &way) &&
+        doctor_policy(report, target->tool, way.by_proxy) && check_connection(report, &way))
         easy = make_easy(&way, target->verify, error);
     if (easy) {
         long status = 0;

@@ -1,6 +1,4 @@
 /* `sluice policy`: which rule decides on a request, and rules made of what was seen. */
-#include <arpa/inet.h>
-#include <curl/curl.h>
 #include <netdb.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,11 +6,13 @@
 #include <strings.h>
 
 #include "cli/commands.h"
+#include "cli/policy_word.h"
 #include "cli/suggest.h"
 #include "common/config.h"
 #include "common/err.h"
 #include "common/policy.h"
 #include "common/program.h"
+#include "common/proxy.h"
 
 #define WORDS_MAX 16
 
@@ -21,86 +21,47 @@ static int fail(const char *text) {
     return EXIT_CONFIG;
 }
 
-typedef struct {
-    char *scheme, *host, *port, *path, *canonical;
-} parts_t;
-
-static bool read_url(const char *url, parts_t *parts) {
-    CURLU *handle = curl_url();
-    bool good = handle && curl_url_set(handle, CURLUPART_URL, url, CURLU_PATH_AS_IS) == CURLUE_OK &&
-                curl_url_get(handle, CURLUPART_SCHEME, &parts->scheme, 0) == CURLUE_OK &&
-                curl_url_get(handle, CURLUPART_HOST, &parts->host, 0) == CURLUE_OK &&
-                curl_url_get(handle, CURLUPART_PORT, &parts->port, CURLU_DEFAULT_PORT) == CURLUE_OK &&
-                curl_url_get(handle, CURLUPART_PATH, &parts->path, 0) == CURLUE_OK &&
-                (strcmp(parts->scheme, "http") == 0 || strcmp(parts->scheme, "https") == 0) &&
-                (parts->canonical = policy_path(parts->path)) != NULL;
-    curl_url_cleanup(handle);
-    return good;
+/* Whether all are allowed. */
+static void tell(void *ctx, const char *where, const policy_verdict_t *verdict, const char *text) {
+    bool *all = ctx;
+    (void)printf("%s%s%s\n", where ? where : "", where ? ": " : "", text);
+    *all = *all && verdict->allowed;
 }
 
-static void clear_parts(parts_t *parts) {
-    curl_free(parts->scheme);
-    curl_free(parts->host);
-    curl_free(parts->port);
-    curl_free(parts->path);
-    free(parts->canonical);
+/* The proxy that requests to the URL go by, if any. */
+static int look_for_proxy(const config_t *config, const url_t *url, bool *by_proxy, const char **why) {
+    proxy_t proxy;
+    int err = proxy_choose(&proxy, url->https ? config->inward_proxy_https : config->inward_proxy_http,
+                           url->https, why);
+    *by_proxy = !err && proxy_used(&proxy, url->host, url_port(url));
+    if (*by_proxy)
+        (void)printf("through the proxy %s, which looks the name up; by the name alone:\n", proxy.where);
+    proxy_clear(&proxy);
+    return err;
 }
 
-static bool tell(const policy_t *policy, const policy_question_t *question, const char *where) {
-    policy_verdict_t verdict;
-    policy_judge(policy, question, &verdict);
-    (void)printf("%s%s%s by %s", where ? where : "", where ? ": " : "",
-                 verdict.allowed ? "allowed" : "refused", verdict.text);
-    for (size_t i = 0; verdict.allowed && i < policy_header_count(verdict.rule); i++)
-        (void)printf("%s%s", i ? ", " : "; sends its header ", policy_header_name(verdict.rule, i));
-    (void)printf("\n");
-    return verdict.allowed;
-}
-
-/* Asks for each address of the name. Returns whether all are allowed. */
-static bool tell_addresses(const policy_t *policy, const policy_question_t *by_name) {
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *found = NULL;
-    policy_question_t question = *by_name;
-    policy_address_t address;
-    bool allowed = true;
-    if (policy_literal(question.host, &address)) return tell(policy, &question, NULL);
-    int err = getaddrinfo(question.host, NULL, &hints, &found);
-    if (err) {
-        (void)printf("the name %s has no address here (%s); by the name alone:\n", question.host,
-                     gai_strerror(err));
-        return tell(policy, &question, NULL);
-    }
-    for (const struct addrinfo *at = found; at; at = at->ai_next) {
-        char text[NI_MAXHOST] = "?";
-        (void)getnameinfo(at->ai_addr, at->ai_addrlen, text, sizeof text, NULL, 0, NI_NUMERICHOST);
-        question.address = policy_address(at->ai_addr, &address) ? &address : NULL;
-        allowed = tell(policy, &question, text) && allowed;
-    }
-    freeaddrinfo(found);
-    return allowed;
+static int judge(const config_t *config, const policy_t *policy, const char *method, const url_t *url) {
+    bool by_proxy = false, all = true;
+    const char *why = "";
+    if (look_for_proxy(config, url, &by_proxy, &why) != 0) return fail(why);
+    int err = policy_words(policy, url, method, by_proxy, tell, &all);
+    if (err) (void)printf("(by the name alone: %s has no address here: %s)\n", url->host, gai_strerror(err));
+    if (strcmp(config->policy_mode, "learn") == 0)
+        (void)printf("(policy.mode is learn: what rules refuse is sent all the same)\n");
+    return all ? EXIT_CLEAN : EXIT_FAILED;
 }
 
 static int check(const config_t *config, char **words, int count) {
     policy_t *policy = NULL;
-    parts_t parts = {NULL};
-    char why[POLICY_WHY_MAX];
+    url_t url = {0};
+    char why[POLICY_WHY_MAX], fault[URL_WHY_MAX];
     if (count != 2) return fail("usage: sluice policy check METHOD URL");
     if (policy_read(config_policy_file(config), &policy, why) != 0) return fail(why);
-    int code = EXIT_CONFIG;
-    if (read_url(words[1], &parts)) {
-        for (char *c = words[0]; *c; c++)
-            *c = (char)(*c >= 'a' && *c <= 'z' ? *c - 32 : *c);
-        policy_question_t question = {.https = strcmp(parts.scheme, "https") == 0,
-                                      .host = parts.host,
-                                      .port = (unsigned)strtoul(parts.port, NULL, 10),
-                                      .method = words[0],
-                                      .target = parts.path,
-                                      .path = parts.canonical};
-        code = tell_addresses(policy, &question) ? EXIT_CLEAN : EXIT_FAILED;
-    } else {
-        (void)fail("the URL cannot be read; it must be like https://host:port/path");
-    }
-    clear_parts(&parts);
+    for (char *c = words[0]; *c; c++)
+        *c = (char)(*c >= 'a' && *c <= 'z' ? *c - 32 : *c);
+    int code =
+        url_read(words[1], false, &url, fault) == 0 ? judge(config, policy, words[0], &url) : fail(fault);
+    url_clear(&url);
     policy_release(&policy);
     return code;
 }

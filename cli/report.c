@@ -60,6 +60,7 @@ void report_add(report_t *self, severity_t severity, const char *check, const ch
     va_start(args, fmt);
     (void)vsnprintf(finding->text, sizeof finding->text, fmt, args);
     va_end(args);
+    page_clean(finding->text);
     *self->last = finding;
     self->last = &finding->next;
 }

@@ -19,7 +19,18 @@ static size_t character(const char *s) {
     if (c[0] < 0x20 || c[0] == 0x7f || (c[0] >= 0x80 && (c[0] < 0xc2 || c[0] > 0xf4))) return 0;
     for (size_t i = 1; i < len; i++)
         if ((c[i] & 0xc0) != 0x80) return 0;
-    return c[0] == 0xc2 && c[1] < 0xa0 ? 0 : len; /* C1 controls */
+    bool wrong = (c[0] == 0xc2 && c[1] < 0xa0) ||                                  /* C1 controls */
+                 (c[0] == 0xe0 && c[1] < 0xa0) || (c[0] == 0xf0 && c[1] < 0x90) || /* written too long */
+                 (c[0] == 0xed && c[1] > 0x9f) || (c[0] == 0xf4 && c[1] > 0x8f); /* surrogates, and beyond */
+    return wrong ? 0 : len;
+}
+
+void page_clean(char *text) {
+    for (char *c = text; *c != '\0';) {
+        size_t len = character(c);
+        if (len == 0) *c = '?';
+        c += len ? len : 1;
+    }
 }
 
 /* Columns that a text of valid characters takes, one each. */

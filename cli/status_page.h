@@ -39,6 +39,9 @@ void page_add_cell(page_t *self, style_t style, const char *text, unsigned colum
 /* Adds an item of a list and breaks the line where it does not fit. */
 void page_add_item(page_t *self, const char *name, const char *value);
 
+/* Makes text from elsewhere harmless in its place: valid UTF-8 without control characters. */
+void page_clean(char *text);
+
 #define PAGE_SHORT_MAX 40
 /* "1,234,567". */
 const char *page_number(int64_t value, char buf[PAGE_SHORT_MAX]);

@@ -36,6 +36,23 @@ static bool add(seen_lines_t *lines, const char *method, const char *origin, con
     return true;
 }
 
+/* What a rule can have: others may have written the file, and a line is no way to write rules. */
+static bool good_origin(const char *origin) {
+    const char *host = strstr(origin, "://") + 3, *port = strrchr(host, ':');
+    size_t scheme = (size_t)(host - 3 - origin), len = port ? (size_t)(port - host) : 0;
+    bool v6 = len > 2 && host[0] == '[' && host[len - 1] == ']';
+    static const char name[] = "abcdefghijklmnopqrstuvwxyz0123456789.-_~", address[] = "0123456789abcdef:.[]";
+    return len > 0 && strspn(host, v6 ? address : name) >= len && host[0] != '.' && port[1] &&
+           strspn(port + 1, "0123456789") == strlen(port + 1) &&
+           ((scheme == 4 && strncmp(origin, "http", 4) == 0) ||
+            (scheme == 5 && strncmp(origin, "https", 5) == 0));
+}
+
+static bool good_method(const char *method) {
+    return method[0] &&
+           strspn(method, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789!#$%&'*+-.^_`|~") == strlen(method);
+}
+
 /* "METHOD SCHEME://HOST:PORT/FIRST"; what is none is passed over. */
 static bool take(seen_lines_t *lines, char *text) {
     text[strcspn(text, "\r\n")] = '\0';
@@ -45,6 +62,7 @@ static bool take(seen_lines_t *lines, char *text) {
     char *slash = strchr(host + 3, '/'), path[512];
     (void)snprintf(path, sizeof path, "%s", slash ? slash : "/");
     if (slash) *slash = '\0';
+    if (!good_origin(url) || !good_method(text)) return true;
     return add(lines, text, url, path);
 }
 
@@ -71,7 +89,7 @@ static int read_file(seen_lines_t *lines, const char *path) {
 
 /* A path can be a rule's when it means the same there. */
 static bool plain(const char *path) {
-    return strlen(path) > 1 && strpbrk(path, "%,\" \\") == NULL;
+    return strlen(path) > 1 && strpbrk(path, "%,\" \\;?#\t") == NULL;
 }
 
 static void print_methods(const seen_line_t *lines, size_t count) {

@@ -1,5 +1,6 @@
 #include "common/config.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -323,7 +324,12 @@ char *config_write(const config_t *self) {
 
 const char *config_policy_file(const config_t *self) {
     if (self->policy_file[0]) return self->policy_file;
-    return access(POLICY_FILE, F_OK) == 0 ? POLICY_FILE : "";
+    /* One that is there but cannot be reached is not none. */
+    return access(POLICY_FILE, F_OK) != 0 && (errno == ENOENT || errno == ENOTDIR) ? "" : POLICY_FILE;
+}
+
+const char *config_policy_place(const config_t *self) {
+    return self->policy_file[0] ? self->policy_file : POLICY_FILE;
 }
 
 void config_broker_endpoint(const config_t *self, char *buf, size_t size) {

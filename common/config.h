@@ -127,6 +127,8 @@ char *config_write(const config_t *self);
 
 /* The file of the rules, "" for none. */
 const char *config_policy_file(const config_t *self);
+/* Where it is, or will be. */
+const char *config_policy_place(const config_t *self);
 
 /* The base endpoint of the broker for workers and tools: "ipc://RUNTIME" or "tcp://HOST:PORT". */
 void config_broker_endpoint(const config_t *self, char *buf, size_t size);

@@ -91,13 +91,33 @@ static int read_lines(FILE *file, const char *path, key_list_t *list, char *why)
     return err;
 }
 
+/* Whoever can write the list lets in whom he likes. */
+static int check_file(int fd, const char *path, char *why) {
+    struct stat st;
+    if (fstat(fd, &st) != 0) return fail(why, "look at", path);
+    if (S_ISREG(st.st_mode) && (st.st_mode & S_IWOTH) == 0) return 0;
+    if (S_ISREG(st.st_mode))
+        (void)snprintf(why, KEY_WHY_MAX, "%.300s can be written by everybody (mode %04o); chmod 0600", path,
+                       (unsigned)st.st_mode & 07777);
+    else
+        (void)snprintf(why, KEY_WHY_MAX, "%.300s is no file", path);
+    return ERR_INVALID;
+}
+
 int key_list_read(const char *dir, key_list_t *list, char why[KEY_WHY_MAX]) {
     char path[PATH_MAX];
     (void)snprintf(path, sizeof path, "%s/%s", dir, KEY_LIST_FILE);
-    FILE *file = fopen(path, "re");
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* never waits for a pipe */
     *list = (key_list_t){NULL, 0};
-    if (!file) return errno == ENOENT ? 0 : fail(why, "read the allowed keys in", path);
-    int err = read_lines(file, path, list, why);
+    if (fd < 0) return errno == ENOENT ? 0 : fail(why, "read the allowed keys in", path);
+    int err = check_file(fd, path, why);
+    FILE *file = err ? NULL : fdopen(fd, "r");
+    if (!file) {
+        if (!err) err = fail(why, "read the allowed keys in", path);
+        (void)close(fd);
+        return err;
+    }
+    err = read_lines(file, path, list, why);
     if (!err && ferror(file)) err = fail(why, "read the allowed keys in", path);
     (void)fclose(file);
     if (err) key_list_clear(list);

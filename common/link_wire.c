@@ -1,5 +1,6 @@
 #include "common/link_wire.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,9 +18,15 @@
 #define KEEPALIVE_TRIES     3
 #define MONITOR_EVENT_BYTES 6
 
+/* "127.example" is a name, which may lead anywhere. */
 static bool is_loopback(const char *host, size_t len) {
-    return (len > 4 && strncmp(host, "127.", 4) == 0) || (len == 9 && strncmp(host, "localhost", 9) == 0) ||
-           (len == 5 && strncmp(host, "[::1]", 5) == 0);
+    char text[INET_ADDRSTRLEN];
+    struct in_addr v4;
+    if (len >= sizeof text) return false;
+    memcpy(text, host, len);
+    text[len] = '\0';
+    return (inet_pton(AF_INET, text, &v4) == 1 && ntohl(v4.s_addr) >> 24 == 127) ||
+           strcmp(text, "localhost") == 0 || strcmp(text, "[::1]") == 0;
 }
 
 const char *wire_base_fault(const char *base, bool encrypted) {

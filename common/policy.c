@@ -1,12 +1,16 @@
 /* Reads a policy: a rule a line. */
 #include "common/policy.h"
 
+#include <ctype.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "common/err.h"
 #include "common/policy_internal.h"
@@ -45,16 +49,28 @@ static int add_scheme(reader_t *self, const char *item) {
     return add_text(&self->rule->schemes, item);
 }
 
+/* A rule on a host that no request can name would never match, and a denial would be none. */
+static bool is_host(const char *item) {
+    policy_address_t address;
+    if (item[0] == '[') return item[strlen(item) - 1] == ']' && policy_literal(item, &address);
+    for (const char *c = item; *c; c++)
+        if (!isalnum((unsigned char)*c) && !strchr(".-_~", *c)) return false;
+    return strcmp(item, ".") != 0;
+}
+
 static int add_host(reader_t *self, const char *item) {
-    if (strpbrk(item, "/@ ") || (strchr(item, '*') && strcmp(item, "*") != 0))
-        return fail(self, "host is \"%.80s\"; it must be a name, .suffix for a domain and all below it, or *",
-                    item);
+    if (strcmp(item, "*") != 0 && !is_host(item))
+        return fail(
+            self,
+            "host is \"%.80s\"; it must be a name without port (beyond ASCII as xn--...), .suffix for "
+            "a domain and all below it, an address (IPv6 in brackets), or *",
+            item);
     return add_text(&self->rule->hosts, item);
 }
 
 static int add_method(reader_t *self, const char *item) {
     for (const char *c = item; *c; c++)
-        if (*c < 'A' || *c > 'Z')
+        if ((*c < 'A' || *c > 'Z') && !isdigit((unsigned char)*c) && !strchr("!#$%&'*+-.^_`|~", *c))
             return fail(self, "method is \"%.40s\"; it must be like GET, in capitals", item);
     return add_text(&self->rule->methods, item);
 }
@@ -80,10 +96,10 @@ static int add_cidr(reader_t *self, const char *item) {
 static int add_port(reader_t *self, const char *item) {
     char *end, *last;
     unsigned long from = strtoul(item, &end, 10), to = from;
-    bool good = end != item && item[0] != '-';
+    bool good = isdigit((unsigned char)item[0]);
     if (good && *end == '-') {
         to = strtoul(end + 1, &last, 10);
-        good = last != end + 1 && *last == '\0';
+        good = isdigit((unsigned char)end[1]) && *last == '\0';
     } else if (good) {
         good = *end == '\0';
     }
@@ -130,8 +146,8 @@ static int add_word(reader_t *self, char *word) {
     for (size_t i = 0; i < sizeof conditions / sizeof conditions[0]; i++)
         if (strcmp(word, conditions[i].name) == 0) return add_items(self, word, value, conditions[i].add);
     if (strcmp(word, "name") == 0) {
-        if (value[0] == '\0' || strlen(value) > POLICY_NAME_MAX || strchr(value, '"'))
-            return fail(self, "name must be 1 to %d characters without quotes", POLICY_NAME_MAX);
+        if (value[0] == '\0' || strlen(value) > POLICY_NAME_MAX)
+            return fail(self, "name must be 1 to %d octets", POLICY_NAME_MAX);
         (void)snprintf(rule->name, sizeof rule->name, "%s", value);
         return 0;
     }
@@ -175,6 +191,17 @@ static int read_default(reader_t *self, const char *word, unsigned line) {
     return 0;
 }
 
+/* Who hands out the tasks chooses where they lead: what a header holds must not go anywhere it likes. */
+static int check_rule(reader_t *self) {
+    const policy_rule_t *rule = self->rule;
+    bool any = rule->hosts.count == 0 && rule->cidr_count == 0;
+    for (size_t i = 0; !any && rule->cidr_count == 0 && i < rule->hosts.count; i++)
+        any = strcmp(rule->hosts.items[i], "*") == 0;
+    return any && rule->header_count > 0
+               ? fail(self, "a rule with a header must say for whom it is: by host= (not *), or by cidr=")
+               : 0;
+}
+
 static int read_rule(reader_t *self, bool allow, unsigned line, char *rest) {
     policy_t *policy = self->policy;
     bool torn = false;
@@ -187,7 +214,8 @@ static int read_rule(reader_t *self, bool allow, unsigned line, char *rest) {
     int err = 0;
     for (char *word; !err && (word = next_word(&rest, &torn)) != NULL;)
         err = add_word(self, word);
-    return torn ? fail(self, "a quote does not end") : err;
+    if (torn) return fail(self, "a quote does not end");
+    return err ? err : check_rule(self);
 }
 
 static int read_line(reader_t *self, char *line, unsigned number) {
@@ -199,25 +227,47 @@ static int read_line(reader_t *self, char *line, unsigned number) {
         return read_rule(self, word[0] == 'a', number, line);
     if (strcmp(word, "default") == 0) {
         word = next_word(&line, &torn);
-        return read_default(self, word, number);
+        int err = read_default(self, word, number);
+        return !err && next_word(&line, &torn) ? fail(self, "nothing follows after default allow or deny")
+                                               : err;
     }
     return fail(self, "\"%.40s\" is no beginning of a rule; it must be allow, deny or default", word);
+}
+
+/* Never waits for what is no file, nor believes one that everybody can write. */
+static int open_file(const char *path, FILE **file, char *why) {
+    struct stat st;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK), error = errno, err = 0;
+    if (fd < 0 || fstat(fd, &st) != 0) {
+        err = error == ENOENT ? ERR_NOT_FOUND : ERR_IO;
+        (void)snprintf(why, POLICY_WHY_MAX, "cannot read the policy %.200s: %s", path, strerror(error));
+    } else if (!S_ISREG(st.st_mode)) {
+        err = ERR_INVALID;
+        (void)snprintf(why, POLICY_WHY_MAX, "the policy %.200s is no file", path);
+    } else if (st.st_mode & S_IWOTH) {
+        err = ERR_INVALID;
+        (void)snprintf(why, POLICY_WHY_MAX,
+                       "the policy %.200s can be written by everybody (mode %04o); chmod 0644", path,
+                       (unsigned)st.st_mode & 07777);
+    } else if (!(*file = fdopen(fd, "r"))) {
+        err = ERR_NOMEM;
+    }
+    if (err && fd >= 0) (void)close(fd);
+    return err;
 }
 
 static int read_file(policy_t *policy, const char *path, char *why) {
     char reason[POLICY_WHY_MAX] = "";
     reader_t reader = {policy, NULL, reason};
-    FILE *file = fopen(path, "re");
+    FILE *file = NULL;
     char *line = NULL;
     size_t size = 0;
-    int err = 0;
-    if (!file) {
-        err = errno == ENOENT ? ERR_NOT_FOUND : ERR_IO;
-        (void)snprintf(why, POLICY_WHY_MAX, "cannot read the policy %.200s: %s", path, strerror(errno));
-        return err;
-    }
-    for (unsigned number = 1; !err && getline(&line, &size, file) >= 0; number++) {
-        err = read_line(&reader, line, number);
+    int err = open_file(path, &file, why);
+    if (err) return err;
+    ssize_t len;
+    for (unsigned number = 1; !err && (len = getline(&line, &size, file)) >= 0; number++) {
+        err = strlen(line) == (size_t)len ? read_line(&reader, line, number)
+                                          : fail(&reader, "there is a NUL in it; it must be text");
         if (err == ERR_INVALID)
             (void)snprintf(why, POLICY_WHY_MAX, "%.150s, line %u: %.320s", path, number, reason);
     }

@@ -24,7 +24,8 @@ typedef struct {
 /* What is to be sent, and where. */
 typedef struct {
     bool https;
-    const char *host; /* lower-case; an IPv6 address with its brackets */
+    const char *host;        /* lower-case; an IPv6 address with its brackets */
+    const char *host_header; /* of the request, when it names another host; else NULL */
     unsigned port;
     const char *method;
     const char *target; /* path and query, as they are sent */

@@ -55,7 +55,8 @@ bool policy_literal(const char *host, policy_address_t *address) {
         set_v6(address, v6.s6_addr);
         return true;
     }
-    if (len > 0 && text[len - 1] == '.') text[len - 1] = '\0';
+    while (len > 0 && text[len - 1] == '.')
+        text[--len] = '\0';
     if (text[0] == '\0' || inet_aton(text, &v4) == 0) return false;
     set_v4(address, &v4);
     return true;
@@ -89,4 +90,38 @@ bool cidr_holds(const cidr_t *cidr, const policy_address_t *address) {
     unsigned whole = cidr->bits / 8, rest = cidr->bits % 8;
     if (memcmp(cidr->octets, address->octets, whole) != 0) return false;
     return rest == 0 || ((cidr->octets[whole] ^ address->octets[whole]) >> (8 - rest)) == 0;
+}
+
+/* Where the octets of the IPv4 address are. */
+static const struct {
+    const char *net;
+    uint8_t at[4];
+    uint8_t mask;
+} embeddings[] = {
+    {"2002::/16", {2, 3, 4, 5}, 0},           /* 6to4 */
+    {"2001::/32", {12, 13, 14, 15}, 0xff},    /* Teredo */
+    {"::ffff:0:0:0/96", {12, 13, 14, 15}, 0}, /* SIIT */
+    {"64:ff9b:1::/48", {12, 13, 14, 15}, 0},  /* NAT64 of a network's own: /96, /64, /56, /48 */
+    {"64:ff9b:1::/48", {9, 10, 11, 12}, 0},   {"64:ff9b:1::/48", {7, 9, 10, 11}, 0},
+    {"64:ff9b:1::/48", {6, 7, 9, 10}, 0},
+};
+
+static bool is_isatap(const uint8_t octets[16]) {
+    static const uint8_t mark[3] = {0, 0x5e, 0xfe};
+    return (octets[8] & 0xfd) == 0 && memcmp(octets + 9, mark, sizeof mark) == 0;
+}
+
+size_t policy_embedded(const policy_address_t *address, policy_address_t inner[EMBEDDED_MAX]) {
+    size_t count = 0;
+    if (memcmp(address->octets, mapped, sizeof mapped) == 0) return 0;
+    if (is_isatap(address->octets)) set_v4(&inner[count++], address->octets + 12);
+    for (size_t i = 0; i < sizeof embeddings / sizeof embeddings[0] && count < EMBEDDED_MAX; i++) {
+        cidr_t net;
+        uint8_t octets[4];
+        if (!cidr_read(embeddings[i].net, &net) || !cidr_holds(&net, address)) continue;
+        for (size_t j = 0; j < sizeof octets; j++)
+            octets[j] = address->octets[embeddings[i].at[j]] ^ embeddings[i].mask;
+        set_v4(&inner[count++], octets);
+    }
+    return count;
 }

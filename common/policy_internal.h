@@ -51,6 +51,11 @@ void policy_rule_clear(policy_rule_t *rule);
 /* "10.0.0.0/8", "fd00::/8", or one address. */
 bool cidr_read(const char *text, cidr_t *cidr);
 bool cidr_holds(const cidr_t *cidr, const policy_address_t *address);
+
+#define EMBEDDED_MAX 4
+/* The IPv4 addresses that an IPv6 address may stand for by a translation or a tunnel of some network: written
+ * to `inner`; returns how many. */
+size_t policy_embedded(const policy_address_t *address, policy_address_t inner[EMBEDDED_MAX]);
 /* policy_header.c: "Name: text {file} text"; the file is read once, to see that it can be. ERR_INVALID,
  * ERR_NOMEM. */
 int policy_header_read(policy_rule_t *rule, const char *text, char why[POLICY_WHY_MAX]);

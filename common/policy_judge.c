@@ -8,6 +8,14 @@
 
 typedef enum { NO, MAYBE, YES } match_t; /* MAYBE: it depends on an address that is not known */
 
+/* A question with what follows from it. */
+typedef struct {
+    policy_question_t q;
+    const char *twice;                    /* the path when a server decodes it twice */
+    policy_address_t inner[EMBEDDED_MAX]; /* what the address may stand for */
+    size_t inner_count;
+} ask_t;
+
 /* Where clouds keep the keys of their machines, and what is no routed address at all. */
 static const struct {
     const char *text, *what;
@@ -26,7 +34,9 @@ static const char *const forbidden_names[] = {"metadata.google.internal", "metad
 /* Names with the dot at the end of the root's are the same. */
 static size_t name_length(const char *name) {
     size_t len = strlen(name);
-    return len > 1 && name[len - 1] == '.' ? len - 1 : len;
+    while (len > 1 && name[len - 1] == '.')
+        len--;
+    return len;
 }
 
 static bool same_name(const char *host, const char *name) {
@@ -46,10 +56,18 @@ static bool host_matches(const char *host, const char *pattern) {
     return len > most && strncasecmp(host + len - most, pattern, most) == 0;
 }
 
-static bool any_host(const texts_t *hosts, const char *host) {
+static bool one_host(const texts_t *hosts, const char *host) {
     for (size_t i = 0; i < hosts->count; i++)
         if (host_matches(host, hosts->items[i])) return true;
     return hosts->count == 0;
+}
+
+/* What is refused is refused by either name; what is allowed has to be allowed by both. */
+static bool any_host(const policy_rule_t *rule, const policy_question_t *q) {
+    bool by_url = one_host(&rule->hosts, q->host);
+    if (!q->host_header) return by_url;
+    bool by_header = one_host(&rule->hosts, q->host_header);
+    return rule->allow ? by_url && by_header : by_url || by_header;
 }
 
 static bool any_text(const texts_t *texts, const char *text) {
@@ -58,21 +76,31 @@ static bool any_text(const texts_t *texts, const char *text) {
     return texts->count == 0;
 }
 
+typedef int (*compare_t)(const char *a, const char *b, size_t size);
+
 /* A prefix ends at the end of a segment. */
-static bool under(const char *path, size_t path_len, const char *prefix) {
+static bool under(const char *path, size_t path_len, const char *prefix, compare_t compare) {
     size_t len = strlen(prefix);
     if (len > path_len && len == path_len + 1 && prefix[len - 1] == '/')
-        return strncmp(path, prefix, path_len) == 0;
-    if (len > path_len || strncmp(path, prefix, len) != 0) return false;
+        return compare(path, prefix, path_len) == 0;
+    if (len > path_len || compare(path, prefix, len) != 0) return false;
     return len == path_len || prefix[len - 1] == '/' || path[len] == '/';
 }
 
-/* What is refused is refused in either spelling; what is allowed has to be in the one a server will see. */
-static bool any_path(const policy_rule_t *rule, const policy_question_t *q) {
-    size_t given = strcspn(q->target, "?#");
+/* What is refused is refused in each spelling that some server may take for it: as it is written, decoded,
+ * decoded twice, in capitals or not. What is allowed has to be so however often it is decoded. */
+static bool any_path(const policy_rule_t *rule, const ask_t *ask) {
+    const char *target = ask->q.target, *path = ask->q.path, *twice = ask->twice;
     for (size_t i = 0; i < rule->paths.count; i++) {
-        if (under(q->path, strlen(q->path), rule->paths.items[i])) return true;
-        if (!rule->allow && under(q->target, given, rule->paths.items[i])) return true;
+        const char *prefix = rule->paths.items[i];
+        if (rule->allow) {
+            if (under(path, strlen(path), prefix, strncmp) && under(twice, strlen(twice), prefix, strncmp))
+                return true;
+        } else if (under(path, strlen(path), prefix, strncasecmp) ||
+                   under(twice, strlen(twice), prefix, strncasecmp) ||
+                   under(target, strcspn(target, "?#"), prefix, strncasecmp)) {
+            return true;
+        }
     }
     return rule->paths.count == 0;
 }
@@ -83,26 +111,50 @@ static bool any_port(const policy_rule_t *rule, unsigned port) {
     return rule->port_count == 0;
 }
 
-static match_t matches(const policy_rule_t *rule, const policy_question_t *q) {
+/* What an address stands for behind a translation is refused as well, but not allowed. */
+static bool any_cidr(const policy_rule_t *rule, const ask_t *ask) {
+    for (size_t i = 0; i < rule->cidr_count; i++) {
+        if (cidr_holds(&rule->cidrs[i], ask->q.address)) return true;
+        for (size_t j = 0; !rule->allow && j < ask->inner_count; j++)
+            if (cidr_holds(&rule->cidrs[i], &ask->inner[j])) return true;
+    }
+    return false;
+}
+
+static match_t matches(const policy_rule_t *rule, const ask_t *ask) {
+    const policy_question_t *q = &ask->q;
     if (!any_text(&rule->schemes, q->https ? "https" : "http") || !any_text(&rule->methods, q->method) ||
-        !any_host(&rule->hosts, q->host) || !any_port(rule, q->port) || !any_path(rule, q))
+        !any_host(rule, q) || !any_port(rule, q->port) || !any_path(rule, ask))
         return NO;
     if (rule->cidr_count == 0) return YES;
     if (!q->address) return MAYBE;
-    for (size_t i = 0; i < rule->cidr_count; i++)
-        if (cidr_holds(&rule->cidrs[i], q->address)) return YES;
-    return NO;
+    return any_cidr(rule, ask) ? YES : NO;
 }
 
-static const char *forbidden(const policy_question_t *q) {
+static const char *forbidden_name(const char *host) {
     for (size_t i = 0; i < sizeof forbidden_names / sizeof forbidden_names[0]; i++)
-        if (same_name(q->host, forbidden_names[i])) return "cloud metadata addresses";
-    for (size_t i = 0; q->address && i < sizeof forbidden_nets / sizeof forbidden_nets[0]; i++) {
+        if (same_name(host, forbidden_names[i])) return "cloud metadata addresses";
+    return NULL;
+}
+
+static const char *forbidden_address(const policy_address_t *address) {
+    for (size_t i = 0; i < sizeof forbidden_nets / sizeof forbidden_nets[0]; i++) {
         cidr_t cidr;
-        if (cidr_read(forbidden_nets[i].text, &cidr) && cidr_holds(&cidr, q->address))
+        if (cidr_read(forbidden_nets[i].text, &cidr) && cidr_holds(&cidr, address))
             return forbidden_nets[i].what;
     }
     return NULL;
+}
+
+static const char *forbidden(const ask_t *ask) {
+    policy_address_t named;
+    const char *what = forbidden_name(ask->q.host), *header = ask->q.host_header;
+    if (!what && header) what = forbidden_name(header);
+    if (!what && header && policy_literal(header, &named)) what = forbidden_address(&named);
+    if (!what && ask->q.address) what = forbidden_address(ask->q.address);
+    for (size_t i = 0; !what && i < ask->inner_count; i++)
+        what = forbidden_address(&ask->inner[i]);
+    return what;
 }
 
 static void by_rule(policy_verdict_t *verdict, const policy_rule_t *rule) {
@@ -115,12 +167,11 @@ static void by_rule(policy_verdict_t *verdict, const policy_rule_t *rule) {
 }
 
 /* The first of the rules (with `override`: of those that go before what is built in) that matches. */
-static bool decide(const policy_t *self, const policy_question_t *q, bool override,
-                   policy_verdict_t *verdict) {
+static bool decide(const policy_t *self, const ask_t *ask, bool override, policy_verdict_t *verdict) {
     for (size_t i = 0; i < self->count; i++) {
         const policy_rule_t *rule = &self->rules[i];
         if (override && !rule->override) continue;
-        match_t match = matches(rule, q);
+        match_t match = matches(rule, ask);
         if (match == MAYBE && rule->allow) verdict->open = true;
         if (match != YES) continue;
         by_rule(verdict, rule);
@@ -129,23 +180,38 @@ static bool decide(const policy_t *self, const policy_question_t *q, bool overri
     return false;
 }
 
-void policy_judge(const policy_t *self, const policy_question_t *question, policy_verdict_t *verdict) {
-    policy_address_t literal;
-    policy_question_t q = *question;
-    *verdict = (policy_verdict_t){.allowed = true};
-    if (!q.address && policy_literal(q.host, &literal)) q.address = &literal;
-    if (decide(self, &q, true, verdict)) return;
-    const char *what = forbidden(&q);
+static void by_what_is_built_in(policy_verdict_t *verdict, const char *what) {
+    verdict->allowed = false;
+    verdict->built_in = true;
+    (void)snprintf(verdict->text, sizeof verdict->text, "what is built in against %s", what);
+}
+
+static void judge(const policy_t *self, const ask_t *ask, policy_verdict_t *verdict) {
+    if (decide(self, ask, true, verdict)) return;
+    const char *what = forbidden(ask);
     if (what) {
-        verdict->allowed = false;
-        verdict->built_in = true;
-        (void)snprintf(verdict->text, sizeof verdict->text, "what is built in against %s", what);
+        by_what_is_built_in(verdict, what);
         return;
     }
-    if (decide(self, &q, false, verdict)) return;
+    if (decide(self, ask, false, verdict)) return;
     verdict->allowed = self->default_allow;
     (void)snprintf(verdict->text, sizeof verdict->text,
                    self->has_default ? "the default (line %u)" : "the default", self->default_line);
+}
+
+void policy_judge(const policy_t *self, const policy_question_t *question, policy_verdict_t *verdict) {
+    policy_address_t literal;
+    ask_t ask = {.q = *question, .twice = question->path};
+    char *twice = NULL;
+    *verdict = (policy_verdict_t){.allowed = true};
+    if (!ask.q.address && policy_literal(ask.q.host, &literal)) ask.q.address = &literal;
+    if (ask.q.address) ask.inner_count = policy_embedded(ask.q.address, ask.inner);
+    if (strchr(ask.twice, '%')) ask.twice = twice = policy_path(ask.twice);
+    if (ask.twice)
+        judge(self, &ask, verdict);
+    else
+        by_what_is_built_in(verdict, "requests that there is no memory to judge");
+    free(twice);
 }
 
 /* --- paths --- */

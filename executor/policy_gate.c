@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -16,7 +17,7 @@
 #define LOOK_MS 1000
 
 struct policy_gate_t {
-    char *path; /* of the rules; "" for none */
+    char *path; /* where the rules are, or may come to be */
     policy_t *policy;
     seen_t *seen; /* NULL: the rules are enforced */
     struct stat read;
@@ -26,7 +27,7 @@ struct policy_gate_t {
 /* --- the rules --- */
 
 static void look_at(policy_gate_t *self, struct stat *st) {
-    if (!self->path[0] || stat(self->path, st) != 0) memset(st, 0, sizeof *st);
+    if (stat(self->path, st) != 0) memset(st, 0, sizeof *st);
 }
 
 static bool same(const struct stat *a, const struct stat *b) {
@@ -37,10 +38,12 @@ static bool same(const struct stat *a, const struct stat *b) {
 int policy_gate_new(const config_t *config, policy_gate_t **out, char why[POLICY_WHY_MAX]) {
     policy_gate_t *self = calloc(1, sizeof *self);
     bool learns = strcmp(config->policy_mode, "learn") == 0;
-    int err = self && (self->path = strdup(config_policy_file(config))) ? 0 : ERR_NOMEM;
+    int err = self && (self->path = strdup(config_policy_place(config))) ? 0 : ERR_NOMEM;
+    const char *file = "";
     if (!err) {
-        look_at(self, &self->read);
-        err = policy_read(self->path, &self->policy, why);
+        look_at(self, &self->read); /* before it is read: no change is missed */
+        file = config_policy_file(config);
+        err = policy_read(file, &self->policy, why);
     }
     if (!err && learns && !(self->seen = seen_new(config->state_dir))) err = ERR_NOMEM;
     if (err == ERR_NOMEM) (void)snprintf(why, POLICY_WHY_MAX, "out of memory");
@@ -49,9 +52,9 @@ int policy_gate_new(const config_t *config, policy_gate_t **out, char why[POLICY
         policy_gate_destroy(&self);
         return err;
     }
-    if (self->path[0] || learns)
-        log_info("policy", "file=%s rules=%zu mode=%s", self->path[0] ? self->path : "-",
-                 policy_count(self->policy), config->policy_mode);
+    if (file[0] || learns)
+        log_info("policy", "file=%s rules=%zu mode=%s", file[0] ? file : "-", policy_count(self->policy),
+                 config->policy_mode);
     *out = self;
     return 0;
 }
@@ -69,7 +72,7 @@ void policy_gate_turn(policy_gate_t *self, int64_t now_ms) {
     struct stat now;
     policy_t *fresh = NULL;
     char why[POLICY_WHY_MAX], quoted[LOG_QUOTED_MAX];
-    if (!self->path[0] || now_ms < self->look_ms) return;
+    if (now_ms < self->look_ms) return;
     self->look_ms = now_ms + LOOK_MS;
     look_at(self, &now);
     if (same(&now, &self->read)) return;
@@ -90,6 +93,7 @@ static void judge(const passage_t *self, const policy_address_t *address, policy
     const request_t *request = self->request;
     const policy_question_t question = {.https = request->url.https,
                                         .host = request->url.host,
+                                        .host_header = self->host_header,
                                         .port = url_port(&request->url),
                                         .method = request->method,
                                         .target = request->url.target,
@@ -108,10 +112,20 @@ static void say(passage_t *self, const policy_verdict_t *verdict, const char *ad
                    address ? ", for the address " : "", address ? address : "");
 }
 
+/* Methods whose answer is the request. */
+static bool tells_headers(const char *method) {
+    return strcmp(method, "TRACE") == 0 || strcmp(method, "TRACK") == 0;
+}
+
 /* The headers of the rule, for this hop alone: after a redirect to another origin there are none. */
 static int take_headers(passage_t *self, request_t *request) {
     char why[POLICY_WHY_MAX];
     header_list_wipe(&request->local);
+    if (policy_header_count(self->rule) > 0 && tells_headers(request->method)) {
+        (void)snprintf(self->why, sizeof self->why,
+                       "not sent: the answer to %.20s would tell the rule's headers", request->method);
+        return ERR_STATE;
+    }
     for (size_t i = 0; !request->left && i < policy_header_count(self->rule); i++) {
         char *value = NULL;
         int err = policy_header_value(self->rule, i, &value, why);
@@ -127,6 +141,17 @@ static int take_headers(passage_t *self, request_t *request) {
     return 0;
 }
 
+/* The name in the task's own Host header, without port: by it a server of many chooses. */
+static int take_host_header(passage_t *self) {
+    const char *value = header_list_get(&self->request->headers, "Host"), *host = self->request->url.host;
+    if (!value) return 0;
+    size_t len = value[0] == '[' ? strcspn(value, "]") : strcspn(value, ": \t");
+    if (value[len] == ']') len++;
+    if (len == strlen(host) && strncasecmp(value, host, len) == 0) return 0;
+    self->host_header = strndup(value, len);
+    return self->host_header ? 0 : ERR_NOMEM;
+}
+
 int passage_begin(passage_t *self, policy_gate_t *gate, request_t *request, bool by_proxy, bool again) {
     policy_verdict_t verdict;
     self->why[0] = '\0';
@@ -138,13 +163,13 @@ int passage_begin(passage_t *self, policy_gate_t *gate, request_t *request, bool
                             .path = policy_path(request->url.target),
                             .request = request,
                             .by_proxy = by_proxy};
-        if (!self->path) return ERR_NOMEM;
+        if (!self->path || take_host_header(self) != 0) return ERR_NOMEM;
         judge(self, NULL, &verdict);
-        if (gate->seen) seen_note(gate->seen, request);
         if (refuses(self, &verdict) && (by_proxy || !verdict.open)) {
             say(self, &verdict, NULL);
             return ERR_STATE;
         }
+        if (gate->seen) seen_note(gate->seen, request);
         self->rule = verdict.allowed ? verdict.rule : NULL;
     }
     return take_headers(self, request);
@@ -155,11 +180,14 @@ bool passage_address(passage_t *self, const struct sockaddr *from) {
     policy_verdict_t verdict;
     char text[NI_MAXHOST] = "?";
     if (self->by_proxy) return true;
-    if (policy_address(from, &address))
-        judge(self, &address, &verdict);
-    else
-        judge(self, NULL, &verdict);
-    if (!refuses(self, &verdict)) return true;
+    if (!policy_address(from, &address)) return false;
+    judge(self, &address, &verdict);
+    if (!refuses(self, &verdict)) {
+        self->let_out = true;
+        self->why[0] = '\0';
+        return true;
+    }
+    if (self->let_out) return false; /* what comes of the other address is the answer */
     socklen_t size = from->sa_family == AF_INET6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in);
     (void)getnameinfo(from, size, text, sizeof text, NULL, 0, NI_NUMERICHOST);
     say(self, &verdict, text);
@@ -170,6 +198,10 @@ passage_state_t passage_connected(passage_t *self, const char *where) {
     policy_address_t address;
     policy_verdict_t verdict;
     bool known = policy_literal(where, &address);
+    if (!known && !self->by_proxy) {
+        (void)snprintf(self->why, sizeof self->why, "not sent: the address connected to is not known");
+        return PASSAGE_CLOSED;
+    }
     judge(self, known ? &address : NULL, &verdict);
     self->why[0] = '\0';
     if (refuses(self, &verdict)) {
@@ -190,5 +222,6 @@ passage_state_t passage_connected(passage_t *self, const char *where) {
 void passage_clear(passage_t *self) {
     policy_release(&self->policy);
     free(self->path);
+    free(self->host_header);
     *self = (passage_t){0};
 }

@@ -21,10 +21,12 @@ typedef struct {
     policy_gate_t *gate;
     policy_t *policy; /* that judges this hop */
     char *path;
+    char *host_header; /* the host of the task's own Host header; NULL: it is that of the URL */
     const request_t *request;
     bool by_proxy;             /* the address is the proxy's, and says nothing of the tool's */
     const policy_rule_t *rule; /* whose headers are sent; NULL for none */
     bool settled;              /* the rule was found by the address: it is not changed once more */
+    bool let_out;              /* curl may have connected to some address */
     char why[PASSAGE_WHY_MAX]; /* why it was refused; "" when it was not */
 } passage_t;
 

@@ -24,6 +24,8 @@ static bool is_token(const char *text) {
 
 static bool is_header_name(const pair_t *header) {
     if (header->name_len == 0 || strchr(" \t\v\f", header->name[0])) return false;
+    /* "Content-Length :" would get past those who look for the name, to a server that is lenient. */
+    if (header->name[header->name_len - 1] == ' ') return false;
     for (size_t i = 0; i < header->name_len; i++) {
         unsigned char c = (unsigned char)header->name[i];
         if (c == ':' || c == ';' || c < 0x20 || c >= 0x7f) return false;

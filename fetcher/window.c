@@ -1,16 +1,13 @@
 #include "fetcher/window.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <unistd.h>
 #include <zlib.h>
 
 #include "common/err.h"
+#include "common/mapped_file.h"
 
 #define FILE_BYTES ((size_t)WINDOW_SLOTS * WINDOW_SLOT_BYTES)
 #define FULL       0x736c7531u
@@ -28,26 +25,10 @@ struct window_t {
 
 int window_open(const char *state_dir, window_t **self) {
     window_t *window = calloc(1, sizeof *window);
-    char *path = NULL;
-    int fd = -1, reason;
-    if (!window || asprintf(&path, "%s/fetcher.window", state_dir) < 0) {
+    if (!window) return ERR_NOMEM;
+    window->slots = mapped_file(state_dir, "fetcher.window", FILE_BYTES);
+    if (!window->slots) {
         free(window);
-        return ERR_NOMEM;
-    }
-    fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-    free(path);
-    reason = fd < 0 ? errno : posix_fallocate(fd, 0, (off_t)FILE_BYTES);
-    if (!reason) {
-        window->slots = mmap(NULL, FILE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-        if (window->slots == MAP_FAILED) {
-            window->slots = NULL;
-            reason = errno;
-        }
-    }
-    if (fd >= 0) (void)close(fd);
-    if (reason) {
-        window_close(&window);
-        errno = reason;
         return ERR_IO;
     }
     *self = window;
@@ -56,7 +37,7 @@ int window_open(const char *state_dir, window_t **self) {
 
 void window_close(window_t **self) {
     if (!*self) return;
-    if ((*self)->slots) (void)munmap((*self)->slots, FILE_BYTES);
+    (void)munmap((*self)->slots, FILE_BYTES);
     free(*self);
     *self = NULL;
 }

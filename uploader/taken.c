@@ -1,14 +1,11 @@
 #include "uploader/taken.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
-#include <unistd.h>
 
 #include "common/crash_point.h"
 #include "common/err.h"
+#include "common/mapped_file.h"
 
 #define NOTES      ((size_t)TAKEN_PARTS * TAKEN_SLOTS)
 #define FILE_BYTES (NOTES * sizeof(note_t))
@@ -25,24 +22,11 @@ struct taken_t {
 };
 
 int taken_open(const char *state_dir, unsigned part, taken_t **self) {
-    taken_t *taken = calloc(1, sizeof *taken);
-    char *path = NULL;
-    if (!taken || part >= TAKEN_PARTS || asprintf(&path, "%s/uploader.taken", state_dir) < 0) {
+    taken_t *taken = part < TAKEN_PARTS ? calloc(1, sizeof *taken) : NULL;
+    if (!taken) return ERR_NOMEM;
+    taken->notes = mapped_file(state_dir, "uploader.taken", FILE_BYTES);
+    if (!taken->notes) {
         free(taken);
-        return ERR_NOMEM;
-    }
-    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-    int reason = fd < 0 ? errno : posix_fallocate(fd, 0, (off_t)FILE_BYTES);
-    free(path);
-    if (reason == 0) {
-        void *file = mmap(NULL, FILE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-        reason = file == MAP_FAILED ? errno : 0;
-        if (reason == 0) taken->notes = file;
-    }
-    if (fd >= 0) (void)close(fd);
-    if (reason != 0) {
-        taken_close(&taken);
-        errno = reason;
         return ERR_IO;
     }
     taken->mine = taken->notes + (size_t)part * TAKEN_SLOTS;
@@ -52,7 +36,7 @@ int taken_open(const char *state_dir, unsigned part, taken_t **self) {
 
 void taken_close(taken_t **self) {
     if (!*self) return;
-    if ((*self)->notes) (void)munmap((*self)->notes, FILE_BYTES);
+    (void)munmap((*self)->notes, FILE_BYTES);
     free(*self);
     *self = NULL;
 }

@@ -10,7 +10,7 @@ static _Noreturn void no_memory(void) {
 }
 
 static char *reserve(floor_text_t *self, size_t more) {
-    if (self->len + more + 1 > self->size) {
+    if (!self->ptr || self->len + more + 1 > self->size) {
         self->size = 2 * (self->len + more) + 256;
         self->ptr = realloc(self->ptr, self->size);
         if (!self->ptr) no_memory();

@@ -82,12 +82,13 @@ def is_idle(agent):
 
 
 def settle(agent, mock, total, toll, deadline=90):
-    """Waits until every task of the total has its end (a result at AC, or a booked loss) and all programs are there.
-    Returns the books."""
-    books = await_ends(agent, mock, total, toll, deadline)
+    """Waits until every task of the total has its end (a result at AC, or a booked loss), all programs are there and the
+    broker has nothing left, so that what is delivered a second time is in the books. Returns them."""
+    await_ends(agent, mock, total, toll, deadline)
     agent.joined("fetcher", "executor", "uploader")
+    until(lambda: is_idle(agent), "an agent with nothing left to do", deadline)
     toll.count_switched(agent)
-    return books
+    return mock.books()
 
 
 def await_ends(agent, mock, total, toll, deadline):

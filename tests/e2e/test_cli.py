@@ -1,5 +1,6 @@
 """The command line: errors before anything starts, the supervisor with stand-ins for the programs, the key's hiding
 places, and `sluice status` with a stand-in for the broker."""
+import contextlib
 import json
 import os
 import pathlib
@@ -94,7 +95,8 @@ class Bench:
         if self.run is None:
             return
         for pid in of_session(self.run.pid):
-            os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         self.run.wait(10)
 
 

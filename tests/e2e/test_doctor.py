@@ -16,6 +16,10 @@ from tool_server import ToolServer, answer
 URL_PAIR = json.dumps({"data": {"putUrl": "http://127.0.0.1/p", "getUrl": "http://127.0.0.1/g"}}).encode()
 
 
+def plain(option):
+    return option if isinstance(option, bytes) else str(option)
+
+
 class Doctor:
     """What one run of it says."""
 
@@ -25,7 +29,7 @@ class Doctor:
         key.write_text(KEY)
         key.chmod(0o600)
         places = ["--stateDir", tmp_path / "state", "--runtimeDir", tmp_path / "run", "--apiKeyFile", key]
-        self.run = subprocess.run([BUILD / "bin/sluice", "doctor", *map(str, places), *map(str, options), "--json"],
+        self.run = subprocess.run([BUILD / "bin/sluice", "doctor", *map(str, places), *map(os.fspath, map(plain, options)), "--json"],
                                   env=env | environment, capture_output=True, text=True, timeout=120)
         assert KEY not in self.run.stdout + self.run.stderr
         self.said = json.loads(self.run.stdout)
@@ -222,6 +226,36 @@ def test_a_tool(tmp_path, authority):
     assert doctor.status == 2 and "--toolCaBundle" in doctor.of("TLS certificate")[0]["advice"]
     assert doctor.of("broker") == []
     assert Doctor(tmp_path, "--tool", "ftp://x/").only("URL", "failure")
+
+
+def test_a_tool_under_the_policy(tmp_path):
+    """The rule that decides is named, its header without the value; what tasks may not call is not called."""
+    secret, rules = tmp_path / "secret", tmp_path / "policy.conf"
+    secret.write_text("pa55word")
+    secret.chmod(0o600)
+    rules.write_text(f'allow host=127.0.0.1 path=/rest method=GET name=jira header="X-Key: {{{secret}}}"\ndefault deny\n')
+    tool = ToolServer(default=answer(200))
+
+    def word(path, severity, *options):
+        doctor = Doctor(tmp_path, "--tool", path if "://" in path else tool.url(path), "--policy.file", rules, *options)
+        assert "pa55word" not in doctor.run.stdout
+        return doctor.only("policy", severity)
+    text = word("/rest/x?token=hidden", "ok")
+    assert text.startswith(f"enforce, {rules}: GET allowed by rule \"jira\" (policy.conf, line 1); sends its header X-Key; "
+                           "POST refused by the default (line 2)") and "hidden" not in text
+    assert "X-Key" not in dict(tool.requests[0].headers)
+    assert "refused by the default (line 2)" in word("/elsewhere", "failure")
+    assert "let pass" in word("/elsewhere", "ok", "--policy.mode", "learn")
+    assert [request.target for request in tool.requests] == ["/rest/x?token=hidden", "/elsewhere"]
+    assert "built in" in word("http://169.254.169.254/", "failure", "--policy.mode", "learn")
+    assert "through" not in word("http://ac.example/", "failure", "--inwardProxyHttp", tool.url("")) and len(tool.requests) == 2
+    secret.chmod(0o644)
+    assert "is open to everybody" in word("/rest", "failure")
+
+
+def test_what_is_no_text_stays_json(tmp_path):
+    doctor = Doctor(tmp_path, "--serverUrl", b"http://\xff\xed\xa0\x80.invalid/")
+    assert "????.invalid" in doctor.only("name", "failure")
 
 
 def test_the_page(tmp_path):

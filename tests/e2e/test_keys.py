@@ -1,4 +1,5 @@
 """Executors with keys: who may connect to the broker from elsewhere, and what a key is good for."""
+import os
 import socket
 import subprocess
 import time
@@ -274,6 +275,54 @@ def test_keys_that_are_no_use_stop_the_start(tmp_path, fault, words, why):
     assert done.returncode == 2 and why in done.stderr, done.stderr
     secret = path.read_text().split(":")[-1].strip()
     assert secret[:16] not in done.stderr
+
+
+OTHER_USER = """
+import sys, zmq
+from fake_broker import EXECUTOR, FETCHER, TOOL, decode, encode
+from test_keys import ask, hello
+instance = 0x0102030405060708
+control = zmq.Context().socket(zmq.DEALER)
+control.linger, control.routing_id = 0, instance.to_bytes(8, "big")
+control.connect(f"ipc://{sys.argv[1]}/control")
+for name, fields in (("STATUS", dict(seq=1)), ("DRAIN", dict(session=0, mode=1)), ("HELLO", hello(FETCHER, instance, slots=0)),
+                     ("HELLO", hello(TOOL, instance, slots=0)), ("HEARTBEAT", dict(session=int(sys.argv[2]), seq=1, held=[]))):
+    answer = ask(control, name, **fields)
+    assert (answer.message, answer.code) == ("ERROR", 9) and "executors only" in answer.text, answer
+assert ask(control, "HELLO", **hello(EXECUTOR, instance)).message == "WELCOME"
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="another user's processes need root")
+def test_another_user_of_the_runtime_directory_is_an_executor(world):
+    """As in the packages: the executors' user may use the directory of the sockets, and do an executor's work by them."""
+    world.start_mock("--tasks", 0)
+    agent = world.make_agent(*FAST, "--executors", 0)
+    world.folder.chmod(0o711)
+    state = world.folder / "theirs"
+    state.mkdir()
+    os.chown(state, 65534, 65534)
+    agent.runtime.mkdir()
+    os.chown(agent.runtime, 0, 65534)
+    agent.runtime.chmod(0o2750)  # what is made there is the group's
+    agent.start()
+    other = dict(user=65534, group=65534, extra_groups=[])
+    executor = subprocess.Popen([BUILD / "bin/sluice-executor", "--runtimeDir", agent.runtime, "--stateDir", state,
+                                 "--lockDir", state], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **other)
+    fetcher = [w for w in agent.joined("fetcher", "executor", "uploader")["workers"] if w["role"] == "fetcher"][0]
+    modes = {path.name: path.stat().st_mode & 0o777 for path in agent.runtime.iterdir() if path.is_socket()}
+    assert modes.pop("control") == modes.pop("results-in") == 0o660
+    assert modes["events"] == modes["tasks-in"] == 0o700
+    workers = sorted(mode for name, mode in modes.items() if name.startswith("worker-"))
+    assert workers == [0o660, 0o700], modes  # theirs, and our own uploader's
+    world.mock.add(count=20, methods="GET,POST")
+    check_books(world.mock.wait("delivered>=20"), 20)
+    executor.terminate()
+    assert executor.wait(60) == 0
+    done = subprocess.run(["/usr/bin/python3", "-c", OTHER_USER, agent.runtime, str(fetcher["session"])], text=True,
+                          capture_output=True, timeout=60, check=False, **other)
+    assert done.returncode == 0, done.stderr
+    agent.stop()
 
 
 def test_a_port_that_is_taken_is_in_the_log(site):

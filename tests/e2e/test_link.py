@@ -117,7 +117,7 @@ def test_error_session_ends_the_session(stage):
     assert broker.count("HELLO") == 0
 
 
-def test_restarted_broker_is_met_within_a_second(stage):
+def test_restarted_broker_is_met_by_its_connection(stage):
     broker = stage.broker()
     program = stage.start()
     worker = broker.welcome()
@@ -126,7 +126,7 @@ def test_restarted_broker_is_met_within_a_second(stage):
     broker = stage.broker(start=2)
     at = time.monotonic()
     hello = broker.expect("HELLO")
-    assert time.monotonic() - at < 1.0
+    assert time.monotonic() - at < 4.0  # not by silence, which takes five seconds
     assert hello.instance == worker.hello.instance and hello.place == worker.hello.place
     broker.welcome(hello=hello)
     broker.until(lambda: broker.heartbeats)

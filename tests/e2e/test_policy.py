@@ -1,6 +1,7 @@
 """What an executor may call, by rules, and the headers that rules add: the real program, recorded tools."""
 import base64
 import json
+import socket
 import subprocess
 
 import pytest
@@ -122,6 +123,31 @@ def test_behind_a_proxy_names_are_judged(site):
     assert [request.line for request in proxy.requests] == ["GET http://fine.example/ HTTP/1.1"]
 
 
+def test_no_other_spelling_of_a_host_gets_past_its_name(site):
+    """libcurl would decode a host, and a proxy look up what nobody has judged."""
+    proxy = site.tool()
+    site.start("deny host=secret.example\ndefault allow\n", "--inwardProxyHttp", proxy.url(""))
+    for host in ("169%2e254%2e169%2e254", "%31%36%39.254.169.254", "metadata%2egoogle.internal", "secr%65t.example",
+                 "secret.example%2e", "SECRET.example.", "secret.example..", "\u24c2etadata.google.internal",
+                 "169\u3002254\u3002169\u3002254", "[2002:a9fe:a9fe::]", "[64:ff9b:1::a9fe:a9fe]", "secret.example,x"):
+        refused(site.run(f"http://{host}/"))
+    assert site.run("http://fine.example/", requestHeaders={"Host": "fine.example:80"})["statusCode"] == 200
+    refused(site.run("http://fine.example/", requestHeaders={"host": "Secret.example:8080"}), "line 1")
+    refused(site.run("http://fine.example/", requestHeaders={"Host": "169.254.169.254"}), "built in")
+    refused(site.run("http://fine.example/", requestHeaders={"Host ": "secret.example"}), "a name that cannot be sent")
+    assert len(proxy.requests) == 1
+
+
+def test_what_fails_at_an_allowed_address_is_told_as_it_is(site):
+    """localhost has two addresses; one is refused, at the other nobody listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    site.start("deny cidr=::1\ndefault allow\n")
+    output = site.run(f"http://localhost:{port}/")["output"]
+    assert output.startswith("Agent Side Error: Network error: ") and "refused by" not in output, output
+
+
 def test_local_credentials(site):
     """Added or replaced, read anew when changed, never told, and for nobody else."""
     token = secret(site.folder, "token", "s3cret-one\n")
@@ -143,6 +169,7 @@ def test_local_credentials(site):
     site.run(tool.url("/go"), requestHeaders={"X-Other": "stays"})
     there = dict(other.requests[-1].headers)
     assert "Authorization" not in there and "X-Key" not in there and there["X-Other"] == "stays"
+    refused(site.run(tool.url("/a"), "TRACE"), "the answer to TRACE would tell")
     site.run(tool.url("/basic/x"))
     given = dict(tool.requests[-1].headers)["Authorization"]
     assert base64.b64decode(given.split()[1]) == b"jira:pa55word"
@@ -184,14 +211,18 @@ def test_learn_mode_lets_pass_and_suggests_rules(site):
     for path, method in (("/rest/issue/17?key=hidden", "GET"), ("/rest/x", "POST"), ("/login", "GET"), ("/login", "GET")):
         assert site.run(tool.url(path), method)["statusCode"] == 200
     refused(site.run("http://169.254.169.254/"), "built in")
+    refused(site.run("http://a,*/,/"))
     learned = (site.folder / "state/policy-seen").read_text()
-    assert "hidden" not in learned and "17" not in learned
+    assert "hidden" not in learned and "issue" not in learned and "169.254" not in learned and "*" not in learned
+    with (site.folder / "state/policy-seen").open("a") as seen:  # by hand, or by somebody
+        seen.write("GET http://a,*:80/x\nGET\\x http://b:80/\nGET http://c:80,1-65535/\nget http://d:80/\nGET ://e:80/\n")
     done = subprocess.run([BUILD / "bin/sluice", "policy", "suggest", "--stateDir", site.folder / "state"],
                           capture_output=True, text=True, timeout=30, check=True)
     assert f"allow scheme=http host=127.0.0.1 port={tool.port} method=GET,POST path=/login,/rest\n" in done.stdout
     assert done.stdout.endswith("default deny\n")
     site.program.stop()
-    site.start("\n".join(line for line in done.stdout.splitlines() if "169.254" not in line) + "\n")  # as suggested
+    assert done.stdout.count("allow ") == 1, done.stdout
+    site.start(done.stdout)  # as suggested
     assert site.run(tool.url("/rest/other"))["statusCode"] == 200
     refused(site.run(tool.url("/elsewhere")), "the default")
 

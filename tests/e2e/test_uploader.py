@@ -414,9 +414,7 @@ def test_broker_restart_with_results_in_every_phase(up):
     up.broker.until(lambda: len(up.ac.requests) == 2)
     old = up.worker.session
     broker = up.restart_broker(2)
-    at = time.monotonic()
     hello = broker.expect("HELLO")
-    assert time.monotonic() - at < 1.0
     assert sorted(hello.held) == [[old, 1, 1, 3], [old, 2, 1, 2], [old, 3, 1, 1]]
     assert hello.credit == 7
     worker = broker.welcome(hello=hello, credit=7, drop=[3])

@@ -249,7 +249,7 @@ def test_tool_delays_side_by_side(start):
     for bare in bares:
         assert b" 200 " in answer_of(bare)
         bare.close()
-    assert 0.2 <= time.monotonic() - began < 3
+    assert time.monotonic() - began >= 0.2
     books = mock.books()
     assert books["tool_max_in_flight"] > 100 and books["tool_in_flight"] == 0 and books["wrong"] == 0
 

@@ -56,6 +56,7 @@ static void test_places_are_a_keys_own(void **state) {
     uint64_t session = bench_join(&b, ROLE_EXECUTOR, EXECUTOR, 5, NULL, 0);
     b.key = KEY_B;
     (void)bench_join(&b, ROLE_EXECUTOR, EXECUTOR2, 5, NULL, 0);
+    (void)bench_join(&b, ROLE_EXECUTOR, 0xe4, 5 ^ KEY_A ^ KEY_B, NULL, 0); /* whatever it makes up */
     assert_true(core_session_key(b.core, session, &key));
     b.key = KEY_A;
     (void)bench_join(&b, ROLE_EXECUTOR, 0xe3, 5, NULL, 0);

@@ -15,6 +15,7 @@
 #include "broker/zap.h"
 #include "common/err.h"
 #include "common/key_list.h"
+#include "common/link_wire.h"
 
 #define HEX  "00112233445566778899aabbccddeeff00112233445566778899AABBCCDDEEFF"
 #define HEX2 "10112233445566778899aabbccddeeff00112233445566778899AABBCCDDEEFF"
@@ -138,6 +139,54 @@ static void test_a_session_belongs_to_its_key(void **state) {
 
 static unsigned revoked_count;
 
+/* Who may use the directory of the sockets and is another user is an executor. */
+static void test_other_users(void **state) {
+    (void)state;
+    static const struct {
+        const char *address;
+        bool known;
+        uint32_t uid;
+    } table[] = {{"host:1001:5:77", true, 1001}, {":0:0:1", true, 0}, {"a:b:65534:1:2", true, 65534},
+                 {"localhost", false, 0},        {"1:2", false, 0},   {"h:x:1:2", false, 0},
+                 {"h:4294967296:1:2", false, 0}, {"", false, 0},      {NULL, false, 0}};
+    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
+        uint32_t uid = 0;
+        assert_int_equal(sockets_uid(table[i].address, &uid), table[i].known);
+        assert_int_equal(uid, table[i].uid);
+    }
+    static const char *const tcp[] = {"10.0.0.1", "::1", "fe80::1:2:3:4%eth0"}, *const local[] = {
+                                                                                    "host:1001:5:77",
+                                                                                    ":0:0:1", "localhost", "",
+                                                                                    NULL};
+    for (size_t i = 0; i < sizeof tcp / sizeof tcp[0]; i++)
+        assert_true(sockets_address(tcp[i]));
+    for (size_t i = 0; i < sizeof local / sizeof local[0]; i++)
+        assert_false(sockets_address(local[i]));
+    listed_key_t user = guard_user(1001), key = listed("executor:w1:" HEX);
+    assert_true(guard_is_user(user.id));
+    assert_false(guard_is_user(key.id) || guard_is_user(0));
+    assert_int_not_equal(user.id, guard_user(1002).id);
+    msg_t status = {.type = MSG_STATUS}, claim = {.type = MSG_CLAIM};
+    const session_view_t ours = {7, true, user.id}, others = {8, true, 0};
+    assert_non_null(guard_judge(&user, FROM_CONTROL, &status, (session_view_t){0, false, 0}));
+    assert_null(guard_judge(&user, FROM_CONTROL, &claim, ours));
+    assert_non_null(guard_judge(&user, FROM_CONTROL, &claim, others));
+}
+
+static void test_plain_links_stay_here(void **state) {
+    (void)state;
+    static const char *const here[] = {"tcp://127.0.0.1:5670", "tcp://127.9.9.9:1", "tcp://localhost:1",
+                                       "tcp://[::1]:5670"},
+                             *const elsewhere[] = {"tcp://127.example:5670", "tcp://127.0.0.1.example:1",
+                                                   "tcp://0.0.0.0:1", "tcp://[::]:1", "tcp://host:1"};
+    for (size_t i = 0; i < sizeof here / sizeof here[0]; i++)
+        assert_null(wire_base_fault(here[i], false));
+    for (size_t i = 0; i < sizeof elsewhere / sizeof elsewhere[0]; i++) {
+        assert_non_null(wire_base_fault(elsewhere[i], false));
+        assert_null(wire_base_fault(elsewhere[i], true));
+    }
+}
+
 static void on_revoked(void *ctx, const listed_key_t *key) {
     (void)ctx;
     assert_string_equal(key->key.name, "w1");
@@ -180,6 +229,12 @@ static void test_list(void **state) {
     assert_int_equal(keyring_count(ring), 1);
     keyring_close(&ring);
     assert_int_equal(keyring_open(dir, &ring, why), ERR_INVALID);
+    assert_int_equal(chmod(path, 0666), 0);
+    assert_int_equal(key_list_read(dir, &list, why), ERR_INVALID);
+    assert_non_null(strstr(why, "by everybody (mode 0666)"));
+    unlink(path);
+    assert_int_equal(mkfifo(path, 0600), 0);
+    assert_int_equal(key_list_read(dir, &list, why), ERR_INVALID); /* at once */
     unlink(path);
     assert_int_equal(key_file_write(dir, "x.key", "one", false, why), 0);
     assert_int_equal(key_file_write(dir, "x.key", "two", false, why),
@@ -198,6 +253,8 @@ int main(void) {
         cmocka_unit_test(test_who_may_connect_where),
         cmocka_unit_test(test_what_a_key_is_good_for),
         cmocka_unit_test(test_a_session_belongs_to_its_key),
+        cmocka_unit_test(test_other_users),
+        cmocka_unit_test(test_plain_links_stay_here),
         cmocka_unit_test(test_list),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -104,6 +104,11 @@ static void test_rules(void **state) {
         {"GET https://jira.example:443/rest/%2e%2e/x", "8.8.8.8", false, false, "default"},
         {"GET https://jira.example:443/x?/rest/", "8.8.8.8", false, false, "default"},
         {"GET https://jira.example:443/administrators", "10.1.1.1", true, false, "ours"},
+        {"GET https://jira.example:443/ADMIN/x", "10.1.1.1", false, false, "line 4"},
+        {"GET https://jira.example:443/%2561dmin", "10.1.1.1", false, false, "line 4"},
+        {"GET https://jira.example:443/rest/%252e%252e/x", "8.8.8.8", false, false, "default"},
+        {"GET https://jira.example:443/rest/100%25", "8.8.8.8", true, false, "line 5"},
+        {"GET https://jira.example:443/REST/x", "8.8.8.8", false, false, "default"},
         /* addresses: unknown, the name's, the host itself */
         {"GET http://other.example:80/", NULL, false, true, "default"},
         {"GET http://other.example:80/", "10.1.1.1", true, false, "ours"},
@@ -117,6 +122,9 @@ static void test_rules(void **state) {
         {"GET http://[::ffff:10.9.1.1]:80/", NULL, false, false, "line 7"},
         {"GET http://[64:ff9b::10.9.1.1]:80/", NULL, false, false, "line 7"},
         {"GET http://[2001:0db8::0:1]:80/", NULL, true, false, "line 9"},
+        /* what an address stands for behind a translation is refused, not allowed */
+        {"GET http://[2002:0a09:0101::1]:80/", NULL, false, false, "line 7"},
+        {"GET http://[2002:0a01:0101::1]:80/", NULL, false, false, "default"},
         /* built in, and what goes before it */
         {"GET http://169.254.10.7:80/", NULL, true, false, "printer"},
         {"GET http://169.254.10.7:81/", NULL, false, false, "built in"},
@@ -156,11 +164,20 @@ static void test_what_is_built_in(void **state) {
                                           "http://168.63.129.16:80/",
                                           "http://metadata:80/",
                                           "http://169.254.169.254.:80/",
-                                          "http://[::169.254.169.254]:80/"};
-    static const char *const allowed[] = {"http://169.253.169.254:80/", "http://127.0.0.1:80/",
-                                          "http://[::1]:80/",           "http://10.0.0.1:80/",
-                                          "http://[fec0::1]:80/",       "http://a.example:80/",
-                                          "http://100.100.100.201:80/"};
+                                          "http://metadata.goog..:80/",
+                                          "http://[::169.254.169.254]:80/",
+                                          "http://[2002:a9fe:a9fe::1]:80/",
+                                          "http://[2001:0:808:808::5601:5601]:80/",
+                                          "http://[::ffff:0:a9fe:a9fe]:80/",
+                                          "http://[64:ff9b:1::a9fe:a9fe]:80/",
+                                          "http://[64:ff9b:1:a9fe:a9:fe00::]:80/",
+                                          "http://[64:ff9b:1:fa9:fe:a9fe::]:80/",
+                                          "http://[64:ff9b:1::a9:fea9:fe00:0]:80/",
+                                          "http://[2001:db8::5efe:a9fe:a9fe]:80/"};
+    static const char *const allowed[] = {
+        "http://169.253.169.254:80/",  "http://127.0.0.1:80/",      "http://[::1]:80/",
+        "http://10.0.0.1:80/",         "http://[fec0::1]:80/",      "http://a.example:80/",
+        "http://[2002:0a00:1::1]:80/", "http://[64:ff9b:1::1]:80/", "http://100.100.100.201:80/"};
     policy_t *policy = rules(NULL);
     for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++) {
         policy_verdict_t verdict;
@@ -213,6 +230,15 @@ static void test_bad_rules(void **state) {
         {"allow name=\"half\n", "quote does not end"},
         {"default maybe\n", "default allow, or default deny"},
         {"default deny\ndefault allow\n", "line 2: the default is in line 1"},
+        {"default deny all\n", "nothing follows"},
+        {"allow host=a:443\n", "without port"},
+        {"allow host=[::1\n", "in brackets"},
+        {"allow host=[::1]:80\n", "in brackets"},
+        {"allow host=::1\n", "in brackets"},
+        {"allow host=b\xc3\xbc.example\n", "xn--"},
+        {"allow host=a%2eb\n", "must be a name"},
+        {"allow port=+1\n", "port is"},
+        {"allow port=1-+2\n", "port is"},
         {"deny header=\"A: {/x}\"\n", "sends no header"},
         {"allow header=\"A: b\"\n", "must name a file"},
         {"allow header=\"A: {x}\"\n", "whole path"},
@@ -220,17 +246,73 @@ static void test_bad_rules(void **state) {
         {"allow header=\"A b: {/x}\"\n", "NAME: TEXT"},
         {"allow header=\"Host: {/x}\"\n", "decides on"},
         {"allow header=\"A: {/nonexistent/secret}\"\n", "cannot read /nonexistent/secret"},
+        {"allow header=\"A: {@}\"\n", "for whom it is"},
+        {"allow host=* scheme=https header=\"A: {@}\"\n", "for whom it is"},
     };
+    char secret[128];
+    snprintf(secret, sizeof secret, "%s", file_of("secret", "s", 0600));
     for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
         policy_t *policy = NULL;
-        char why[POLICY_WHY_MAX] = "";
-        int err = policy_read(file_of("policy.conf", table[i].text, 0644), &policy, why);
-        if (err != ERR_INVALID || !strstr(why, table[i].why)) fail_msg("%s: %d %s", table[i].text, err, why);
+        char why[POLICY_WHY_MAX] = "", text[256];
+        const char *at = strchr(table[i].text, '@');
+        snprintf(text, sizeof text, "%.*s%s%s", (int)(at ? at - table[i].text : (long)strlen(table[i].text)),
+                 table[i].text, at ? secret : "", at ? at + 1 : "");
+        int err = policy_read(file_of("policy.conf", text, 0644), &policy, why);
+        if (err != ERR_INVALID || !strstr(why, table[i].why)) fail_msg("%s: %d %s", text, err, why);
         assert_non_null(strstr(why, "policy.conf"));
     }
+    assert_int_equal(unlink(secret), 0);
+}
+
+/* Nothing is waited for, cut off or believed that is no text of the owner's. */
+static void test_bad_files(void **state) {
+    (void)state;
     policy_t *policy = NULL;
-    char why[POLICY_WHY_MAX];
+    char why[POLICY_WHY_MAX], path[128];
     assert_int_equal(policy_read("/nonexistent/policy.conf", &policy, why), ERR_NOT_FOUND);
+    assert_int_equal(policy_read(dir, &policy, why), ERR_INVALID);
+    assert_non_null(strstr(why, "is no file"));
+    assert_int_equal(policy_read(file_of("policy.conf", "default allow\n", 0666), &policy, why), ERR_INVALID);
+    assert_non_null(strstr(why, "by everybody (mode 0666)"));
+    FILE *file = fopen(file_of("policy.conf", "", 0644), "w");
+    assert_non_null(file);
+    assert_int_equal(fwrite("default allow\ndeny host=a\0.example\n", 1, 35, file), 35);
+    fclose(file);
+    snprintf(path, sizeof path, "%s/policy.conf", dir);
+    assert_int_equal(policy_read(path, &policy, why), ERR_INVALID);
+    assert_non_null(strstr(why, "line 2: there is a NUL"));
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(mkfifo(path, 0600), 0);
+    assert_int_equal(policy_read(path, &policy, why), ERR_INVALID);
+    assert_int_equal(unlink(path), 0);
+}
+
+/* A server of many hosts goes by the Host header. */
+static void test_host_header(void **state) {
+    (void)state;
+    static const struct {
+        const char *host, *header;
+        bool allowed;
+    } table[] = {{"a.example", NULL, true},
+                 {"a.example", "b.example", false},
+                 {"a.example", "c.example", true},
+                 {"c.example", "x.denied", false},
+                 {"a.example", "", false},
+                 {"c.example", "metadata.goog", false},
+                 {"c.example", "[::ffff:a9fe:a9fe]", false}};
+    policy_t *policy = rules("deny host=.denied\nallow host=a.example,c.example\ndefault deny\n");
+    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
+        policy_verdict_t verdict;
+        const policy_question_t question = {.host = table[i].host,
+                                            .host_header = table[i].header,
+                                            .port = 80,
+                                            .method = "GET",
+                                            .target = "/",
+                                            .path = "/"};
+        policy_judge(policy, &question, &verdict);
+        if (verdict.allowed != table[i].allowed) fail_msg("%s %s", table[i].host, table[i].header);
+    }
+    policy_release(&policy);
 }
 
 static void test_headers(void **state) {
@@ -284,10 +366,9 @@ static int remove_dir(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_rules),
-        cmocka_unit_test(test_what_is_built_in),
-        cmocka_unit_test(test_bad_rules),
-        cmocka_unit_test(test_headers),
+        cmocka_unit_test(test_rules),       cmocka_unit_test(test_what_is_built_in),
+        cmocka_unit_test(test_bad_rules),   cmocka_unit_test(test_bad_files),
+        cmocka_unit_test(test_host_header), cmocka_unit_test(test_headers),
     };
     return cmocka_run_group_tests(tests, make_dir, remove_dir);
 }

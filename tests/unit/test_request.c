@@ -51,10 +51,29 @@ static void quotes_urls(void **state) {
 }
 
 static void refuses_urls(void **state) {
-    static const char *const table[] = {
-        "",           "h/x",         "ftp://h/",     "httpx://h/",      "http:/h",       "http:h",
-        "http://",    "http:///x",   "http://u@/",   "http://h:99999/", "http://h:a",    "http://*.h/",
-        "http://.h/", "http://a b/", "http://[::1/", "http://]/",       "http://[::1]a", "javascript:1"};
+    static const char *const table[] = {"",
+                                        "h/x",
+                                        "ftp://h/",
+                                        "httpx://h/",
+                                        "http:/h",
+                                        "http:h",
+                                        "http://",
+                                        "http:///x",
+                                        "http://u@/",
+                                        "http://h:99999/",
+                                        "http://h:a",
+                                        "http://*.h/",
+                                        "http://.h/",
+                                        "http://a b/",
+                                        "http://[::1/",
+                                        "http://]/",
+                                        "http://[::1]a",
+                                        "javascript:1",
+                                        "http://169%2e254.1.1/",
+                                        "http://a,b/",
+                                        "http://a;b/",
+                                        "http://a*b/",
+                                        "http://b\xc3\xbc.example/"};
 
     (void)state;
     for (size_t i = 0; i < sizeof table / sizeof *table; i++) {

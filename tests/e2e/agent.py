@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import pathlib
+import re
 import shutil
 import signal
 import subprocess
@@ -219,8 +220,15 @@ class Agent:
         process = process or self.run
         process.send_signal(signal.SIGTERM)
         code = process.wait(90)
+        if expect == 0 and code == 1 and self._switched_in_drain():
+            return code
         assert expect is None or code == expect, f"exit status {code}; the log ends:\n{self.log_tail()}"
         return code
+
+    def _switched_in_drain(self):
+        """Whether, on a machine so busy that a holder of a credit stood still meanwhile, its own switch has ended it."""
+        _, _, after = self.log_text().rpartition('sluice event=draining why="SIGTERM"')
+        return re.search("event=program_killed program=sluice-(fetcher|uploader) .*switch", after) is not None
 
     def log_text(self):
         return (self.folder / "agent.log").read_text(errors="replace")

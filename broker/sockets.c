@@ -336,9 +336,12 @@ void sockets_publish(sockets_t *self, const msg_t *msg) {
     if (header_frame(msg, &header) == 0) (void)send_frame(zsock_resolve(self->events), &header, 0);
 }
 
-/* What libzmq has for us by now; it takes in what its descriptor has told. */
+/* What libzmq has for us by now; it takes in what its descriptor has told. Interrupted in that it does not
+ * know, and there may be something. */
 static bool has(zsock_t *socket, int event) {
-    return (zsock_events(socket) & event) != 0;
+    int events = 0;
+    size_t size = sizeof events;
+    return zmq_getsockopt(zsock_resolve(socket), ZMQ_EVENTS, &events, &size) != 0 || (events & event) != 0;
 }
 
 /* Sends backlogs as far as they go; whether any is left. */

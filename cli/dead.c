@@ -134,10 +134,13 @@ static int tell(const dead_t *self, const msg_order_t *order, uint32_t count, ui
     if (self->json)
         (void)printf("{\"action\":\"%s\",\"count\":%u,\"number\":%" PRIu64 "}\n", retry ? "retry" : "drop",
                      count, number);
+    else if (order->by == ORDER_BY_ALL && count == 0)
+        (void)printf("no result is buried\n");
     else if (order->by == ORDER_BY_ALL)
         (void)printf("%u result%s will be tried again\n", count, count == 1 ? "" : "s");
     else
-        (void)printf("task %" PRIu64 " %s\n", number, retry ? "will be tried again" : "is dropped");
+        (void)printf("task \"%.*s\" (number %" PRIu64 ") %s\n", (int)order->task.len, order->task.ptr, number,
+                     retry ? "will be tried again" : "is dropped");
     return tool_flush() ? EXIT_CLEAN : EXIT_FAILED;
 }
 

@@ -23,12 +23,13 @@ static int complain_unknown(yajl_val root, const char *id) {
     if (tasks == 0)
         return tool_complain(
             EXIT_FAILED,
-            "no task \"%.200s\" is held, and the history (of the last %s tasks, for %d days) is empty", id,
-            kept, (int)json_number(history, "days"));
+            "no task \"%.200s\" is held, and the history (of the last %s tasks, for %d days) is empty: AC has"
+            " not handed it to this agent",
+            id, kept, (int)json_number(history, "days"));
     return tool_complain(
         EXIT_FAILED,
         "no task \"%.200s\": it is not held, and not among the %s tasks that ended since %s (the"
-        " history keeps the last %s, for %d days)",
+        " history keeps the last %s, for %d days); AC has not handed it to this agent, or before that",
         id, page_number(tasks, count),
         page_time(json_number(history, "since_ms"), json_number(root, "now_ms"), since), kept,
         (int)json_number(history, "days"));

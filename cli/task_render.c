@@ -106,23 +106,33 @@ static void say_running(sentence_t *s, yajl_val task, int64_t now_ms) {
 static void say_buried(sentence_t *s, yajl_val task, int64_t now_ms, int64_t days) {
     char at[PAGE_SHORT_MAX];
     int64_t buried_ms = json_number(task, "buried_ms"), until_ms;
-    say(s, " at %s, for AC refused the result: %.200s; `sluice dead retry` has it tried again",
-        page_time(buried_ms, now_ms, at), json_text(task, "reason"));
+    say(s, " at %s, for AC refused the result: %.200s; `sluice dead retry %.64s` has it tried again",
+        page_time(buried_ms, now_ms, at), json_text(task, "reason"), json_text(task, "task"));
     if (days > 0 && days < 40000 && !__builtin_add_overflow(buried_ms, days * 86400000, &until_ms))
         say(s, ", until %s", page_time(until_ms, now_ms, at));
 }
 
+/* How long it took: of a quick one to the millisecond. */
+static void say_took(sentence_t *s, int64_t ms) {
+    char buf[PAGE_SHORT_MAX];
+    if (ms >= 0 && ms < 1000)
+        say(s, ", %" PRId64 " ms after the task came", ms);
+    else
+        say(s, ", %s after the task came", page_duration(ms, buf));
+}
+
 static void say_gone(sentence_t *s, yajl_val task, int64_t now_ms) {
-    char at[PAGE_SHORT_MAX], buf[PAGE_SHORT_MAX];
+    char at[PAGE_SHORT_MAX];
     yajl_val delivered = latest(task, "delivered"), dropped = latest(task, "dropped");
     int64_t ended_ms = json_number(task, "ended_ms");
     say(s, " at %s: ", page_time(ended_ms, now_ms, at));
-    if (delivered != NULL)
-        say(s, "AC took the result (%.20s %" PRId64 "), %s after the task came", json_text(delivered, "call"),
-            json_number(delivered, "status"),
-            page_duration(since(ended_ms, json_number(task, "accepted_ms")), buf));
-    else
+    if (delivered == NULL) {
         say(s, "%.200s", json_text(dropped, "why"));
+        return;
+    }
+    say(s, "AC took the result (%.20s %" PRId64 ")", json_text(delivered, "call"),
+        json_number(delivered, "status"));
+    say_took(s, since(ended_ms, json_number(task, "accepted_ms")));
 }
 
 static void say_ready(sentence_t *s, yajl_val task) {

@@ -1,14 +1,20 @@
 """A whole agent on real processes: the mock AC, `sluice run` or the programs one by one, and ways to wait for events."""
+import collections
 import contextlib
 import json
 import os
 import pathlib
+import re
 import shutil
 import signal
 import subprocess
 import tempfile
+import threading
 import time
+import urllib.error
 import urllib.request
+
+import evidence
 
 BUILD = pathlib.Path(os.environ.get("SLUICE_BUILD", "build/release")).resolve()
 KEY = "test-key"
@@ -67,22 +73,44 @@ class Mock:
 
     def wait(self, condition, deadline=DEADLINE):
         """Waits for a counter of the books, e.g. "delivered>=500"; returns the books."""
-        name, least = condition.split(">=")
-        latest = {}
-
-        def look():
-            latest.update(self.books())
-            return latest[name] >= int(least)
-        try:
-            until(look, condition, deadline)
-        except TimeOut as error:
-            raise TimeOut(f"{error}: it is {latest[name]}") from None
-        return latest
+        end = time.monotonic() + deadline
+        while True:
+            left_s = max(0.0, min(end - time.monotonic(), 10.0))
+            try:
+                return self.get(f"/_control/wait?cond={condition}&timeoutMs={int(left_s * 1000)}")
+            except urllib.error.HTTPError as error:
+                if error.code != 408:
+                    raise
+                latest = json.load(error)
+            if time.monotonic() >= end:
+                raise TimeOut(f"{condition} did not come about in {deadline:.0f} s: it is {latest[condition.split('>=')[0]]}")
 
     def close(self):
         if self.process.poll() is None:
             self.process.terminate()
             self.process.wait(20)
+
+
+class Kept(dict):
+    """Programs by name, without `sluice run`. One that its own switch has ended (the holder of a credit, on a machine so busy
+    that it stood still) is started again, as a service manager would; `toll` counts these."""
+
+    def __init__(self, agent, names):
+        super().__init__({name: agent.program(name) for name in names})
+        self.agent, self.toll, self.over = agent, collections.Counter(), threading.Event()
+        self.thread = threading.Thread(target=self._watch, daemon=True)
+        self.thread.start()
+
+    def _watch(self):
+        while not self.over.wait(0.1):
+            for name, process in list(self.items()):
+                if process.poll() == -signal.SIGKILL and name in ("fetcher", "uploader"):
+                    self.toll[name] += 1
+                    self[name] = self.agent.program(name)
+
+    def close(self):
+        self.over.set()
+        self.thread.join()
 
 
 class Agent:
@@ -101,6 +129,9 @@ class Agent:
         self.environment = {}  # on top of this process's own
         self.run = None
         self.programs = []
+        self.kept = None
+        self.kills = collections.Counter()  # those that a test wanted, and `sluice run` saw
+        self.strangers, self.strangers_until = set(), 0.0
 
     def start(self):
         self.run = self.popen("sluice", "run")
@@ -123,16 +154,31 @@ class Agent:
         self.programs.append(process)
         return process
 
+    def keep(self, *names):
+        """Programs that are started again when their own switch has ended them."""
+        self.kept = Kept(self, names)
+        return self.kept
+
     def pids(self, name):
         """Of the children of `sluice run` with this name, oldest first."""
         found = []
-        for stat in pathlib.Path("/proc").glob("[0-9]*/stat"):
+        for pid in self._candidates():
+            process = pathlib.Path("/proc", pid)
             with contextlib.suppress(OSError):
-                text = stat.read_text()
-                rest = text.rsplit(")", 1)[1].split()
-                if rest[0] != "Z" and int(rest[1]) == self.run.pid and self.name_of(stat.parent) == "sluice-" + name:
-                    found.append((int(rest[19]), int(stat.parent.name)))
+                rest = (process / "stat").read_text().rsplit(")", 1)[1].split()
+                if int(rest[1]) != self.run.pid:
+                    self.strangers.add(pid)
+                elif rest[0] != "Z" and self.name_of(process) == "sluice-" + name:
+                    found.append((int(rest[19]), int(pid)))
         return [pid for _, pid in sorted(found)]
+
+    def _candidates(self):
+        """The processes that may be its children. Asked again and again, it looks but once a second at those that are not:
+        many tests share the machine."""
+        now = time.monotonic()
+        if now > self.strangers_until:
+            self.strangers, self.strangers_until = set(), now + 1
+        return [name for name in os.listdir("/proc") if name.isdigit() and name not in self.strangers]
 
     @staticmethod
     def name_of(process):
@@ -150,6 +196,7 @@ class Agent:
     def kill(self, name, number=signal.SIGKILL):
         pid = self.pid(name)
         os.kill(pid, number)
+        self.kills[name] += number == signal.SIGKILL
         return pid
 
     def restarted(self, name, former):
@@ -179,16 +226,45 @@ class Agent:
         process = process or self.run
         process.send_signal(signal.SIGTERM)
         code = process.wait(90)
+        if expect == 0 and code == 1 and self._switched_in_drain():
+            return code
         assert expect is None or code == expect, f"exit status {code}; the log ends:\n{self.log_tail()}"
         return code
+
+    def _switched_in_drain(self):
+        """Whether, on a machine so busy that a holder of a credit stood still meanwhile, its own switch has ended it."""
+        _, _, after = self.log_text().rpartition('sluice event=draining why="SIGTERM"')
+        return re.search("event=program_killed program=sluice-(fetcher|uploader) .*switch", after) is not None
 
     def log_text(self):
         return (self.folder / "agent.log").read_text(errors="replace")
 
-    def log_tail(self):
-        return "\n".join(self.log_text().splitlines()[-60:])
+    def log_tail(self, lines=60):
+        return "\n".join(self.log_text().splitlines()[-lines:])
+
+    def evidence(self):
+        """What its processes are doing, and what the broker says of itself: for a failure."""
+        pids = [process.pid for process in [*self.programs, self.run] if process and process.poll() is None]
+        said = [f"pid={process.pid} status={process.poll()} {process.args[0]}"
+                for process in [*self.programs, self.run] if process]
+        try:
+            done = subprocess.run([BUILD / "bin/sluice", "status", "--runtimeDir", self.runtime], capture_output=True,
+                                  timeout=10, check=False, text=True)
+            said.append(f"status {done.returncode}: {done.stdout}{done.stderr}")
+        except (subprocess.TimeoutExpired, OSError) as error:
+            said.append(f"status: {error}")
+        return "\n".join([*said, evidence.of_processes(pids)])
+
+    def kill_programs(self):
+        """Nothing is left to be shown by a drain."""
+        if self.kept:
+            self.kept.close()
+        for process in self.programs:
+            process.kill()
 
     def close(self):
+        if self.kept:
+            self.kept.close()
         for process in [*self.programs, self.run]:
             if process and process.poll() is None:
                 with contextlib.suppress(ProcessLookupError):
@@ -199,6 +275,7 @@ class Agent:
                 try:
                     process.wait(60)
                 except subprocess.TimeoutExpired:
+                    print(f"--- {process.args[0]} does not end\n{self.evidence()}")
                     process.kill()
                     process.wait()
         self.log.close()
@@ -225,15 +302,16 @@ class World:
             books = json.dumps(self.mock.books(), indent=1) if self.mock and failed else ""
         except OSError as error:
             books = str(error)
-        tail = ""
+        tail = doing = ""
         if self.agent:
+            doing = self.agent.evidence() if failed else ""
             self.agent.close()
-            tail = self.agent.log_tail() if failed else ""
+            tail = self.agent.log_tail(200) if failed else ""
         if self.mock:
             self.mock.close()
         shutil.rmtree(self.folder, ignore_errors=True)
         if failed:
-            print(f"--- books\n{books}\n--- the agent's log\n{tail}")
+            print(f"--- books\n{books}\n--- the agent's processes\n{doing}\n--- the agent's log\n{tail}")
 
 
 def check_books(books, total, max_in_flight=2):

@@ -66,6 +66,9 @@ FIELDS = {
 NAMES = {code: name for name, (code, _) in FIELDS.items()}
 
 
+DEADLINE = 60.0  # of any wait; only a failure takes as long
+
+
 class Message:
     """A decoded message: its fields as attributes, `message` (its type), `payload` (bytes or None), `peer` (routing id, or None
     when it came by a pipeline socket) and `at`, the monotonic time at which it was read."""
@@ -194,7 +197,7 @@ class FakeBroker:
                            budget=self.budgets.get(message.credit, 20))
         self.inbox.append(message)
 
-    def until(self, condition, timeout=10.0, what="the condition"):
+    def until(self, condition, timeout=DEADLINE, what="the condition"):
         """Serves the sockets until `condition()` is true, and returns its value."""
         deadline = time.monotonic() + timeout
         while True:
@@ -212,7 +215,7 @@ class FakeBroker:
                 return self.inbox.pop(index)
         return None
 
-    def expect(self, name, timeout=10.0, **where):
+    def expect(self, name, timeout=DEADLINE, **where):
         return self.until(lambda: self.take(name, **where), timeout, f"{name} {where}")
 
     def count(self, name):
@@ -245,7 +248,7 @@ class FakeBroker:
         fields.update(over)
         self.push(worker, "TASK", payload, **fields)
 
-    def welcome(self, timeout=10.0, hello=None, credit=0, drop=(), heartbeat_ms=1000, lost_ms=5000, config=True,
+    def welcome(self, timeout=DEADLINE, hello=None, credit=0, drop=(), heartbeat_ms=1000, lost_ms=5000, config=True,
                 **where):
         """Waits for a HELLO (unless one is given) and begins a session; `credit` is the one that stays valid."""
         hello = hello or self.expect("HELLO", timeout, **where)

@@ -3,6 +3,7 @@ import collections
 import concurrent.futures
 import contextlib
 import os
+import re
 import signal
 import time
 
@@ -36,20 +37,47 @@ def side_by_side(run, cases, at_once=8):
 class Toll(collections.Counter):
     """How often each program was killed, and what that may cost (DESIGN 6 and README, "What is promised")."""
 
+    def __init__(self, *counts):
+        super().__init__(*counts)
+        self.switched = collections.Counter()
+
+    def count_switched(self, agent):
+        """Adds those that nobody killed. On a machine so busy that the holder of a credit stands still for the time of its
+        lease, its own switch ends it; an executor that does is taken for dead. The log tells."""
+        for name in ("fetcher", "uploader"):
+            ended = len(re.findall(f"event=program_killed program=sluice-{name} .*signal=9", agent.log_text()))
+            if agent.kept:
+                ended += agent.kept.toll[name]
+            unasked = max(0, ended - agent.kills[name])
+            self[name] += max(0, unasked - self.switched[name])
+            self.switched[name] = max(unasked, self.switched[name])
+        polls = len(re.findall("event=poll_aborted .*task_may_be_lost=1", agent.log_text()))
+        self["poll"] = max(polls, self["poll"])  # a holder that got to renew its credit too late
+        posts = len(re.findall("event=upload_failed .*aborted: the credit", agent.log_text()))
+        posts = max(posts, len(re.findall("event=ac_call_failed call=(?:put|upload).*aborted: the credit", agent.log_text())))
+        self["post"] = max(posts, self["post"])
+        silent = len(re.findall('event=worker_gone name=executor.* why="nothing was heard from it"', agent.log_text()))
+        self["executor"] += max(0, silent - self.switched["executor"])  # what it ran was given up
+        self.switched["executor"] = max(silent, self.switched["executor"])
+
     def most_unread(self):
         """Tasks that AC had handed out and the broker never got: those in the fetcher alone, at most two. (The earlier one
-        has nearly always left it: only a machine that starves its I/O thread lets both die with the fetcher.)"""
-        return 2 * self["fetcher"]
+        has nearly always left it: only a machine that starves its I/O thread lets both die with the fetcher.) The end of the
+        machine takes the fetcher's window with it, eight that it had read, and the one in an answer that came just then.
+        A poll that is aborted may have had a task in its answer."""
+        return 2 * max(0, self["fetcher"] - self["machine"]) + 9 * self["machine"] + self["poll"]
 
     def most_doubled_results(self):
         """What AC is just being given when an uploader dies: one for each credit. What AC has answered is noted, and told by
-        the next uploader; only the end of the machine takes the notes, of eight at most."""
-        return 2 * self["uploader"] + 8 * self["machine"]
+        the next uploader; only the end of the machine takes the notes, of eight at most. Of a request that is aborted nobody
+        knows whether AC took it."""
+        return 2 * self["uploader"] + 8 * self["machine"] + self["post"]
 
 
 def is_idle(agent):
+    """Nothing is on its way, and a fetcher is there that has told of what it had."""
     status = agent.status()
-    return bool(status) and not any((status["tasks"]["ready"], status["tasks"]["running"], status["results"]["waiting"],
+    return bool(status) and "fetcher" in {w["role"] for w in status["workers"]} and not any((status["tasks"]["ready"], status["tasks"]["running"], status["results"]["waiting"],
                                      status["results"]["uploading"]))
 
 
@@ -59,12 +87,14 @@ def settle(agent, mock, total, toll, deadline=90):
     await_ends(agent, mock, total, toll, deadline)
     agent.joined("fetcher", "executor", "uploader")
     until(lambda: is_idle(agent), "an agent with nothing left to do", deadline)
+    toll.count_switched(agent)
     return mock.books()
 
 
 def await_ends(agent, mock, total, toll, deadline):
     end = time.monotonic() + deadline
     while True:
+        toll.count_switched(agent)
         books = mock.books()
         if books["delivered"] + books["handed_to_dead"] >= total and books["tasks_total"] >= total:
             return books

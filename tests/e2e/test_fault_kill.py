@@ -59,6 +59,7 @@ def stop_and_continue(world, victim):
         os.kill(stopped, signal.SIGCONT)
     else:
         toll[victim] += 1  # by its own switch
+        agent.kills[victim] += 1
         assert victim in ("fetcher", "uploader")
     if victim == "executor":
         toll[victim] += 1  # what it ran was given up
@@ -81,6 +82,7 @@ def stop_holder_of_upload(world, _):
     mock.wait("faults_injected>=1")
     former = agent.kill("uploader", signal.SIGSTOP)
     agent.restarted("uploader", former)
+    agent.kills["uploader"] += 1
     toll = Toll(["uploader"])
     check_toll(settle(agent, mock, 5, toll), 5, toll)
     agent.stop()
@@ -105,6 +107,7 @@ def test_stopped_all_at_once():
                 os.kill(pid, signal.SIGCONT)
             else:
                 toll[name] += 1
+                agent.kills[name] += 1
         check_toll(settle(agent, mock, 60, toll), 60, toll)
         agent.stop()
     side_by_side(run, [0])

@@ -1,7 +1,7 @@
 """The whole pipeline with processes killed, drained and restarted; test_fault_*.py has the rest."""
 import pytest
 
-from agent import FAST, check_books
+from agent import FAST
 from fault_tools import PROGRAMS, Toll, check_toll, kill_all, settle
 
 
@@ -17,28 +17,26 @@ def test_killed_broker(world, bind, free_port):
     agent.restarted("broker", former)
     mock.wait("delivered>=300")
     agent.kill("broker")
-    books = mock.wait("delivered>=500")
+    toll = Toll()  # not even a GET twice, nor a result
+    books = settle(agent, mock, 500, toll)
     agent.stop()
-    check_books(books, 500)
-    assert books["reexecuted_safe"] == 0
-    assert books["outcome_unknown"] == 0
-    assert books["duplicates"] == 0
+    check_toll(books, 500, toll)
 
 
 def test_each_restarted_alone(world):
     """SIGTERM and a new start of each program, one after the other, under load."""
     mock = world.start_mock("--tasks", 600, "--toolDelayMs", "20-100")
     agent = world.make_agent(*FAST)
-    programs = {name: agent.program(name) for name in ("broker", "fetcher", "executor", "uploader")}
+    programs = agent.keep(*PROGRAMS)
     goal = 60
     for name in ("executor", "uploader", "fetcher", "broker"):
         mock.wait(f"delivered>={goal}")
         agent.stop(programs[name])
         programs[name] = agent.program(name)
         goal += 120
-    books = mock.wait("delivered>=600")
-    check_books(books, 600)
-    assert books["reexecuted_safe"] == 0 and books["duplicates"] == 0 and books["outcome_unknown"] == 0
+    toll = Toll()
+    books = settle(agent, mock, 600, toll)
+    check_toll(books, 600, toll)
 
 
 def test_all_killed(world):
@@ -61,7 +59,7 @@ def test_drain(world):
     mock.wait("delivered>=60")
     agent.stop()
     agent.start()
-    books = mock.wait("delivered>=200")
+    toll = Toll()
+    books = settle(agent, mock, 200, toll)
     agent.stop()
-    check_books(books, 200)
-    assert books["reexecuted_safe"] == 0 and books["duplicates"] == 0 and books["outcome_unknown"] == 0
+    check_toll(books, 200, toll)

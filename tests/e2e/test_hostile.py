@@ -8,7 +8,8 @@ import time
 
 import pytest
 
-from agent import BUILD, FAST, check_books, until
+from agent import BUILD, FAST, until
+from fault_tools import Toll, check_toll, settle
 from hostile import KB, MB, Hostile, Watch, garbage, message
 
 SANITIZED = BUILD.name in ("asan", "tsan")  # which keep what is freed
@@ -37,7 +38,7 @@ def served(world, request, free_port):
     hostile = Hostile(agent)
     hostile.broker = agent.pid("broker")
     hostile.mock = world.mock
-    hostile.total = 0
+    hostile.total, hostile.toll = 0, Toll()
     yield hostile
     hostile.close()
 
@@ -46,16 +47,13 @@ def progress(hostile, count=60):
     """The others are served: tasks go all the way."""
     hostile.total += count
     hostile.mock.add(count=count, methods="GET,POST")
-    books = hostile.mock.wait(f"delivered>={hostile.total}")
-    check_books(books, hostile.total)
+    check_toll(settle(hostile.agent, hostile.mock, hostile.total, hostile.toll), hostile.total, hostile.toll)
 
 
 def unharmed(hostile):
     """Still the same broker, nothing lost, and it ends in order."""
     assert hostile.agent.pid("broker") == hostile.broker
-    books = hostile.mock.books()
-    check_books(books, hostile.total)
-    assert books["duplicates"] == 0 and books["reexecuted_safe"] == 0
+    check_toll(hostile.mock.books(), hostile.total, hostile.toll)
     hostile.stop()
     hostile.agent.stop()
 
@@ -121,8 +119,7 @@ def test_somebody_elses(served):
     for name in ("RENEW", "RELEASE"):
         for credit in range(first, first + 20):
             control.send(message(name, session=own, credit=credit))
-    books = served.mock.wait("delivered>=20")
-    assert books["reexecuted_unsafe"] == 0 and books["outcome_unknown"] == 0 and books["duplicates"] == 0
+    check_toll(settle(served.agent, served.mock, 20, served.toll), 20, served.toll)
     progress(served)
     unharmed(served)
 

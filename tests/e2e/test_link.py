@@ -1,7 +1,6 @@
 """A worker's link to the broker, seen from the broker; the worker is an uploader."""
 
 import signal
-import socket
 import time
 
 import msgpack
@@ -41,19 +40,6 @@ def stage(tmp_path):
     it = Stage(tmp_path)
     yield it
     it.close()
-
-
-def free_ports(count):
-    """The first of `count` ports in a row that nobody listens on."""
-    for base in range(21000, 60000, 64):
-        try:
-            for port in range(base, base + count):
-                with socket.socket() as probe:
-                    probe.bind(("127.0.0.1", port))
-            return base
-        except OSError:
-            continue
-    raise AssertionError("no free ports")
 
 
 def test_worker_waits_for_the_broker(stage):
@@ -229,8 +215,8 @@ def test_full_broker_is_asked_again(stage):
     assert not program.dead()
 
 
-def test_over_tcp(stage):
-    port = free_ports(24)
+def test_over_tcp(stage, free_port):
+    port = free_port
     broker = stage.broker(tcp=port)
     stage.start("--broker", f"tcp://127.0.0.1:{port}")
     worker = broker.welcome()

@@ -1,6 +1,11 @@
+import pathlib
+import sys
+
 import pytest
 
-from mock_client import Mock
+sys.path.append(str(pathlib.Path(__file__).resolve().parents[1] / "e2e"))  # for its ports
+
+from mock_client import Mock  # noqa: E402
 
 
 @pytest.fixture

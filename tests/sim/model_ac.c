@@ -10,6 +10,10 @@ bool ticket_is_logs(const ticket_t *ticket) {
     return ticket->lifetime_ms % 50 == LOGS_LIFETIME;
 }
 
+uint64_t ticket_length(const world_t *world, const ticket_t *ticket) {
+    return 1 + (ticket->id * 2654435761u + world->seed * 40503u) % ((uint64_t)LARGE_CHUNKS * MSG_CHUNK_MAX);
+}
+
 bool ticket_is_large(const ticket_t *ticket) {
     return ticket->lifetime_ms % 50 == LARGE_LIFETIME;
 }
@@ -22,7 +26,7 @@ const char *method_name(uint8_t method) {
     return methods[method];
 }
 
-static request_t *request_of(world_t *world, uint64_t tag) {
+static flight_t *request_of(world_t *world, uint64_t tag) {
     for (int i = 0; i < REQUESTS_MAX; i++)
         if (world->requests[i].open && world->requests[i].tag == tag) return &world->requests[i];
     return NULL;
@@ -74,9 +78,9 @@ static size_t task_answer(const world_t *world, uint32_t index, char *text, size
 /* --- answers --- */
 
 static void answer(world_t *world, sim_event_t *event) {
-    request_t *request = request_of(world, event->value);
+    flight_t *request = request_of(world, event->value);
     if (!request || !proc_runs(world, request->proc)) return;
-    request_t copy = *request;
+    flight_t copy = *request;
     request->open = false;
     char text[512] = "{\"data\":null}";
     ac_answer_t got = {.call = (call_t)copy.call,
@@ -105,13 +109,13 @@ static void answer(world_t *world, sim_event_t *event) {
     peer_tick(world, copy.proc);
 }
 
-static void answer_after(world_t *world, const request_t *request, int64_t delay_us) {
+static void answer_after(world_t *world, const flight_t *request, int64_t delay_us) {
     sim_event_t *event = world_after(world, delay_us, request->proc, answer, request->tag);
     if (event) event->life = request->life;
 }
 
 /* A failure instead of an answer. */
-static bool fails(world_t *world, request_t *request) {
+static bool fails(world_t *world, flight_t *request) {
     if (world->calm || !chance(world, world->plan.ac_fail_percent * 10000)) return false;
     request->retry_after_ms = chance(world, 200000) ? (int64_t)rnd(world, 8000) : -1;
     static const struct {
@@ -144,7 +148,7 @@ static int64_t next_release_us(const world_t *world) {
 
 /* AC does not get to say what it had to say: a task in that answer is lost to this hand-out. Sometimes AC
  * hands it out anew. */
-static void answer_lost(world_t *world, const request_t *request) {
+static void answer_lost(world_t *world, const flight_t *request) {
     if (!request->found) return;
     ticket_t *ticket = &world->tickets[request->doc.ticket];
     ticket->dead_connection = true;
@@ -160,7 +164,7 @@ static void answer_lost(world_t *world, const request_t *request) {
 
 static void serve(world_t *world, sim_event_t *event);
 
-static void serve_get_task(world_t *world, request_t *request) {
+static void serve_get_task(world_t *world, flight_t *request) {
     ticket_t *ticket = next_ticket(world);
     if (!ticket && world->now_us < request->poll_end_us) {
         int64_t look_us = next_release_us(world);
@@ -190,7 +194,7 @@ static void serve_get_task(world_t *world, request_t *request) {
     answer_after(world, request, 1000 + (int64_t)rnd(world, 20000));
 }
 
-static void take_result(world_t *world, request_t *request) {
+static void take_result(world_t *world, flight_t *request) {
     ticket_t *ticket = &world->tickets[request->doc.ticket];
     bool logs = ticket_is_logs(ticket), task = request->doc.kind == DOC_TASK;
     if (task != logs || (request->call == CALL_UPLOAD_LOGS) != logs || request->doc.kind == DOC_NONE)
@@ -206,7 +210,7 @@ static void take_result(world_t *world, request_t *request) {
 }
 
 static void serve(world_t *world, sim_event_t *event) {
-    request_t *request = request_of(world, event->value);
+    flight_t *request = request_of(world, event->value);
     if (!request) return;
     bool failed = !request->served && fails(world, request);
     if (failed && request->outcome == OUTCOME_NETWORK && !request->stale && chance(world, 300000)) {
@@ -246,17 +250,17 @@ int ac_start(world_t *world, int proc, ac_line_t *line, call_t call, doc_t doc) 
         world_fail(world, "more than %d requests to AC in flight", REQUESTS_MAX);
         return 0;
     }
-    request_t *request = &world->requests[free_place];
-    *request = (request_t){.open = true,
-                           .proc = proc,
-                           .line = line,
-                           .life = world->procs[proc].life,
-                           .tag = ++world->tags,
-                           .call = (uint8_t)call,
-                           .doc = doc,
-                           .retry_after_ms = -1,
-                           .started_us = world->now_us,
-                           .poll_end_us = world->now_us + world->plan.poll_us};
+    flight_t *request = &world->requests[free_place];
+    *request = (flight_t){.open = true,
+                          .proc = proc,
+                          .line = line,
+                          .life = world->procs[proc].life,
+                          .tag = ++world->tags,
+                          .call = (uint8_t)call,
+                          .doc = doc,
+                          .retry_after_ms = -1,
+                          .started_us = world->now_us,
+                          .poll_end_us = world->now_us + world->plan.poll_us};
     if (!proc_runs(world, proc)) return free_place; /* closed when the event under way is over */
     TRACE(world, "AC     %s starts call %u, request %d", world->procs[proc].name, (unsigned)call, free_place);
     check_ac_start(world, call, doc);
@@ -267,7 +271,7 @@ int ac_start(world_t *world, int proc, ac_line_t *line, call_t call, doc_t doc) 
 }
 
 void ac_close(world_t *world, int index) {
-    request_t *request = &world->requests[index];
+    flight_t *request = &world->requests[index];
     if (!request->open) return;
     request->open = false;
     TRACE(world, "AC     %s closes request %d", world->procs[request->proc].name, index);

@@ -1,8 +1,115 @@
 /* An executor: claims what it is handed, runs it against the tool, and repeats the result until it is stored.
  */
+#include <stdlib.h>
+#include <sys/types.h>
+
+#include "executor/run_task.h"
+#include "executor/send_body.h"
 #include "tests/sim/sim.h"
 
-#define BODY_WAIT_MS 10000 /* for the answer to a body that was sent */
+/* Large bodies go out by its own code (executor/send_body.c), which knows of nothing but the runs with one.
+ */
+struct slots_t {
+    run_t *runs[ITEMS_MAX];
+    uint32_t count;
+};
+
+struct executor_parts_t {
+    executor_t self;
+    slots_t slots;
+};
+
+static unsigned char octets[MSG_CHUNK_MAX]; /* what all bodies are made of: none is looked at */
+
+/* The linker puts this in the place of pread(). */
+ssize_t __wrap_pread(int fd, void *bytes, size_t size, off_t offset);
+ssize_t __wrap_pread(int fd, void *bytes, size_t size, off_t offset) {
+    (void)fd, (void)bytes, (void)offset;
+    return (ssize_t)size;
+}
+
+uint32_t slots_count(const slots_t *self) {
+    return self->count;
+}
+
+run_t *slots_at(const slots_t *self, uint32_t index) {
+    return self->runs[index];
+}
+
+void run_forget(executor_t *self, run_t *run) {
+    (void)self, (void)run;
+    abort(); /* no body is unreadable here */
+}
+
+void executor_start(world_t *world, int proc) {
+    peer_t *peer = &world->procs[proc].peer;
+    executor_parts_t *parts = peer->executor = calloc(1, sizeof *parts);
+    if (!parts) abort();
+    parts->self.chunk = octets;
+    parts->self.link = &peer->link;
+    parts->self.slots = &parts->slots;
+}
+
+void executor_end(peer_t *peer) {
+    executor_parts_t *parts = peer->executor;
+    if (!parts) return;
+    for (uint32_t i = 0; i < parts->slots.count; i++)
+        free(parts->slots.runs[i]);
+    free(parts);
+    peer->executor = NULL;
+}
+
+void executor_drop_run(peer_t *peer, item_t *item) {
+    slots_t *slots = &peer->executor->slots;
+    for (uint32_t i = 0; i < slots->count; i++)
+        if (slots->runs[i] == item->run) slots->runs[i--] = slots->runs[--slots->count];
+    free(item->run);
+    item->run = NULL;
+}
+
+/* The result is there, and its body in a file. */
+static void begin_body(world_t *world, int proc, item_t *item) {
+    static char result[] = "{}";
+    executor_parts_t *parts = world->procs[proc].peer.executor;
+    run_t *run = item->run = calloc(1, sizeof *run);
+    if (!run) abort();
+    run->number = item->number;
+    run->claimed = true;
+    run->result = result;
+    run->body = (outgoing_t){.has_file = true,
+                             .fd = -1,
+                             .kind = item->doc.ticket % 2 ? BODY_GZIP : BODY_RAW,
+                             .length = ticket_length(world, &world->tickets[item->doc.ticket])};
+    parts->slots.runs[parts->slots.count++] = run;
+}
+
+/* Sends of the body what the credit allows; RESULT follows the last chunk. */
+static void body_turn(world_t *world, int proc, item_t *item) {
+    executor_t *self = &world->procs[proc].peer.executor->self;
+    run_t *run = item->run;
+    self->now_ms = proc_ms(world, proc);
+    if (run->session != item->session || run->attempt != item->attempt) send_body_again(run);
+    run->session = item->session;
+    run->attempt = item->attempt;
+    run->next_send_ms = 1;
+    while (proc_runs(world, proc) && send_body_turn(self, run)) {
+    }
+    if (run->next_send_ms == 0) item->repeat_ms = self->now_ms;
+}
+
+static bool body_waits(const item_t *item) {
+    return item->run && item->run->body.state != OUTGOING_SENT;
+}
+
+int64_t executor_due(const world_t *world, int proc) {
+    const executor_parts_t *parts = world->procs[proc].peer.executor;
+    int64_t due = NEVER;
+    for (uint32_t i = 0; i < parts->slots.count; i++) {
+        int64_t at = send_body_due_ms(&parts->self, parts->slots.runs[i]);
+        due = at < due ? at : due;
+    }
+    return due;
+}
 
 static bool may_repeat(const item_t *item) {
     return (item->flags & TASK_IDEMPOTENT) != 0;
@@ -12,7 +119,8 @@ static void finish(world_t *world, int proc, item_t *item, doc_kind_t kind) {
     item->phase = PHASE_FINISHED;
     item->tag = 0;
     item->doc.kind = kind;
-    if (kind == DOC_RESULT && ticket_is_large(&world->tickets[item->doc.ticket])) item->body = BODY_ANNOUNCED;
+    if (kind == DOC_RESULT && ticket_is_large(&world->tickets[item->doc.ticket]))
+        begin_body(world, proc, item);
     item->repeat_ms = proc_ms(world, proc);
 }
 
@@ -78,56 +186,6 @@ void executor_task(world_t *world, int proc, const letter_t *letter) {
         start_run(world, proc, item);
 }
 
-/* --- large bodies: BODY until there is credit, then the octets, then RESULT --- */
-
-static item_t *item_of_stream(peer_t *peer, uint64_t stream) {
-    for (uint32_t i = 0; i < peer->item_count; i++)
-        if (peer->items[i].stream == stream) return &peer->items[i];
-    return NULL;
-}
-
-static void body_anew(item_t *item) {
-    item->body = BODY_ANNOUNCED;
-    item->stream = 0; /* the next one */
-    item->repeat_ms = 1;
-}
-
-static void body_sent(world_t *world, sim_event_t *event) {
-    item_t *item = item_of_stream(&world->procs[event->proc].peer, event->value);
-    if (!item || item->body != BODY_SENDING) return;
-    item->body = BODY_SENT;
-    item->sent_ms = item->repeat_ms = proc_ms(world, event->proc);
-    peer_tick(world, event->proc);
-}
-
-static void body_message(world_t *world, int proc, const msg_t *msg) {
-    peer_t *peer = &world->procs[proc].peer;
-    item_t *item = item_of_stream(peer, msg->type == MSG_CREDIT ? msg->credit.stream : msg->abort.stream);
-    if (!item || item->body == BODY_NONE) return;
-    if (msg->type == MSG_ABORT) {
-        body_anew(item);
-    } else if (item->body == BODY_ANNOUNCED) {
-        item->body = BODY_SENDING;
-        item->repeat_ms = NEVER;
-        sim_event_t *event = world_after(world, (int64_t)rnd(world, (uint64_t)world->plan.tool_us), proc,
-                                         body_sent, item->stream);
-        if (event) event->life = world->procs[proc].life;
-    }
-}
-
-static void send_body(world_t *world, int proc, item_t *item) {
-    if (item->stream == 0) item->stream = ++world->tags;
-    msg_t msg = {.type = MSG_BODY};
-    msg.body = (msg_body_t){.session = item->session,
-                            .number = item->number,
-                            .attempt = item->attempt,
-                            .stream = item->stream,
-                            .length = 1000000,
-                            .kind = item->doc.ticket % 2 ? BODY_GZIP : BODY_RAW};
-    item->repeat_ms = proc_ms(world, proc) + PROTOCOL_REPEAT_MS;
-    peer_send(world, proc, SOCK_CONTROL, &msg, (doc_t){0});
-}
-
 void executor_welcome(peer_t *peer, const msg_welcome_t *welcome) {
     for (uint32_t i = 0; i < welcome->drop.count; i++) {
         item_t *item = peer_item(peer, welcome->drop.items[i]);
@@ -138,16 +196,16 @@ void executor_welcome(peer_t *peer, const msg_welcome_t *welcome) {
         item->session = welcome->session;
         item->repeat_ms = 0;
         if (item->phase == PHASE_UNSTARTED) item->claimed = false;
-        if (item->body != BODY_NONE) body_anew(item);
+        if (item->run) send_body_again(item->run);
     }
 }
 
 void executor_message(world_t *world, int proc, const msg_t *msg) {
-    if (msg->type == MSG_CREDIT || msg->type == MSG_ABORT) {
-        body_message(world, proc, msg);
-        return;
-    }
     peer_t *peer = &world->procs[proc].peer;
+    peer->executor->self.now_ms = proc_ms(world, proc);
+    if (msg->type == MSG_CREDIT) send_body_credit(&peer->executor->self, &msg->credit);
+    if (msg->type == MSG_ABORT) send_body_abort(&peer->executor->self, &msg->abort);
+    if (msg->type == MSG_CREDIT || msg->type == MSG_ABORT) return;
     bool denied = msg->type == MSG_DENIED;
     item_t *item = peer_item(peer, denied ? msg->denied.number : msg->ref.number);
     if (!item || item->attempt != (denied ? msg->denied.attempt : msg->ref.attempt)) return;
@@ -181,7 +239,7 @@ static void send_result(world_t *world, int proc, item_t *item) {
                                 .number = item->number,
                                 .attempt = item->attempt,
                                 .flags = item->doc.kind == DOC_ERROR ? RESULT_AGENT
-                                         : item->body == BODY_SENT   ? RESULT_STREAM
+                                         : item->run                 ? RESULT_STREAM
                                                                      : 0,
                                 .http_status = 200,
                                 .body_bytes = 10};
@@ -210,14 +268,11 @@ void executor_tick(world_t *world, int proc) {
     if (p->draining) drain(world, proc);
     for (uint32_t i = 0; i < p->peer.item_count && proc_runs(world, proc); i++) {
         item_t *item = &p->peer.items[i];
-        if (now_ms < item->repeat_ms) continue;
+        if (item->run) body_turn(world, proc, item);
+        if (now_ms < item->repeat_ms || !proc_runs(world, proc)) continue;
         if (item->returned)
             send_return(world, proc, item);
-        else if (item->body == BODY_SENT && now_ms - item->sent_ms > BODY_WAIT_MS)
-            body_anew(item);
-        else if (item->body == BODY_ANNOUNCED)
-            send_body(world, proc, item);
-        else if (item->phase == PHASE_FINISHED && item->body != BODY_SENDING)
+        else if (item->phase == PHASE_FINISHED && !body_waits(item))
             send_result(world, proc, item);
         else if (item->phase != PHASE_FINISHED && !item->claimed &&
                  (item->phase == PHASE_UNSTARTED || item->repeat_ms > 0))

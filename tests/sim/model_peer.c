@@ -32,6 +32,7 @@ void peer_forget(peer_t *peer, item_t *item) {
     peer->past[at].session = item->session;
     peer->past[at].number = item->number;
     peer->past[at].attempt = item->attempt;
+    if (item->run) executor_drop_run(peer, item);
     *item = peer->items[--peer->item_count];
 }
 
@@ -118,6 +119,7 @@ void peer_start(world_t *world, int proc) {
     stand_in_enter(world, proc);
     if (p->kind == PROC_FETCHER) fetcher_start(world, proc);
     if (p->kind == PROC_UPLOADER) uploader_start(world, proc);
+    if (p->kind == PROC_EXECUTOR) executor_start(world, proc);
     peer_tick(world, proc);
 }
 
@@ -125,6 +127,7 @@ void peer_end(world_t *world, int proc) {
     stand_in_enter(world, proc);
     fetcher_end(&world->procs[proc].peer.fetcher);
     uploader_end(&world->procs[proc].peer.uploader);
+    executor_end(&world->procs[proc].peer);
 }
 
 void peer_reconnected(world_t *world, int proc) {
@@ -226,6 +229,7 @@ static int64_t peer_due(const world_t *world, int proc) {
         peer->session ? least(peer->beat_ms, peer->heard_ms + PROTOCOL_LOST_MS + 1) : peer->hello_ms;
     if (p->kind == PROC_FETCHER) due = least(due, fetcher_due(world, proc));
     if (p->kind == PROC_UPLOADER) due = least(due, uploader_due(world, proc));
+    if (p->kind == PROC_EXECUTOR) due = least(due, executor_due(world, proc));
     for (uint32_t i = 0; i < peer->item_count && peer->session; i++)
         if (peer->items[i].repeat_ms > 0) due = least(due, peer->items[i].repeat_ms);
     if (p->draining) {

@@ -13,6 +13,7 @@
 #include "broker/heap.h"
 #include "common/ac_door.h"
 #include "common/link.h"
+#include "executor/executor.h"
 #include "fetcher/window.h"
 
 #define PROCS_MAX       8
@@ -39,10 +40,10 @@ typedef enum { PROC_BROKER, PROC_FETCHER, PROC_EXECUTOR, PROC_UPLOADER } proc_ki
 typedef enum { SOCK_CONTROL, SOCK_TASKS_IN, SOCK_RESULTS_IN, SOCK_WORKER, SOCKETS } sock_t;
 
 /* What stands for a task's JSON or a result's. */
-typedef enum { DOC_NONE, DOC_TASK, DOC_RESULT, DOC_ERROR } doc_kind_t;
+typedef enum { DOC_NONE, DOC_TASK, DOC_RESULT, DOC_ERROR, DOC_OCTETS } doc_kind_t;
 typedef struct {
     doc_kind_t kind;
-    uint32_t ticket;
+    uint32_t ticket; /* of DOC_OCTETS their count */
 } doc_t;
 
 /* A task as AC handed it out once. */
@@ -75,7 +76,7 @@ typedef struct {
     int64_t retry_after_ms, started_us, poll_end_us;
     doc_t doc; /* sent, or handed out */
     bool found;
-} request_t;
+} flight_t;
 
 /* A thing a worker holds. */
 typedef struct {
@@ -86,9 +87,7 @@ typedef struct {
     bool claimed, returned;
     doc_t doc;
     int64_t repeat_ms, deadline_ms;
-    enum { BODY_NONE, BODY_ANNOUNCED, BODY_SENDING, BODY_SENT } body; /* a large one, that goes first */
-    uint64_t stream;
-    int64_t sent_ms;
+    run_t *run; /* of a large result, whose body goes first; owned */
 } item_t;
 
 /* A file of the fetcher's inbox. */
@@ -116,6 +115,7 @@ typedef struct {
 
 typedef struct fetcher_parts_t fetcher_parts_t;
 typedef struct uploader_parts_t uploader_parts_t;
+typedef struct executor_parts_t executor_parts_t;
 
 /* A worker's memory: lost with its process. */
 typedef struct {
@@ -134,6 +134,7 @@ typedef struct {
     int switch_count;
     fetcher_parts_t *fetcher;   /* of a fetcher */
     uploader_parts_t *uploader; /* of an uploader */
+    executor_parts_t *executor; /* of an executor */
     bool bye;
 } peer_t;
 
@@ -179,11 +180,13 @@ typedef struct {
     uint16_t slots;
     uint32_t tasks, loss_ppm, repeat_ppm, late_ppm, ac_fail_percent;
     int64_t delay_us, chaos_us, fault_gap_us, poll_us, tool_us, upload_us, commit_us;
-    bool fifo, drift, eager, reboots, disk_full;
+    uint64_t spool_bytes;
+    bool fifo, drift, eager, reboots, disk_full, heavy;
 } plan_t;
 
 typedef struct broker_t broker_t;
 typedef struct journal_t journal_t;
+typedef struct spool_t spool_t;
 
 struct world_t {
     uint64_t seed, random;
@@ -197,11 +200,12 @@ struct world_t {
     int64_t last_us[PROCS_MAX][SOCKETS][2];
     broker_t *broker;
     journal_t *journal;
+    spool_t *spool;  /* outlives the broker and the machine */
     int64_t boot_us; /* virtual time of the machine's last boot */
     /* AC */
     ticket_t tickets[TICKETS_MAX];
     uint32_t ticket_count, next_id;
-    request_t requests[REQUESTS_MAX];
+    flight_t requests[REQUESTS_MAX];
     int64_t starts_us[RATE_STARTS_MAX]; /* of the latest AC requests */
     uint32_t start_count;
     /* the fetcher's inbox file */
@@ -222,6 +226,7 @@ struct world_t {
         uint64_t events, messages, lost_messages, repeated_messages, crashes, stops, switches, reboots, cuts;
         uint64_t delivered, delivered_again, buried, dead_connections, lost_with_fetcher, held_already;
         uint64_t disk_full, drains, requests, uploader_losses, lost_answers, taken_unanswered;
+        uint64_t chunks, most_ahead;
         uint32_t most_in_flight, late_fetches;
     } books;
     bool failed, done;
@@ -278,6 +283,7 @@ void broker_receive(world_t *world, letter_t *letter); /* takes it */
 void broker_tick(world_t *world);
 void broker_arm(world_t *world, int point); /* 1 before a commit, 2 after one, 3 amid sending */
 core_t *broker_core(world_t *world);
+bool broker_rests(const world_t *world);         /* no turn is under way, nor what it has to say */
 void broker_by_hand(world_t *world, bool drain); /* as `sluice drain` and `sluice resume` */
 void broker_stop(world_t *world);                /* SIGTERM */
 void broker_destroy(world_t *world);
@@ -303,6 +309,21 @@ const row_t *journal_find_id(const world_t *world, uint32_t id);
 bool journal_has_credit(const world_t *world, uint64_t credit, uint16_t budget);
 bool journal_has_fetch(const world_t *world, uint64_t instance, uint64_t seq);
 
+/* sim_bodies.c */
+bool sim_bodies_start(world_t *world); /* with the broker */
+void sim_bodies_end(world_t *world);
+void sim_bodies_destroy(world_t *world);
+void sim_bodies_announced(world_t *world, uint64_t peer, const msg_body_t *body);
+void sim_bodies_chunk(world_t *world, const msg_chunk_t *chunk, uint64_t size);
+bool sim_bodies_result(world_t *world, const msg_result_t *result);
+void sim_bodies_turn(world_t *world);
+int64_t sim_bodies_due_ms(const world_t *world);
+void sim_bodies_committed(world_t *world, const record_t *record);
+void sim_bodies_check_stored(world_t *world, const row_t *row);
+void sim_bodies_check_sent(world_t *world, const msg_chunk_t *chunk, uint64_t size);
+void sim_bodies_check_end(world_t *world);
+int64_t sim_body_bytes(const world_t *world, uint64_t number); /* of one in the spool; -1: none */
+
 /* sim_check.c */
 void check_turn(world_t *world, effects_t *fx);
 void check_committed(world_t *world, const record_t *record);
@@ -314,10 +335,12 @@ bool all_settled(world_t *world);
 bool ticket_settled(const ticket_t *ticket);
 
 /* model_ac.c */
-#define LOGS_LIFETIME  8 /* rest by 50 of the lifetime of a ticket that asks for the agent's logs */
-#define LARGE_LIFETIME 9 /* likewise of one with a large answer */
+#define LOGS_LIFETIME  8  /* rest by 50 of the lifetime of a ticket that asks for the agent's logs */
+#define LARGE_CHUNKS   24 /* at most */
+#define LARGE_LIFETIME 9  /* likewise of one with a large answer */
 bool ticket_is_large(const ticket_t *ticket);
-bool ticket_is_logs(const ticket_t *ticket); /* it asks for the agent's logs */
+uint64_t ticket_length(const world_t *world, const ticket_t *ticket); /* of its large body */
+bool ticket_is_logs(const ticket_t *ticket);                          /* it asks for the agent's logs */
 int ac_start(world_t *world, int proc, ac_line_t *line, call_t call, doc_t doc); /* index of the request */
 void ac_told(world_t *world, uint32_t ticket, uint64_t instance, uint64_t seq);  /* FETCHED goes out */
 void ac_accepted(world_t *world, const msg_accepted_t *accepted);                /* and was answered */
@@ -357,6 +380,10 @@ void fetcher_welcome(world_t *world, int proc, const msg_welcome_t *welcome);
 void fetcher_message(world_t *world, int proc, const msg_t *msg);
 
 /* model_executor.c */
+void executor_start(world_t *world, int proc);
+void executor_end(peer_t *peer);
+void executor_drop_run(peer_t *peer, item_t *item);
+int64_t executor_due(const world_t *world, int proc);
 void executor_task(world_t *world, int proc, const letter_t *letter);
 void executor_message(world_t *world, int proc, const msg_t *msg);
 void executor_tick(world_t *world, int proc);

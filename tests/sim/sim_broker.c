@@ -8,7 +8,6 @@
 
 #define INBOUND_MAX               4096
 #define BATCH_MAX                 16
-#define STREAMS_MAX               64
 #define CRASH_POINT_BEFORE_COMMIT 1
 #define CRASH_POINT_AFTER_COMMIT  2
 #define CRASH_POINT_AMID_SENDING  3
@@ -19,12 +18,8 @@ struct broker_t {
     letter_t *inbound[INBOUND_MAX]; /* a ring */
     uint32_t first, count;
     uint64_t failed_peer; /* its PUSH could not be opened */
-    struct {
-        uint64_t session, number, stream;
-    } streams[STREAMS_MAX]; /* bodies that came, or are under way; the oldest make room */
-    uint32_t stream_count;
-    bool busy; /* a turn is under way */
-    int armed; /* the point at which it crashes next, 0 for none */
+    bool busy;            /* a turn is under way */
+    int armed;            /* the point at which it crashes next, 0 for none */
 };
 
 static void doc_free(void **doc) {
@@ -34,6 +29,10 @@ static void doc_free(void **doc) {
 
 core_t *broker_core(world_t *world) {
     return world->broker ? world->broker->core : NULL;
+}
+
+bool broker_rests(const world_t *world) {
+    return world->broker && !world->broker->busy;
 }
 
 void broker_arm(world_t *world, int point) {
@@ -50,6 +49,7 @@ int broker_start(world_t *world) {
     if (!self) return ERR_NOMEM;
     self->fx = effects_new();
     int err = self->fx ? journal_restore(world, &self->core, moment(world)) : ERR_NOMEM;
+    if (!err && !sim_bodies_start(world)) err = ERR_NOMEM;
     if (!err) proc_timer(world, BROKER, proc_ms(world, BROKER));
     return err;
 }
@@ -57,6 +57,7 @@ int broker_start(world_t *world) {
 void broker_destroy(world_t *world) {
     broker_t *self = world->broker;
     if (!self) return;
+    sim_bodies_end(world);
     for (; self->count > 0; self->count--, self->first++)
         free(self->inbound[self->first % INBOUND_MAX]);
     core_destroy(&self->core);
@@ -122,14 +123,18 @@ static void rest(world_t *world) {
     self->busy = false;
     bool more = self->count > 0 || self->failed_peer;
     int64_t now_ms = proc_ms(world, BROKER);
-    proc_timer(world, BROKER, more ? now_ms : core_due_ms(self->core, now_ms));
+    int64_t due_ms = core_due_ms(self->core, now_ms), bodies_ms = sim_bodies_due_ms(world);
+    proc_timer(world, BROKER, more ? now_ms : bodies_ms < due_ms ? bodies_ms : due_ms);
 }
 
 static void send_all(world_t *world, sim_event_t *event) {
     (void)event;
     broker_t *self = world->broker;
     if (crash_point(world, CRASH_POINT_AFTER_COMMIT)) return;
-    size_t count;
+    size_t count, committed;
+    const record_t *records = effects_records(self->fx, &committed);
+    for (size_t i = 0; i < committed; i++)
+        sim_bodies_committed(world, &records[i]);
     out_t *outs = effects_outs(self->fx, &count);
     size_t stop_at = self->armed == CRASH_POINT_AMID_SENDING && count > 1 ? 1 + rnd(world, count - 1) : count;
     for (size_t i = 0; i < count && !world->failed; i++) {
@@ -216,38 +221,6 @@ static void book_late(world_t *world, const msg_t *msg) {
     world->books.late_fetches++;
 }
 
-/* What broker/bodies.c does with BODY and with the RESULT behind it, but for the octets. */
-static void body_announced(world_t *world, uint64_t peer, const msg_body_t *body) {
-    broker_t *self = world->broker;
-    if (!core_runs(self->core, body->session, body->number, body->attempt)) return;
-    uint32_t at = self->stream_count++ % STREAMS_MAX;
-    self->streams[at].session = body->session;
-    self->streams[at].number = body->number;
-    self->streams[at].stream = body->stream;
-    msg_t msg = {.type = MSG_CREDIT};
-    msg.credit = (msg_credit_t){body->session, body->stream, body->length};
-    int to = proc_of(world, peer);
-    if (to > 0) net_send(world, BROKER, to, SOCK_CONTROL, &msg, (doc_t){0});
-}
-
-/* False: the body is not there; its writer is told so, or finds out. */
-static bool body_is_there(world_t *world, const letter_t *letter) {
-    broker_t *self = world->broker;
-    const msg_result_t *result = &letter->msg.result;
-    if (!core_runs(self->core, result->session, result->number, result->attempt)) return true;
-    for (int i = 0; i < STREAMS_MAX; i++) {
-        if (self->streams[i].session != result->session || self->streams[i].number != result->number)
-            continue;
-        if (world->calm || !chance(world, 100000)) return true;
-        msg_t msg = {.type = MSG_ABORT}; /* a chunk is missing */
-        msg.abort = (msg_abort_t){result->session, self->streams[i].stream, 2};
-        self->streams[i].number = 0;
-        net_send(world, BROKER, letter->from, SOCK_CONTROL, &msg, (doc_t){0});
-        return false;
-    }
-    return false;
-}
-
 static void step(world_t *world, event_kind_t kind, letter_t *letter, uint64_t peer) {
     broker_t *self = world->broker;
     void *doc = NULL;
@@ -257,8 +230,12 @@ static void step(world_t *world, event_kind_t kind, letter_t *letter, uint64_t p
         event.peer = letter->sock == SOCK_CONTROL ? letter->instance : 0;
         book_late(world, &letter->msg);
         if (letter->msg.type == MSG_RESULT && (letter->msg.result.flags & RESULT_STREAM) &&
-            !body_is_there(world, letter))
+            !sim_bodies_result(world, &letter->msg.result))
             return;
+        if (letter->msg.type == MSG_CHUNK) {
+            sim_bodies_chunk(world, &letter->msg.chunk, letter->doc.ticket);
+            return;
+        }
         TRACE(world, "step   %s of %s", msg_type_name(letter->msg.type), world->procs[letter->from].name);
         if (letter->doc.kind != DOC_NONE && (doc = malloc(sizeof letter->doc)) != NULL) {
             *(doc_t *)doc = letter->doc;
@@ -267,7 +244,8 @@ static void step(world_t *world, event_kind_t kind, letter_t *letter, uint64_t p
     }
     int err = core_step(self->core, &event, moment(world), self->fx);
     if (err) world_fail(world, "the core failed: %s", err_str(err));
-    if (letter && letter->msg.type == MSG_BODY) body_announced(world, letter->instance, &letter->msg.body);
+    if (letter && letter->msg.type == MSG_BODY)
+        sim_bodies_announced(world, letter->instance, &letter->msg.body);
     free(doc);
 }
 
@@ -281,6 +259,7 @@ static void turn(world_t *world) {
         step(world, EV_MESSAGE, letter, 0);
         free(letter);
     }
+    sim_bodies_turn(world);
     step(world, EV_TICK, NULL, 0);
     check_turn(world, self->fx);
     size_t records, outs;

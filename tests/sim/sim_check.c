@@ -300,6 +300,7 @@ static void check_again(world_t *world) {
 
 void check_end(world_t *world) {
     check_again(world);
+    sim_bodies_check_end(world);
     for (uint32_t i = 0; i < world->ticket_count; i++) {
         const ticket_t *t = &world->tickets[i];
         if (ticket_settled(t) || !t->read || t->at_risk) continue;

@@ -131,6 +131,7 @@ static void apply_task(world_t *world, const record_t *record) {
         image->call = record->task.call;
         row->doc = *(doc_t *)record->doc;
         row->body = image->call == CALL_UPLOAD_RESULT || image->call == CALL_UPLOAD_URL;
+        sim_bodies_check_stored(world, row);
         break;
     case REC_TASK_FAIL:
         image->state = TASK_DONE;

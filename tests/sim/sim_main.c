@@ -78,7 +78,7 @@ static void print_tail(uint64_t seed) {
 
 typedef struct {
     uint64_t schedules, failures, events, messages, crashes, switches, reboots, delivered, again, buried;
-    uint64_t dead_connections, lost_with_fetcher, stops, cuts;
+    uint64_t dead_connections, lost_with_fetcher, stops, cuts, chunks, most_ahead;
     double virtual_s;
 } totals_t;
 
@@ -95,6 +95,8 @@ static void add(totals_t *totals, const world_t *world) {
     totals->buried += world->books.buried;
     totals->dead_connections += world->books.dead_connections;
     totals->lost_with_fetcher += world->books.lost_with_fetcher;
+    totals->chunks += world->books.chunks;
+    if (world->books.most_ahead > totals->most_ahead) totals->most_ahead = world->books.most_ahead;
     totals->virtual_s += (double)world->now_us / 1e6;
 }
 
@@ -109,6 +111,8 @@ static void print_totals(const totals_t *t) {
     printf("tasks handed to a dead connection %" PRIu64
            ", lost with a crashed fetcher before its inbox %" PRIu64 "\n",
            t->dead_connections, t->lost_with_fetcher);
+    printf("chunks of large bodies %" PRIu64 ", at most %" PRIu64 " octets ahead\n", t->chunks,
+           t->most_ahead);
     printf("%" PRIu64 " schedules, %" PRIu64 " failures\n", t->schedules, t->failures);
 }
 

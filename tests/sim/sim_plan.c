@@ -43,6 +43,9 @@ static void plan_weather(world_t *world, plan_t *plan) {
         plan->tool_us = 20000;
         plan->slots = 10;
     }
+    plan->heavy = chance(world, 15000); /* large answers, one after the other */
+    plan->spool_bytes = plan->heavy && chance(world, 500000) ? (uint64_t)40 * MSG_CHUNK_MAX : UINT64_MAX / 2;
+    if (plan->heavy) plan->slots = 10;
     if (plan->chaos_us == 0) { /* a calm day, to see that nothing needs a fault to go on */
         plan->loss_ppm = plan->repeat_ppm = plan->late_ppm = plan->ac_fail_percent = 0;
         plan->fifo = true;
@@ -75,9 +78,12 @@ void plan_tasks(world_t *world) {
                              .refused = chance(world, 30000),
                              .lifetime_ms = chance(world, 100000)  ? (int32_t)rnd(world, 12000)
                                             : chance(world, 40000) ? 300000 + LOGS_LIFETIME
-                                            : chance(world, 60000) ? 300000 + LARGE_LIFETIME
-                                                                   : 300000,
+                                            : chance(world, world->plan.heavy ? 700000 : 60000)
+                                                ? 300000 + LARGE_LIFETIME
+                                                : 300000,
                              .release_us = at_us};
+        if (ticket_is_large(ticket) && world->plan.heavy)
+            ticket->refused = false; /* what is buried keeps its room */
         if (!burst || chance(world, 100000)) at_us += (int64_t)rnd(world, 2 * (uint64_t)SECOND);
         if (i > 0 && chance(world, 20000)) {
             const ticket_t *former = &world->tickets[rnd(world, i)]; /* AC repeats itself */

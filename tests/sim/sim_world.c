@@ -231,6 +231,7 @@ void world_destroy(world_t **self) {
         free(world->inbox[i].task);
     }
     broker_destroy(world);
+    sim_bodies_destroy(world);
     journal_destroy(world);
     for (int i = 0; i < PROCS_MAX; i++) {
         for (sim_event_t *event = world->procs[i].waiting, *next; event; event = next) {

@@ -90,6 +90,13 @@ static uint32_t ticket_of(const void *task, size_t bytes) {
 }
 
 int link_push(link_t *self, const msg_t *msg, const void *payload, size_t payload_bytes) {
+    if (msg->type == MSG_CHUNK) {
+        if (!self->world->calm && chance(self->world, 20000)) return ERR_FULL;
+        sim_bodies_check_sent(self->world, &msg->chunk, payload_bytes);
+        peer_send(self->world, self->proc, SOCK_RESULTS_IN, msg,
+                  (doc_t){DOC_OCTETS, (uint32_t)payload_bytes});
+        return 0;
+    }
     uint32_t ticket = ticket_of(payload, payload_bytes);
     ac_told(self->world, ticket, msg->fetched.instance, msg->fetched.seq);
     peer_send(self->world, self->proc, SOCK_TASKS_IN, msg, (doc_t){DOC_TASK, ticket});
@@ -205,7 +212,7 @@ void ac_line_ended(ac_line_t *self, const ac_answer_t *answer) {
 
 void ac_line_abort(ac_line_t *self, const char *why) {
     if (self->request < 0) return;
-    const request_t *request = &self->world->requests[self->request];
+    const flight_t *request = &self->world->requests[self->request];
     ac_answer_t answer = {.call = (call_t)request->call,
                           .outcome = OUTCOME_NETWORK,
                           .retry_after_ms = -1,
@@ -400,9 +407,8 @@ bool taken_has(const taken_t *self, uint64_t number, const char *task_id) {
 
 int body_file_open(const char *runtime_dir, uint64_t number, int64_t *bytes) {
     (void)runtime_dir;
-    const row_t *row = journal_find(here.world, number);
-    if (!row || !row->body) return -1;
-    *bytes = 1000000;
+    *bytes = sim_body_bytes(here.world, number);
+    if (*bytes < 0) return -1;
     return open("/dev/null", O_RDONLY | O_CLOEXEC);
 }
 

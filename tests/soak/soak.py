@@ -10,7 +10,6 @@ import os
 import pathlib
 import random
 import shutil
-import socket
 import sys
 import tempfile
 import time
@@ -24,6 +23,7 @@ import measure
 from agent import Agent, Mock, until
 from faults import IN_HAND, Faults
 from load import Load
+from ports import find_port
 
 WARM_TASKS = 400
 WAITING = 150  # tasks AC keeps ready
@@ -32,18 +32,13 @@ QUIET_S = 8.0  # at the end, without faults
 SETTLE_S = 240.0
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 class Soak:
     def __init__(self, minutes, seed, folder):
         self.minutes, self.seed, self.folder = minutes, seed, folder
         self.began = time.monotonic()
         self.live = sys.stdout.isatty()
-        self.mock = Mock(folder, "--port", free_port(), "--toolPort", free_port(), "--longPollMs", "1000-3000",
+        port = find_port()
+        self.mock = Mock(folder, "--port", port, "--toolPort", port + 1, "--longPollMs", "1000-3000",
                          "--acDelayMs", 1, "--seed", seed, "--record", 0)
         self.mock.deaf_until = 0.0
         self.agent = Agent(folder, self.mock, "--executors", 2, "--executorPoolSize", 10, "--rateLimitPerMin", 1000000,

@@ -1,4 +1,6 @@
 /* The broker's sockets where libzmq's own threads have a part: listeners that end, monitors nobody reads. */
+#include <poll.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -17,6 +19,8 @@
 
 #define PATIENCE_S 60
 #define RENEWALS   100
+#define PEERS      4
+#define ROUNDS     4000
 #define KNOCKS     4000 /* a monitor's socket would hold 2000 events */
 
 static char dir[] = "/tmp/sluice-sockets-XXXXXX";
@@ -83,8 +87,155 @@ static void test_a_monitor_nobody_reads_holds_nothing_up(void **state) {
     zmq_ctx_term(context);
 }
 
+/* --- news: libzmq tells of them once --- */
+
+typedef struct {
+    inlet_t control;
+    void *push;
+    unsigned asked, answered;
+} asker_t;
+
+typedef struct {
+    void *context;
+    asker_t askers[PEERS];
+    bool failed;
+} askers_t;
+
+static void take_answers(asker_t *self) {
+    zmq_msg_t header;
+    zframe_t *payload;
+    while (wire_recv(&self->control, &header, &payload) == 0) {
+        zmq_msg_close(&header);
+        zframe_destroy(&payload);
+        self->answered++;
+    }
+}
+
+/* As common/link.c does it: what is sent on control may take in news. */
+static void ask(askers_t *self, unsigned i, unsigned *seed) {
+    asker_t *asker = &self->askers[i];
+    msg_t chunk = {.type = MSG_CHUNK, .chunk = {.session = i + 1}};
+    msg_t beat = {.type = MSG_HEARTBEAT, .heartbeat = {.session = i + 1}};
+    bool by_push = rand_r(seed) % 2 == 0;
+    if (rand_r(seed) % 128 == 0)
+        (void)poll(NULL, 0, 2); /* what sending takes in is looked at once a millisecond */
+    if (!by_push) asker->control.unread = true;
+    int rc =
+        by_push ? wire_send(asker->push, &chunk, "x", 1) : wire_send(asker->control.socket, &beat, NULL, 0);
+    if (rc == 0) asker->asked++;
+}
+
+static void wait_for_answers(askers_t *self) {
+    struct pollfd polled[PEERS];
+    bool unread = false;
+    for (int i = 0; i < PEERS; i++) {
+        polled[i] = (struct pollfd){.fd = self->askers[i].control.fd, .events = POLLIN};
+        unread = unread || self->askers[i].control.unread;
+    }
+    if (poll(polled, PEERS, unread ? 0 : -1) <= 0) return;
+    for (int i = 0; i < PEERS; i++)
+        if (polled[i].revents) self->askers[i].control.unread = true;
+}
+
+static bool all_answered(const askers_t *self) {
+    for (int i = 0; i < PEERS; i++)
+        if (self->askers[i].answered < self->askers[i].asked) return false;
+    return true;
+}
+
+static void *run_askers(void *ctx) {
+    askers_t *self = ctx;
+    unsigned seed = 1;
+    for (int round = 0; round < ROUNDS; round++) {
+        for (unsigned i = 0; i < PEERS; i++)
+            for (int n = rand_r(&seed) % 4; n > 0; n--) {
+                ask(self, i, &seed);
+                if (rand_r(&seed) % 4 == 0) take_answers(&self->askers[i]);
+            }
+        while (!all_answered(self)) {
+            wait_for_answers(self);
+            for (int i = 0; i < PEERS; i++)
+                take_answers(&self->askers[i]);
+        }
+    }
+    self->askers[0].asked++; /* the last word: control without an answer ends the broker's loop */
+    msg_t bye = {.type = MSG_BYE, .bye = {1}};
+    self->failed = wire_send(self->askers[0].control.socket, &bye, NULL, 0) != 0;
+    return NULL;
+}
+
+static void open_askers(askers_t *self) {
+    self->context = zmq_ctx_new();
+    for (unsigned i = 0; i < PEERS; i++) {
+        unsigned char identity[8] = {0, 0, 0, 0, 0, 0, 0, (unsigned char)(i + 1)};
+        char endpoint[160];
+        asker_t *asker = &self->askers[i];
+        assert_true(inlet_open(&asker->control, wire_socket(self->context, ZMQ_DEALER, 1000, identity)));
+        asker->push = wire_socket(self->context, ZMQ_PUSH, 1000, NULL);
+        snprintf(endpoint, sizeof endpoint, "ipc://%s/control", dir);
+        assert_int_equal(zmq_connect(asker->control.socket, endpoint), 0);
+        snprintf(endpoint, sizeof endpoint, "ipc://%s/results-in", dir);
+        assert_int_equal(zmq_connect(asker->push, endpoint), 0);
+        msg_t beat = {.type = MSG_HEARTBEAT, .heartbeat = {.session = i + 1}};
+        asker->control.unread = true;
+        while (wire_send(asker->control.socket, &beat, NULL, 0) !=
+               0) /* connected: nothing is queued before */
+            (void)poll(NULL, 0, 1);
+        asker->asked++;
+    }
+}
+
+/* Answers what has come; false after the last word. */
+static bool answer_all(sockets_t *sockets, msg_scratch_t *scratch) {
+    bool goes_on = true;
+    for (source_t source = 0; source < FROM_COUNT; source++)
+        for (received_t got; goes_on; sockets_done(&got)) {
+            msg_t msg;
+            if (!sockets_receive(sockets, source, &got)) {
+                sockets_done(&got);
+                break;
+            }
+            assert_int_equal(msg_decode(zmq_msg_data(&got.header), zmq_msg_size(&got.header),
+                                        got.has_payload ? 1 : -1, &msg, scratch),
+                             0);
+            goes_on = msg.type != MSG_BYE;
+            uint64_t peer = msg.type == MSG_CHUNK ? msg.chunk.session : got.peer;
+            if (goes_on)
+                (void)sockets_control(sockets, peer,
+                                      &(msg_t){.type = MSG_HEARTBEAT, .heartbeat = {.session = peer}});
+        }
+    return goes_on;
+}
+
+/* Both sides wait without a time limit, for nothing but each other: news that are missed stop them for good.
+ */
+static void test_no_news_are_missed(void **state) {
+    (void)state;
+    static askers_t askers;
+    static msg_scratch_t scratch;
+    char why[SOCKETS_WHY_MAX];
+    sockets_t *sockets = NULL;
+    pthread_t thread;
+    sockets_options_t options = {.runtime_dir = dir, .bind = ""};
+    assert_int_equal(sockets_open(&options, &sockets, why), 0);
+    open_askers(&askers);
+    assert_int_equal(pthread_create(&thread, NULL, run_askers, &askers), 0);
+    do
+        (void)sockets_wait(sockets, NULL, 0, -1);
+    while (answer_all(sockets, &scratch));
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_false(askers.failed);
+    for (int i = 0; i < PEERS; i++) {
+        inlet_close(&askers.askers[i].control);
+        wire_close(&askers.askers[i].push);
+    }
+    zmq_ctx_term(askers.context);
+    sockets_close(&sockets);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_no_news_are_missed),
         cmocka_unit_test(test_events_can_be_renewed_at_any_time),
         cmocka_unit_test(test_a_monitor_nobody_reads_holds_nothing_up),
     };

@@ -71,10 +71,14 @@ static void test_states(void **state) {
          "Now on its way to AC: the result is with executor-1 (pid 7 on h), which waits for AC's answer; 1 "
          "try,"},
         {"\"state\":\"buried\",\"buried_ms\":1700000000000,\"reason\":\"answered 400\",\"timeline\":[]",
-         "for AC refused the result: answered 400; `sluice dead retry` has it tried again, until 2023-11-2"},
+         "for AC refused the result: answered 400; `sluice dead retry t-1` has it tried again, until "
+         "2023-11-2"},
         {"\"state\":\"gone\",\"ended_ms\":1700000010000,\"timeline\":[{\"event\":\"delivered\",\"call\":"
          "\"put-result\",\"status\":200}]",
          ": AC took the result (put-result 200), 10 s after the task came"},
+        {"\"state\":\"gone\",\"ended_ms\":1700000000250,\"timeline\":[{\"event\":\"delivered\",\"call\":"
+         "\"put-result\",\"status\":200}]",
+         ", 250 ms after the task came"},
         {"\"state\":\"dropped\",\"ended_ms\":1700000010000,\"timeline\":[{\"event\":\"dropped\",\"why\":\"by "
          "hand\"}]",
          ": by hand"},

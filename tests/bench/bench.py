@@ -84,7 +84,8 @@ def run_scale(case, arguments, folder):
 
 
 def run_queue(case, arguments, folder):
-    """All tasks into the queue, while one slot does next to nothing, then all of them out of it: the cost of each tenth."""
+    """All tasks into the queue, while one slot does next to nothing, then all of them run, which is over long before two AC
+    requests at a time have delivered them: the cost of each tenth of each."""
     tasks = arguments.tasks or case.tasks
     side = AgentSide(dataclasses.replace(case, queue=tasks), arguments.build, folder / "agent", ["--lookahead", tasks])
 
@@ -103,15 +104,15 @@ def run_queue(case, arguments, folder):
         result = {"in": tenths("fetched"), "queued": side.agent.status()["tasks"]["ready"],
                   "broker_rss_kb": measure.memory_kb(side.pids["broker"][0], "Rss")}
         side.more_executors(4, 200)
-        return result | {"out": tenths("delivered")} | side.report()
+        return result | {"run": tenths("results"), "deliver": tenths("delivered")} | side.report()
     finally:
         side.close()
 
 
 def print_queue(case, result):
-    costs = {way: " ".join(f"{cost:.0f}" for cost in result[way]) for way in ("in", "out")}
-    print(f"{case.name:14} CPU us a task in each tenth: to fetch {costs['in']}; to work off {costs['out']}; the broker's memory"
-          f" with {result['queued']} in the queue {result['broker_rss_kb'] / 1024:.1f} MB", flush=True)
+    costs = {way: " ".join(f"{cost:.0f}" for cost in result[way]) for way in ("in", "run", "deliver")}
+    print(f"{case.name:14} CPU us a task in each tenth: to fetch {costs['in']}; to run {costs['run']}; to deliver"
+          f" {costs['deliver']}; the broker's memory with {result['queued']} in the queue {result['broker_rss_kb'] / 1024:.1f} MB", flush=True)
 
 
 def print_scale(case, result):

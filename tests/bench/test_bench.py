@@ -92,4 +92,5 @@ def test_a_hundredth_of_the_queue(tmp_path):
     table, cases = bench(tmp_path, "queue", "--tasks", 1000)
     queue = cases["queue"]
     assert 100 < queue["queued"] <= 1000
-    assert min(queue["in"]) > 0 and min(queue["out"]) > 0 and "in the queue" in table
+    costs = queue["in"] + queue["run"] + queue["deliver"]  # so few tasks may be through before the first look
+    assert all(cost > 0 for cost in costs) and "in the queue" in table

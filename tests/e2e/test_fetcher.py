@@ -364,6 +364,23 @@ def test_a_long_empty_poll_goes_on_within_the_budget(stage):
     assert stage.ac.connections == 1
 
 
+def test_a_larger_budget_comes_while_the_credit_is_held(stage):
+    """It is used without a round trip; for a credit that is not held it means nothing, and is not given back."""
+    def answer(_):
+        stage.ac.released.wait(1.1)
+        return 204, {}, b""
+
+    stage.ac.answer = answer
+    stage.broker.auto_renew = True
+    _, worker = stage.granted(budget=2)
+    stage.broker.until(lambda: len(stage.ac.requests) == 1)
+    stage.broker.grant(worker, 0, 99, budget=9)
+    stage.broker.grant(worker, 0, 7, budget=3)
+    released = stage.broker.expect("RELEASE")
+    assert (released.credit, released.used) == (7, 3)
+    assert stage.broker.count("RELEASE") == 0 and len(stage.ac.requests) == 3
+
+
 def test_stale_connection_is_repeated_counted_and_fresh(stage):
     """The second request goes out on the kept connection and dies there; curl must not repeat it by itself."""
     answers = [answer_of(task(1)), CLOSE, answer_of(task(2))]

@@ -111,10 +111,12 @@ static bool any_port(const policy_rule_t *rule, unsigned port) {
     return rule->port_count == 0;
 }
 
-/* What an address stands for behind a translation is refused as well, but not allowed. */
+/* What an address stands for behind a translation is refused as well, but not allowed; and so is what a rule
+ * names by the net of such a translation. */
 static bool any_cidr(const policy_rule_t *rule, const ask_t *ask) {
     for (size_t i = 0; i < rule->cidr_count; i++) {
         if (cidr_holds(&rule->cidrs[i], ask->q.address)) return true;
+        if (!rule->allow && cidr_holds_spelled(&rule->cidrs[i], ask->q.address)) return true;
         for (size_t j = 0; !rule->allow && j < ask->inner_count; j++)
             if (cidr_holds(&rule->cidrs[i], &ask->inner[j])) return true;
     }

@@ -151,8 +151,9 @@ int to_broker_load(to_broker_t *self) {
     int rc = inbox_load(self->inbox, &reader);
     unsigned emptied = rc == 0 ? window_load(self->window, load_slot, self) : 0;
     if (emptied > self->doubled)
-        log_error("window_damaged", "slots=%u tasks_lost=%u", emptied - self->doubled,
-                  emptied - self->doubled);
+        log_warn("window_damaged",
+                 "slots=%u remark=\"as many tasks may be lost; AC may hand them out again\"",
+                 emptied - self->doubled);
     if (rc == 0 && self->no_memory) return ERR_NOMEM;
     if (rc == 0 && self->count + self->bad > 0)
         log_info("inbox_read", "tasks=%u damaged=%u", self->count, self->bad);

@@ -131,7 +131,7 @@ static void test_damage_is_told(void **state) {
     assert_int_equal(load(it, log, sizeof log), 0);
     assert_int_equal(to_broker_count(it->fetches), 1);
     assert_non_null(strstr(log, "window_damaged"));
-    assert_non_null(strstr(log, "tasks_lost=1"));
+    assert_non_null(strstr(log, "slots=1"));
     assert_int_equal(load(it, log, sizeof log), 0); /* once */
     assert_null(strstr(log, "window_damaged"));
 }

@@ -2,8 +2,6 @@
 
 #include <string.h>
 
-#include "broker/backoff.h"
-
 #define LEASE_OVER_MS (CREDIT_TTL_MS + CREDIT_TTL_MS / 4)
 #define PLENTY        1000 /* units of the rate window with which nobody need be sparing */
 
@@ -21,19 +19,20 @@ static credit_t *unused(ac_gate_t *gate) {
     return NULL;
 }
 
-void gate_restore(ac_gate_t *gate, uint64_t credit, uint64_t holder, uint8_t stage, uint16_t budget,
-                  int64_t now_ms) {
+void gate_restore(ac_gate_t *gate, const credit_t *credit, int64_t now_ms) {
     credit_t *c = unused(gate);
     if (c)
-        *c = (credit_t){.credit = credit,
-                        .holder = holder,
-                        .stage = stage,
-                        .budget = budget,
+        *c = (credit_t){.credit = credit->credit,
+                        .holder = credit->holder,
+                        .stage = credit->stage,
+                        .budget = credit->budget,
+                        .used = credit->used,
+                        .ended = credit->used,
                         .recovered = true,
                         .granted_ms = now_ms,
                         .renewed_ms = now_ms,
                         .progress_ms = now_ms};
-    if (gate->next_credit <= credit) gate->next_credit = credit + 1;
+    if (gate->next_credit <= credit->credit) gate->next_credit = credit->credit + 1;
 }
 
 /* --- wants --- */
@@ -94,6 +93,17 @@ void gate_fetch_ended(ac_gate_t *gate, uint64_t credit) {
         c->ended++;
     else if (gate->late_units > 0)
         gate->late_units--;
+}
+
+void gate_came(ac_gate_t *gate, uint64_t credit) {
+    credit_t *c = gate_find(gate, credit);
+    if (c && c->came < c->budget) c->came++;
+}
+
+uint16_t gate_known_used(const credit_t *credit) {
+    uint16_t used = credit->used > credit->came ? credit->used : credit->came;
+    bool under_way = credit->stage == CREDIT_FETCH && credit->ended < used; /* its tasks need room still */
+    return under_way ? credit->ended : used;
 }
 
 static uint32_t least(uint32_t a, uint32_t b) {
@@ -212,6 +222,51 @@ credit_t *gate_decide(ac_gate_t *gate, const gate_view_t *view, int64_t now_ms, 
     return NULL;
 }
 
+static bool wanted_by_another(ac_gate_t *gate, const gate_view_t *view, const credit_t *c, int64_t now_ms) {
+    for (int i = 0; i < GATE_WANTS_MAX; i++) {
+        const want_t *want = &gate->wants[i];
+        if (want->holder != 0 && want->stage == c->stage && want->holder != c->holder &&
+            now_ms - want->at_ms <= GATE_WANT_MS && view->claimed(view->ctx, want->holder))
+            return true;
+    }
+    return false;
+}
+
+/* Units for a credit of which `left` are left: enough to be worth a message, or none. */
+static uint32_t more_of(ac_gate_t *gate, const gate_view_t *view, const credit_t *c, uint32_t left,
+                        int64_t now_ms) {
+    uint32_t units;
+    if (c->stage == CREDIT_FETCH) {
+        units = fetch_budget(gate, view, now_ms);
+        if (units < view->fetch_least) return 0;
+    } else {
+        if (left > CREDIT_BUDGET_MAX / 2 || count(gate, CREDIT_UPLOAD) > 1 || view->waiting == 0 ||
+            wanted_by_another(gate, view, c, now_ms))
+            return 0;
+        units = upload_budget(gate, view, now_ms);
+        units = units > left ? units - left : 0;
+    }
+    return left < CREDIT_BUDGET_MAX ? least(units, CREDIT_BUDGET_MAX - left) : 0;
+}
+
+credit_t *gate_raise(ac_gate_t *gate, const gate_view_t *view, int64_t now_ms, int *bucket) {
+    if (gate->max < 2 || gate->state == GATE_CLOSED || now_ms < gate->pause_ms || long_upload(gate, now_ms))
+        return NULL; /* turns are taken, or nobody is to have more */
+    for (int i = 0; i < GATE_CREDITS_MAX; i++) {
+        credit_t *c = &gate->credits[i];
+        if (c->credit == 0 || c->revoked || c->recovered || c->probe ||
+            c->budget > UINT16_MAX - CREDIT_BUDGET_MAX || !view->present(view->ctx, c->holder, c->session))
+            continue;
+        uint16_t used = c->used > c->came ? c->used : c->came;
+        uint32_t units = more_of(gate, view, c, (uint32_t)(c->budget - used), now_ms);
+        if (units == 0) continue;
+        *bucket = gate_used(gate, c, used, now_ms);
+        c->budget = (uint16_t)(c->budget + units);
+        return c;
+    }
+    return NULL;
+}
+
 /* Upload credits that will not come back soon by themselves. */
 static int lasting_uploads(const ac_gate_t *gate, int64_t now_ms) {
     int n = 0;
@@ -234,6 +289,8 @@ credit_t *gate_recall(ac_gate_t *gate, const gate_view_t *view, int64_t now_ms, 
                        want_of(gate, view, CREDIT_FETCH, now_ms) && fetch_budget(gate, view, now_ms) > 0;
     bool upload_waits = gate->max == 2 && count(gate, CREDIT_UPLOAD) == 1 && long_upload(gate, now_ms) &&
                         want_of(gate, view, CREDIT_UPLOAD, now_ms);
+    /* an uploader keeps the only credit for a moment when nothing waits */
+    bool idle = gate->max == 1 && view->waiting == 0 && want_of(gate, view, CREDIT_FETCH, now_ms);
     bool fetch_ends = view->fetch_room < gate_fetch_outstanding(gate) || now_ms < gate->fetch_pause_ms;
     for (int i = 0; i < GATE_CREDITS_MAX; i++) {
         credit_t *c = &gate->credits[i];
@@ -241,6 +298,7 @@ credit_t *gate_recall(ac_gate_t *gate, const gate_view_t *view, int64_t now_ms, 
         bool fetch_over = c->stage == CREDIT_FETCH && fetch_ends;
         bool turn_over = c->budget > 1 && !has_its_turn(gate, c, now_ms) &&
                          (c->stage == CREDIT_FETCH ? upload_waits : fetch_waits);
+        turn_over = turn_over || (c->stage == CREDIT_UPLOAD && idle);
         if (!paused && !fetch_over && !turn_over) continue;
         c->revoked = true;
         *reason = paused || fetch_over ? REVOKE_PAUSED : REVOKE_WANTED;
@@ -294,80 +352,6 @@ credit_t *gate_expired(ac_gate_t *gate, int64_t now_ms, int *bucket) {
         }
     }
     return NULL;
-}
-
-/* --- AC's answers --- */
-
-static bool gate_close(ac_gate_t *gate, int64_t now_ms) {
-    bool changed = gate->state != GATE_CLOSED;
-    gate->state = GATE_CLOSED;
-    gate->probe_ms = now_ms + backoff_probe_ms(++gate->probe_failures);
-    return changed;
-}
-
-static bool gate_success(ac_gate_t *gate, call_t call) {
-    bool changed = gate->state == GATE_CLOSED;
-    gate->state = GATE_OPEN;
-    gate->probe_failures = 0;
-    gate->failed_call = 0;
-    gate->seen_ok = true;
-    if (call == CALL_GET_TASK) gate->fetch_failures = 0;
-    return changed;
-}
-
-/* A failure that says nothing of one result alone closes the gate when two different calls meet it in a row.
- */
-static bool gate_failure(ac_gate_t *gate, call_t call, uint64_t number, int64_t now_ms) {
-    bool other =
-        gate->failed_call != 0 && (gate->failed_call != (uint64_t)call || gate->failed_number != number);
-    gate->failed_call = (uint64_t)call;
-    gate->failed_number = number;
-    gate->seen_failure = true;
-    if (gate->state == GATE_CLOSED || other) return gate_close(gate, now_ms);
-    return false;
-}
-
-static void pause_until(int64_t *until, int64_t ms) {
-    if (*until < ms) *until = ms;
-}
-
-static void fetch_waits(ac_gate_t *gate, outcome_t outcome, uint32_t elapsed_ms, int64_t now_ms) {
-    int64_t wait = 5000;
-    if (outcome == OUTCOME_SERVER)
-        wait = backoff_fetch_ms(++gate->fetch_failures);
-    else if (outcome == OUTCOME_EMPTY)
-        wait = elapsed_ms < 1000 ? 1000 : 0;
-    pause_until(&gate->fetch_pause_ms, now_ms + wait);
-}
-
-bool gate_report(ac_gate_t *gate, call_t call, outcome_t outcome, uint64_t number, int64_t retry_after_ms,
-                 uint32_t elapsed_ms, int64_t now_ms) {
-    bool fetch = call == CALL_GET_TASK;
-    switch (outcome) {
-    case OUTCOME_DONE:
-        return gate_success(gate, call);
-    case OUTCOME_EMPTY:
-        fetch_waits(gate, outcome, elapsed_ms, now_ms);
-        return gate_success(gate, call);
-    case OUTCOME_REFUSED:
-        if (fetch) fetch_waits(gate, outcome, elapsed_ms, now_ms);
-        return fetch ? gate_failure(gate, call, number, now_ms) : gate_success(gate, call);
-    case OUTCOME_BUSY:
-        pause_until(&gate->pause_ms, now_ms + (int64_t)random_below(&gate->random, 10001));
-        return false;
-    case OUTCOME_LIMITED:
-        pause_until(&gate->pause_ms, now_ms + (retry_after_ms >= 0 ? retry_after_ms : 2000));
-        return false;
-    case OUTCOME_DENIED:
-        if (gate_failure(gate, call, number, now_ms)) return true;
-        return fetch && gate->state == GATE_OPEN ? gate_close(gate, now_ms) : false;
-    case OUTCOME_NOT_SENT:
-        return false;
-    default: /* SERVER, NETWORK, MALFORMED, REDIRECT */
-        if (fetch) fetch_waits(gate, outcome, elapsed_ms, now_ms);
-        if (retry_after_ms >= 0) pause_until(&gate->pause_ms, now_ms + retry_after_ms);
-        return gate_failure(gate, call, number, now_ms);
-    }
 }
 
 /* --- when and why --- */

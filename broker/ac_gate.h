@@ -29,9 +29,10 @@ typedef struct {
     bool revoked;
     bool recovered; /* from the journal; its holder has not come back */
     bool probe;
-    uint16_t budget;
-    uint16_t used;  /* as reported, and put into the rate window */
-    uint16_t ended; /* get-task calls known to have ended: their task came, or a report */
+    uint16_t budget; /* in all, from the credit's beginning, as are the next three */
+    uint16_t used;   /* as reported, and put into the rate window */
+    uint16_t came;   /* tasks and results that have come of it: so many are used, whatever was reported */
+    uint16_t ended;  /* get-task calls known to have ended: their task came, or a report */
     int64_t granted_ms, renewed_ms, progress_ms; /* progress: when `used` changed last */
 } credit_t;
 
@@ -77,20 +78,25 @@ typedef struct {
     uint32_t waiting;     /* results in the upload stage */
     uint32_t held;        /* tasks and results that will need an upload */
     bool (*claimed)(void *ctx, uint64_t holder); /* whether the uploader has claimed a result */
+    bool (*present)(void *ctx, uint64_t holder, uint64_t session); /* whether the session lasts */
     void *ctx;
 } gate_view_t;
 
 void gate_init(ac_gate_t *gate, int max, uint32_t rate, uint64_t seed, uint64_t next_credit);
-/* A credit of the journal, after a restart: occupies its place until 1.25 ttl from now or until its holder is
- * back. */
-void gate_restore(ac_gate_t *gate, uint64_t credit, uint64_t holder, uint8_t stage, uint16_t budget,
-                  int64_t now_ms);
+/* A credit of the journal, after a restart, with its number, holder, stage, budget and use: occupies its
+ * place until 1.25 ttl from now or until its holder is back. */
+void gate_restore(ac_gate_t *gate, const credit_t *credit, int64_t now_ms);
 
 void gate_want(ac_gate_t *gate, uint64_t holder, uint64_t session, uint64_t seq, uint8_t stage,
                int64_t now_ms);
 void gate_forget_wants(ac_gate_t *gate, uint64_t holder);
 /* The next credit to grant now, NULL for none; call again until NULL. *seq is that of the WANT it answers. */
 credit_t *gate_decide(ac_gate_t *gate, const gate_view_t *view, int64_t now_ms, uint64_t *seq);
+/* A credit out that has got a larger budget, so that its holder need not stop, as a new one would be granted
+ * now; NULL for none. Call again until NULL. *bucket is the changed bucket of the rate window, or -1. */
+credit_t *gate_raise(ac_gate_t *gate, const gate_view_t *view, int64_t now_ms, int *bucket);
+/* What of its budget is certainly used: for the journal. */
+uint16_t gate_known_used(const credit_t *credit);
 /* A credit that ought to come back, not told so yet: marks it revoked and returns it with the reason; NULL
  * for none. */
 credit_t *gate_recall(ac_gate_t *gate, const gate_view_t *view, int64_t now_ms, uint8_t *reason);
@@ -104,6 +110,8 @@ int gate_used(ac_gate_t *gate, credit_t *credit, uint16_t used, int64_t now_ms);
 void gate_release(ac_gate_t *gate, credit_t *credit, int64_t now_ms);
 /* A get-task call under the credit has ended: its task has come, or a report of its failure or emptiness. */
 void gate_fetch_ended(ac_gate_t *gate, uint64_t credit);
+/* A task or a result has come that was got or posted under the credit. */
+void gate_came(ac_gate_t *gate, uint64_t credit);
 /* A credit whose time is over (1.25 ttl after its last renewal), its whole budget put into the window; NULL
  * for none. The caller journals it and calls gate_release(). *bucket is the changed bucket. */
 credit_t *gate_expired(ac_gate_t *gate, int64_t now_ms, int *bucket);

@@ -40,14 +40,15 @@ typedef struct {
     bool journal_ok, tasks_capped; /* tasks_capped: a turn ended at its cap, more waits */
     bool debug;                    /* the log level follows the core */
     bool quit;                     /* a commit that fails is not waited for */
+    bool reload;                   /* SIGHUP came while one was */
     char journal_why[JOURNAL_WHY_MAX];
 } broker_t;
 
 /* One turn: drains the sockets up to the caps, steps, commits, sends. Returns 0, or an error that ends the
  * broker: ERR_NOMEM, ERR_CORRUPT. While the journal cannot be written nothing is acknowledged: ERR_IO is
- * retried each second within, answering only STATUS, until it works or `stop_fd` is readable (then ERR_BUSY).
- */
-int broker_turn(broker_t *self, int stop_fd);
+ * retried each second within, answering only STATUS, until it works or a signal to stop has come by
+ * `signals` (then ERR_BUSY); one to reload is noted. */
+int broker_turn(broker_t *self, int signals);
 /* Milliseconds until the next turn is due without a message; -1 for never. */
 long broker_due_ms(broker_t *self);
 

@@ -227,7 +227,10 @@ static int loop(program_t *self) {
         if (readable & 1) signal = program_signal(self->signals);
         if ((readable & 2) && broker_reload_keys(b) != 0) return EXIT_FAILED;
         if (signal == 0) pace_turn(&pace);
-        if (signal == SIGHUP) program_reload(self->config, apply, self);
+        if (signal == SIGHUP || b->reload) {
+            b->reload = false;
+            program_reload(self->config, apply, self);
+        }
         if (signal == SIGTERM || signal == SIGINT) {
             program_stopping(0);
             core_stop(b->core);
@@ -274,14 +277,13 @@ int broker_main(int argc, char **argv) {
     }
     if (!code) code = open_all(&self);
     if (code) {
-        program_complain(NAME, self.why);
         close_all(&self);
-        return code;
+        return program_end(NAME, code, self.why);
     }
     log_info("started", "version=%s bind=%s state=%s", SLUICE_VERSION,
              self.config->bind[0] ? self.config->bind : "ipc", self.config->state_dir);
     program_ready("listening");
     code = loop(&self);
     close_all(&self);
-    return code;
+    return program_end(NAME, code, "");
 }

@@ -77,9 +77,8 @@ int core_restore_fetcher(core_t *self, uint64_t instance, uint64_t seq, uint64_t
     return 0; /* more than are kept: the rest are the oldest */
 }
 
-void core_restore_credit(core_t *self, uint64_t credit, uint64_t holder, uint8_t stage, uint16_t budget,
-                         int64_t now_ms) {
-    gate_restore(&self->gate, credit, holder, stage, budget, now_ms);
+void core_restore_credit(core_t *self, const credit_t *credit, int64_t now_ms) {
+    gate_restore(&self->gate, credit, now_ms);
 }
 
 void core_restore_rate(core_t *self, int64_t second, uint32_t units) {

@@ -64,8 +64,7 @@ void core_destroy(core_t **self);
 int core_restore_task(core_t *self, const task_image_t *image);
 int core_restore_worker(core_t *self, uint64_t instance, uint64_t place, role_t role);
 int core_restore_fetcher(core_t *self, uint64_t instance, uint64_t seq, uint64_t mask);
-void core_restore_credit(core_t *self, uint64_t credit, uint64_t holder, uint8_t stage, uint16_t budget,
-                         int64_t now_ms);
+void core_restore_credit(core_t *self, const credit_t *credit, int64_t now_ms); /* as gate_restore() */
 void core_restore_rate(core_t *self, int64_t second, uint32_t units);
 void core_restore_drain(core_t *self, int64_t since_wall_ms); /* 0: not paused by hand */
 void core_restore_config(core_t *self, uint64_t generation, const global_config_t *given);

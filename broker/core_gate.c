@@ -12,6 +12,11 @@ static bool has_claimed(void *ctx, uint64_t holder) {
     return worker && (worker->claimed > 0 || worker->role == ROLE_TOOL);
 }
 
+static bool is_present(void *ctx, uint64_t holder, uint64_t session) {
+    worker_t *worker = session_find(ctx, holder);
+    return worker && worker->session == session;
+}
+
 static bool results_full(core_t *core) {
     const uint32_t *counts = core->tasks.counts;
     uint32_t results = counts[TASK_DONE] + counts[TASK_DONE_PUSHED] + counts[TASK_UPLOADING];
@@ -52,7 +57,7 @@ uint32_t fetch_room(core_t *core, const char **why) {
 gate_view_t gate_view_of(core_t *core) {
     const uint32_t *counts = core->tasks.counts;
     const char *why;
-    gate_view_t view = {.claimed = has_claimed, .ctx = core};
+    gate_view_t view = {.claimed = has_claimed, .present = is_present, .ctx = core};
     view.fetch_room = fetch_room(core, &why);
     view.fetch_least = (view.fetch_room + counts[TASK_READY] + counts[TASK_PUSHED]) / 2;
     if (view.fetch_least > FETCH_LEAST_MAX) view.fetch_least = FETCH_LEAST_MAX;
@@ -78,6 +83,15 @@ void credit_want(core_t *core, worker_t *worker, const msg_want_t *want) {
 static void send_revoke(core_t *core, const worker_t *worker, uint64_t credit, uint8_t reason) {
     msg_t *msg = effects_msg(core->fx, worker->instance, MSG_REVOKE);
     msg->revoke = (msg_revoke_t){worker->session, credit, reason};
+}
+
+static void journal_credit(core_t *core, const credit_t *credit) {
+    record_t *record = effects_record(core->fx, REC_CREDIT);
+    record->number = credit->credit;
+    record->instance = credit->holder;
+    record->role = credit->stage;
+    record->units = credit->budget;
+    record->used = gate_known_used(credit);
 }
 
 static void send_grant(core_t *core, const credit_t *credit, uint64_t seq) {
@@ -194,11 +208,13 @@ void credits_turn(core_t *core) {
     }
     uint64_t seq;
     while ((credit = gate_decide(&core->gate, &view, core->now.ms, &seq)) != NULL) {
-        record_t *record = effects_record(core->fx, REC_CREDIT);
-        record->number = credit->credit;
-        record->instance = credit->holder;
-        record->role = credit->stage;
-        record->units = credit->budget;
+        journal_credit(core, credit);
         send_grant(core, credit, seq);
+    }
+    int bucket;
+    while ((credit = gate_raise(&core->gate, &view, core->now.ms, &bucket)) != NULL) {
+        record_bucket(core, bucket);
+        journal_credit(core, credit);
+        send_grant(core, credit, 0);
     }
 }

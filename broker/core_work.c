@@ -159,7 +159,9 @@ void task_uploaded(core_t *core, worker_t *worker, const msg_uploaded_t *uploade
         return;
     }
     if (task->state == TASK_DONE_PUSHED)
-        task_claim(core, task);       /* the claim was lost; it must have been claimed to be posted */
+        task_claim(core, task); /* the claim was lost; it must have been claimed to be posted */
+    if (uploaded->outcome == OUTCOME_DONE && uploaded->call != CALL_STORE)
+        gate_came(&core->gate, uploaded->credit);
     if (uploaded->call != CALL_STORE) /* the store is not AC */
         credit_outcome(core, (call_t)uploaded->call, (outcome_t)uploaded->outcome, task->number,
                        uploaded->http_status, uploaded->retry_after_ms, uploaded->elapsed_ms,

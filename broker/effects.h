@@ -41,11 +41,11 @@ typedef enum {
     REC_WORKER,       /* instance, place, role: may hold tasks */
     REC_WORKER_GONE,  /* instance */
     REC_FETCHER,      /* instance, seq (highest), mask (of the 64 below it) */
-    REC_CREDIT,       /* number (credit id), instance, role (stage), units (budget) */
-    REC_CREDIT_GONE,  /* number */
-    REC_RATE,         /* at (second), units: a bucket of the rate window */
-    REC_CONFIG,       /* seq (generation), config: all that AC has set */
-    REC_DRAIN,        /* at: since when fetching is paused by hand (wall time), 0 when it is not */
+    REC_CREDIT, /* number (credit id), instance, role (stage), units (budget), used: granted, or given more */
+    REC_CREDIT_GONE, /* number */
+    REC_RATE,        /* at (second), units: a bucket of the rate window */
+    REC_CONFIG,      /* seq (generation), config: all that AC has set */
+    REC_DRAIN,       /* at: since when fetching is paused by hand (wall time), 0 when it is not */
     REC_TYPES
 } record_type_t;
 
@@ -55,7 +55,7 @@ typedef struct {
     void *doc;         /* REC_TASK_NEW, REC_TASK_DONE: owned by the record until the shell takes it */
     uint64_t number, instance, place, seq, mask;
     int64_t at;
-    uint32_t units;
+    uint32_t units, used;
     uint8_t role;
     global_config_t config;
 } record_t;

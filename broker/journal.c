@@ -166,6 +166,11 @@ static int write_numbers(journal_t *self, statement_t statement, uint64_t a, uin
     return journal_run(s);
 }
 
+static int write_credit(journal_t *self, const record_t *r) {
+    journal_put_number(self->statements[ST_CREDIT], 5, r->used);
+    return write_numbers(self, ST_CREDIT, r->number, r->instance, r->role, r->units);
+}
+
 static int write_fetcher(journal_t *self, const record_t *r) {
     if (++self->used % 1024 == 0 && write_numbers(self, ST_FETCHER_TRIM, 0, 0, 0, 0) != 0) return ERR_IO;
     return write_numbers(self, ST_FETCHER, r->instance, r->seq, r->mask, (uint64_t)self->used);
@@ -218,7 +223,7 @@ static int write_record(journal_t *self, const record_t *r) {
     case REC_FETCHER:
         return write_fetcher(self, r);
     case REC_CREDIT:
-        return write_numbers(self, ST_CREDIT, r->number, r->instance, r->role, r->units);
+        return write_credit(self, r);
     case REC_CREDIT_GONE:
         return write_numbers(self, ST_CREDIT_GONE, r->number, 0, 0, 0);
     case REC_CONFIG:

@@ -80,10 +80,15 @@ static int restore_fetcher(restore_t *r, sqlite3_stmt *s) {
 }
 
 static int restore_credit(restore_t *r, sqlite3_stmt *s) {
-    if (!is_within(s, 2, CREDIT_FETCH, CREDIT_UPLOAD) || !is_within(s, 3, 1, CREDIT_BUDGET_MAX))
+    if (!is_within(s, 2, CREDIT_FETCH, CREDIT_UPLOAD) || !is_within(s, 3, 1, UINT16_MAX) ||
+        !is_within(s, 4, 0, column_number(s, 3)))
         return ERR_CORRUPT;
-    core_restore_credit(r->core, (uint64_t)column_number(s, 0), (uint64_t)column_number(s, 1),
-                        (uint8_t)column_number(s, 2), (uint16_t)column_number(s, 3), r->now.ms);
+    const credit_t credit = {.credit = (uint64_t)column_number(s, 0),
+                             .holder = (uint64_t)column_number(s, 1),
+                             .stage = (uint8_t)column_number(s, 2),
+                             .budget = (uint16_t)column_number(s, 3),
+                             .used = (uint16_t)column_number(s, 4)};
+    core_restore_credit(r->core, &credit, r->now.ms);
     return 0;
 }
 
@@ -177,8 +182,8 @@ int journal_restore(journal_t *self, core_t *core, const char *boot_id, moment_t
                        " DESC LIMIT 64) ORDER BY used",
                        restore_fetcher, why);
     if (!err)
-        err = each_row(self, &r, "SELECT id, holder, stage, budget FROM credit ORDER BY id", restore_credit,
-                       why);
+        err = each_row(self, &r, "SELECT id, holder, stage, budget, used FROM credit ORDER BY id",
+                       restore_credit, why);
     if (!err) err = each_row(self, &r, "SELECT second, units FROM rate", restore_rate, why);
     if (!err) err = each_row(self, &r, "SELECT value FROM meta WHERE key='drained'", restore_drain, why);
     if (!err) err = each_row(self, &r, "SELECT value FROM meta WHERE key='config'", restore_config, why);

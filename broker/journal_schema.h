@@ -2,7 +2,7 @@
 #ifndef SLUICE_BROKER_JOURNAL_SCHEMA_H
 #define SLUICE_BROKER_JOURNAL_SCHEMA_H
 
-#define JOURNAL_VERSION 2
+#define JOURNAL_VERSION 3
 
 /* Numbers of 64 bits without sign are stored as the signed number of the same bits. Times are ms: *_ms in
  * boot time of the boot named in meta, *_wall in Unix time. `doc` stands last: the other columns are read
@@ -25,7 +25,7 @@ static const char journal_schema[] =
     "CREATE TABLE fetcher (instance INTEGER PRIMARY KEY, seq INTEGER NOT NULL, mask INTEGER NOT NULL,"
     " used INTEGER NOT NULL);"
     "CREATE TABLE credit (id INTEGER PRIMARY KEY, holder INTEGER NOT NULL, stage INTEGER NOT NULL,"
-    " budget INTEGER NOT NULL);"
+    " budget INTEGER NOT NULL, used INTEGER NOT NULL DEFAULT 0);"
     "CREATE TABLE rate (slot INTEGER PRIMARY KEY, second INTEGER NOT NULL, units INTEGER NOT "
     "NULL);" HISTORY_SCHEMA;
 
@@ -36,6 +36,7 @@ static const char *const journal_migrations[JOURNAL_VERSION] = {
           "UPDATE task SET buried_wall = 1000 * strftime('%s', 'now') WHERE state = 6;" /* TASK_BURIED */
           "UPDATE meta SET value = 1000 * strftime('%s', 'now') WHERE key = 'drained' AND value = "
           "1;" HISTORY_SCHEMA,
+    [2] = "ALTER TABLE credit ADD COLUMN used INTEGER NOT NULL DEFAULT 0;",
 };
 #endif
 
@@ -92,7 +93,7 @@ static const char *const journal_statements[ST_COUNT] = {
                    " VALUES (?1,?2,?3,?4)",
     [ST_FETCHER_TRIM] = "DELETE FROM fetcher WHERE instance NOT IN"
                         " (SELECT instance FROM fetcher ORDER BY used DESC LIMIT 64)",
-    [ST_CREDIT] = "INSERT OR REPLACE INTO credit (id, holder, stage, budget) VALUES (?1,?2,?3,?4)",
+    [ST_CREDIT] = "INSERT OR REPLACE INTO credit (id, holder, stage, budget, used) VALUES (?1,?2,?3,?4,?5)",
     [ST_CREDIT_GONE] = "DELETE FROM credit WHERE id=?1",
     [ST_RATE] = "INSERT OR REPLACE INTO rate (slot, second, units) VALUES (?1,?2,?3)",
     [ST_META] = "INSERT OR REPLACE INTO meta (key, value) VALUES (?1,?2)",

@@ -1,4 +1,6 @@
 /* The loop's turn: drain, step, commit, send. */
+#include <signal.h>
+
 #include "broker/broker.h"
 #include "common/clock.h"
 #include "common/crash_point.h"
@@ -75,7 +77,17 @@ static void journal_failed(broker_t *self) {
     self->journal_ok = false;
 }
 
-static int commit(broker_t *self, int stop_fd) {
+/* Whether to stop. A reload waits until the turn is done. */
+static bool take_signal(broker_t *self, int signals) {
+    int signal = program_signal(signals);
+    if (signal == SIGHUP) {
+        log_warn("reload_waits", "why=\"the journal cannot be written\"");
+        self->reload = true;
+    }
+    return signal != 0 && signal != SIGHUP;
+}
+
+static int commit(broker_t *self, int signals) {
     size_t count;
     const record_t *records = effects_records(self->effects, &count);
     if (count == 0) return 0;
@@ -90,7 +102,9 @@ static int commit(broker_t *self, int stop_fd) {
         int64_t until = clock_boot_ms() + RETRY_MS;
         for (int64_t now; (now = clock_boot_ms()) < until;) {
             program_alive(now); /* trying again is all that can be done */
-            if (sockets_wait_control(self->sockets, stop_fd, (long)(until - now))) return ERR_BUSY;
+            if (sockets_wait_control(self->sockets, signals, (long)(until - now)) &&
+                take_signal(self, signals))
+                return ERR_BUSY;
             answer_questions_only(self);
         }
     }
@@ -100,7 +114,7 @@ static int commit(broker_t *self, int stop_fd) {
     return 0;
 }
 
-int broker_turn(broker_t *self, int stop_fd) {
+int broker_turn(broker_t *self, int signals) {
     int err = tell_unopened(self);
     if (!err) err = drain(self);
     doc_destroy(&self->status);
@@ -110,7 +124,7 @@ int broker_turn(broker_t *self, int stop_fd) {
         core_hold_fetching(self->core, bodies_hold(self->bodies));
     }
     if (!err) err = core_step(self->core, &(event_t){.kind = EV_TICK}, now, self->effects);
-    if (!err) err = commit(self, stop_fd);
+    if (!err) err = commit(self, signals);
     if (!err) err = broker_send(self, clock_boot_ms() - now.ms);
     if (core_debug(self->core) != self->debug) {
         self->debug = !self->debug;
@@ -121,7 +135,7 @@ int broker_turn(broker_t *self, int stop_fd) {
 }
 
 long broker_due_ms(broker_t *self) {
-    if (self->tasks_capped || self->unopened_count > 0) return 0;
+    if (self->tasks_capped || self->unopened_count > 0 || self->reload) return 0;
     int64_t now = clock_boot_ms(), due = core_due_ms(self->core, now);
     int64_t bodies = bodies_due_ms(self->bodies, now);
     due = bodies < due ? bodies : due;

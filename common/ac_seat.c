@@ -8,12 +8,15 @@
 #include "common/err.h"
 
 #define SEND_RETRY_MS 50 /* when control is full */
+#define LINGER_MS     5
 
 struct ac_seat_t {
     link_t *link;
     lease_t lease;
     dead_man_t *dead_man;
     ac_line_t *line;
+    bool was_busy;
+    int64_t idle_ms; /* since when no request is under way */
 };
 
 ac_seat_t *ac_seat_new(ac_door_t *door, link_t *link, uint8_t stage, uint64_t *seq) {
@@ -65,6 +68,11 @@ bool ac_seat_may_start(const ac_seat_t *self, int64_t now_ms) {
            lease_may_start(&self->lease, now_ms);
 }
 
+bool ac_seat_lingers(const ac_seat_t *self, int64_t now_ms) {
+    return self->lease.state == LEASE_HELD && !self->lease.revoked && self->lease.budget > 1 &&
+           now_ms < self->idle_ms + LINGER_MS;
+}
+
 int ac_seat_start(ac_seat_t *self, const ac_request_t *request, int64_t now_ms, ac_done_fn done, void *ctx) {
     if (!ac_seat_may_start(self, now_ms)) return ERR_STATE;
     return ac_line_start(self->line, &self->lease, request, now_ms, done, ctx);
@@ -101,7 +109,9 @@ void ac_seat_release(ac_seat_t *self) {
 }
 
 bool ac_seat_granted(ac_seat_t *self, const msg_grant_t *grant) {
+    bool held = self->lease.state == LEASE_HELD;
     if (!lease_granted(&self->lease, grant)) return false;
+    if (!held) self->idle_ms = clock_boot_ms();
     CRASH_POINT("seat.granted");
     /* A GRANT that took too long (a stopped process) must not fire the switch: the turn gives it back. The
      * clock is read anew, since the process may have been stopped after the turn read it. */
@@ -125,12 +135,15 @@ uint16_t ac_seat_used(const ac_seat_t *self, uint64_t credit) {
 }
 
 void ac_seat_decline(link_t *link, const msg_grant_t *grant, uint16_t used) {
+    if (grant->seq == 0) return; /* more for a credit that is given back, or whose own GRANT comes yet */
     msg_t msg = {.type = MSG_RELEASE, .release = {grant->session, grant->credit, used}};
     (void)link_send(link, &msg); /* lost, it runs out by itself */
 }
 
 void ac_seat_turn(ac_seat_t *self, int64_t now_ms) {
     msg_t msg;
+    if (self->was_busy && !ac_line_busy(self->line)) self->idle_ms = now_ms;
+    self->was_busy = ac_line_busy(self->line);
     if (lease_must_abort(&self->lease, now_ms)) {
         ac_line_turn(self->line, now_ms);
         try_release(self);
@@ -146,6 +159,7 @@ void ac_seat_turn(ac_seat_t *self, int64_t now_ms) {
 int64_t ac_seat_due(const ac_seat_t *self, int64_t now_ms) {
     if (self->lease.state == LEASE_NONE) return INT64_MAX;
     bool session = link_session(self->link) != 0;
+    if (!ac_line_busy(self->line) && ac_seat_lingers(self, now_ms)) return self->idle_ms + LINGER_MS;
     if (self->lease.state == LEASE_WANTED) return session ? lease_next_ms(&self->lease) : INT64_MAX;
     if (self->lease.revoked && session && !ac_line_busy(self->line)) return now_ms + SEND_RETRY_MS;
     if (session) return lease_next_ms(&self->lease);

@@ -27,6 +27,9 @@ uint64_t ac_seat_credit(const ac_seat_t *self);
 
 /* Whether a request may start now: there is a session, the lease allows it, and none is under way. */
 bool ac_seat_may_start(const ac_seat_t *self, int64_t now_ms);
+/* Whether a credit without a request is worth keeping for a moment: more of it or for it may come. One of a
+ * single request is not, which is granted when others wait for their turn. */
+bool ac_seat_lingers(const ac_seat_t *self, int64_t now_ms);
 /* As ac_line_start(). */
 int ac_seat_start(ac_seat_t *self, const ac_request_t *request, int64_t now_ms, ac_done_fn done, void *ctx);
 /* As ac_line_abort(). */

@@ -21,11 +21,15 @@ typedef struct {
     int rest;
 } arguments_t;
 
-int config_put(config_t *config, const option_t *option, const char *text, config_origin_t origin,
-               char why[CONFIG_WHY_MAX]) {
-    int err = config_set(config, option, text, why);
+int config_put(config_t *config, const option_t *option, const char *name, const char *text,
+               config_origin_t origin, char why[CONFIG_WHY_MAX]) {
+    int err = config_set(config, option, name, text, why);
     if (!err) config->origins[option - config_options] = origin;
     return err;
+}
+
+config_origin_t *config_origin(const config_t *config, const char *option) {
+    return &config->origins[config_option(option, strlen(option)) - config_options];
 }
 
 static char **text_field(config_t *config, const option_t *option) {
@@ -37,7 +41,7 @@ static int set_defaults(config_t *config, char *why) {
     for (size_t i = 0; i < config_option_count; i++) {
         const option_t *option = &config_options[i];
         const char *value = option->fallback ? option->fallback : text_field(config, option) ? "" : NULL;
-        int err = value ? config_set(config, option, value, why) : 0;
+        int err = value ? config_set(config, option, option->name, value, why) : 0;
         if (err) return err;
     }
     return 0;
@@ -74,8 +78,9 @@ static int read_environment(config_t *config, char *why) {
         char *value = option->environment ? getenv(option->environment) : NULL;
         if (!value) continue;
         char text[CONFIG_WHY_MAX];
-        int err =
-            value[0] ? config_put(config, option, value, (config_origin_t){ORIGIN_ENVIRONMENT, 0}, text) : 0;
+        int err = value[0] ? config_put(config, option, option->name, value,
+                                        (config_origin_t){ORIGIN_ENVIRONMENT, 0}, text)
+                           : 0;
         if (option->kind == OPTION_SECRET) {
             explicit_bzero(value, strlen(value));
             (void)unsetenv(option->environment);
@@ -110,8 +115,10 @@ static const char *value_of(const arguments_t *args, const option_t *option, int
 
 static int apply_option(config_t *config, arguments_t *args, int *at, bool only_file, char *why) {
     const char *word = args->argv[*at] + 2;
-    const option_t *option = config_option(word, strcspn(word, "="));
+    size_t len = strcspn(word, "=");
+    const option_t *option = config_option(word, len);
     if (!option) return unknown_option(word, why);
+    const char *name = config_name(option, word, len);
     if (option->kind == OPTION_HELP || option->kind == OPTION_VERSION) {
         args->done = true;
         if (option->kind == OPTION_HELP)
@@ -122,14 +129,13 @@ static int apply_option(config_t *config, arguments_t *args, int *at, bool only_
     }
     const char *value = value_of(args, option, at);
     if (!value) {
-        (void)snprintf(why, CONFIG_WHY_MAX, "--%s needs a value: --%s %s", option->name, option->name,
-                       option->value);
+        (void)snprintf(why, CONFIG_WHY_MAX, "--%s needs a value: --%s %s", name, name, option->value);
         return ERR_INVALID;
     }
     if (only_file != (option->offset == offsetof(config_t, config_file))) return 0;
     if (option->kind == OPTION_SECRET) value = args->secret ? args->secret : "";
     char text[CONFIG_WHY_MAX];
-    int err = config_put(config, option, value, (config_origin_t){ORIGIN_ARGUMENT, 0}, text);
+    int err = config_put(config, option, name, value, (config_origin_t){ORIGIN_ARGUMENT, 0}, text);
     if (err == ERR_INVALID) (void)snprintf(why, CONFIG_WHY_MAX, "--%.500s", text);
     return err;
 }
@@ -181,7 +187,7 @@ static int begin(arguments_t *args, config_t **out, char *why) {
     if (!err) err = read_arguments(config, args, true, why);
     bool named = config->config_file && config->config_file[0];
     const char *file = err || args->done || named ? NULL : system_file(args);
-    if (file) err = config_set(config, config_option("config", 6), file, why);
+    if (file) err = config_set(config, config_option("config", 6), "config", file, why);
     if (file) (void)setenv("CREDENTIALS_DIRECTORY", CONFIG_SYSTEM_DIR, 0); /* the key, as the units have it */
     return err;
 }
@@ -206,6 +212,10 @@ static void forget_secret(arguments_t *args) {
     free(args->secret);
 }
 
+bool config_before_reload(const config_t *self) {
+    return self->check_only && getenv("MAINPID") != NULL;
+}
+
 int config_load(unsigned program, int argc, char **argv, config_t **config, bool *done, int *rest,
                 char why[512]) {
     arguments_t args = {.argc = argc, .argv = argv, .program = program, .words = rest != NULL};
@@ -213,8 +223,8 @@ int config_load(unsigned program, int argc, char **argv, config_t **config, bool
     int err = wipe_key(&args);
     if (!err) err = begin(&args, config, why);
     if (!err && !args.done) err = read_sources(*config, &args, NULL, NULL, why);
-    if (!err && !args.done) err = config_settle(*config, program, why);
-    if (!err && !args.done) err = config_read_key(*config, program, why);
+    if (!err && !args.done) err = config_settle(*config, program, NULL, NULL, why);
+    if (!err && !args.done && !config_before_reload(*config)) err = config_read_key(*config, program, why);
     if (!err && !args.done && (*config)->check_only) {
         (void)printf("configuration is valid\n");
         args.done = true;
@@ -230,20 +240,31 @@ int config_reload(const config_t *self, config_t **fresh, char why[512]) {
         .argc = self->argc, .argv = self->argv, .program = self->program, .words = self->words};
     int err = begin(&args, fresh, why);
     if (!err) err = read_sources(*fresh, &args, NULL, NULL, why);
-    if (!err) err = config_settle(*fresh, self->program, why);
+    if (!err) err = config_settle(*fresh, self->program, NULL, NULL, why);
     return finish(fresh, true, err, why);
+}
+
+/* Nobody needs to hear of what does not fit together. */
+static void ignore(void *ctx, bool warning, const char *why) {
+    (void)ctx;
+    (void)warning;
+    (void)why;
 }
 
 int config_look(unsigned program, int argc, char **argv, config_told_fn told, void *ctx, config_t **config,
                 char why[CONFIG_WHY_MAX]) {
     arguments_t args = {.argc = argc, .argv = argv, .program = program};
-    char ignored[CONFIG_WHY_MAX];
+    config_told_fn tell = told ? told : ignore;
     *config = NULL;
     int err = wipe_key(&args);
     if (!err) err = begin(&args, config, why);
     if (!err) err = read_sources(*config, &args, told, ctx, why);
-    if (!err && config_settle(*config, program, ignored) == ERR_NOMEM) err = ERR_NOMEM;
-    if (!err && config_read_key(*config, program, ignored) == ERR_NOMEM) err = ERR_NOMEM;
+    if (!err && config_settle(*config, program, tell, ctx, why) == ERR_NOMEM) err = ERR_NOMEM;
+    if (!err) {
+        int bad_key = config_read_key(*config, program, why);
+        if (bad_key == ERR_INVALID) tell(ctx, false, why);
+        if (bad_key == ERR_NOMEM) err = ERR_NOMEM;
+    }
     forget_secret(&args);
     return finish(config, true, err, why);
 }

@@ -2,7 +2,7 @@
 #include <arpa/inet.h>
 #include <curl/curl.h>
 #include <errno.h>
-#include <fcntl.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,13 +15,51 @@
 #include "common/policy.h"
 #include "common/proxy.h"
 
-#define KEY_MAX 8192
 /* The longest name under runtimeDir: the PUSH of a worker. */
 #define LONGEST_SOCKET "/worker-18446744073709551615"
 
-static int fail(char *why, const char *text) {
-    (void)snprintf(why, CONFIG_WHY_MAX, "%s", text);
-    return ERR_INVALID;
+typedef struct {
+    config_t *config;
+    unsigned program;
+    config_told_fn told; /* NULL: the first fault ends it */
+    void *ctx;
+    char *why;
+    int err;
+} check_t;
+
+void config_blame(const config_t *config, const char *option, char why[CONFIG_WHY_MAX]) {
+    char text[CONFIG_WHY_MAX];
+    config_origin_t origin = *config_origin(config, option);
+    const char *variable = config_option(option, strlen(option))->environment;
+    (void)snprintf(text, sizeof text, "%s", why);
+    if (origin.kind == ORIGIN_FILE)
+        (void)snprintf(why, CONFIG_WHY_MAX, "%.150s, line %u: %.340s", config->config_file, origin.line,
+                       text);
+    else if (origin.kind == ORIGIN_ENVIRONMENT && variable)
+        (void)snprintf(why, CONFIG_WHY_MAX, "environment variable %s: %.440s", variable, text);
+    else if (origin.kind == ORIGIN_ARGUMENT && strncmp(text, option, strlen(option)) == 0)
+        (void)snprintf(why, CONFIG_WHY_MAX, "--%.509s", text);
+}
+
+/* `why` has been written, of this option, or of none (NULL). */
+static void fault(check_t *self, const char *option) {
+    if (option) config_blame(self->config, option, self->why);
+    if (self->told) self->told(self->ctx, false, self->why);
+    self->err = ERR_INVALID;
+}
+
+__attribute__((format(printf, 3, 4))) static void say(check_t *self, const char *option, const char *format,
+                                                      ...) {
+    va_list args;
+    va_start(args, format);
+    (void)vsnprintf(self->why, CONFIG_WHY_MAX, format, args);
+    va_end(args);
+    fault(self, option);
+}
+
+/* Whether the option is for this program. What another one reads may be readable for that one alone. */
+static bool concerns(const check_t *self, const char *option) {
+    return (config_option(option, strlen(option))->programs & self->program) != 0;
 }
 
 /* --- places --- */
@@ -58,7 +96,8 @@ static int default_runtime(config_t *config) {
     return set_place(&config->runtime_dir, own, "");
 }
 
-static int settle_places(config_t *config, char *why) {
+static void settle_places(check_t *self) {
+    config_t *config = self->config;
     int err = config->state_dir[0] ? 0 : default_state(config);
     if (!err && !config->runtime_dir[0]) err = default_runtime(config);
     const char *logs = variable("LOGS_DIRECTORY");
@@ -66,16 +105,15 @@ static int settle_places(config_t *config, char *why) {
         err = set_place(&config->log_dir, logs ? logs : config->state_dir, logs ? "" : "/logs");
     if (!err && !config->lock_dir[0]) err = set_place(&config->lock_dir, config->runtime_dir, "");
     if (!err && !config->keys_dir[0]) err = set_place(&config->keys_dir, config->state_dir, "/keys");
-    if (err) return err;
-    if (strchr(config->index, '/'))
-        return fail(why, "index holds a slash; it is a part of file names, like _prod");
-    size_t most = sizeof((struct sockaddr_un){0}.sun_path) - sizeof LONGEST_SOCKET;
-    if (strlen(config->runtime_dir) <= most) return 0;
-    (void)snprintf(
-        why, CONFIG_WHY_MAX,
-        "runtimeDir is %zu characters long; socket paths allow %zu: name a shorter one with --runtimeDir",
-        strlen(config->runtime_dir), most);
-    return ERR_INVALID;
+    self->err = err;
+    if (!err && strchr(config->index, '/'))
+        say(self, "index", "index holds a slash; it is a part of file names, like _prod");
+    size_t len = strlen(config->runtime_dir),
+           most = sizeof((struct sockaddr_un){0}.sun_path) - sizeof LONGEST_SOCKET;
+    if (!self->err && len > most)
+        say(self, "runtimeDir",
+            "runtimeDir is %zu characters long; socket paths allow %zu: name a shorter one with --runtimeDir",
+            len, most);
 }
 
 /* --- endpoints --- */
@@ -91,66 +129,74 @@ static bool loopback(const char *host, size_t len) {
 }
 
 /* Whether it leads off this machine goes to *remote. */
-static int check_endpoint(const char *option, const char *text, int ports, bool *remote, char *why) {
+static bool check_endpoint(check_t *self, const char *option, const char *text, int ports, bool *remote) {
     *remote = false;
-    if (text[0] == '\0') return 0;
+    if (text[0] == '\0') return true;
     const char *rest = strncmp(text, "tcp://", 6) == 0 ? text + 6 : NULL,
                *colon = rest ? strrchr(rest, ':') : NULL;
     char *end = NULL;
     long port = colon ? strtol(colon + 1, &end, 10) : 0;
     if (!colon || colon == rest || end == colon + 1 || *end != '\0' || port < 1 || port + 8 + ports > 65536) {
-        (void)snprintf(
-            why, CONFIG_WHY_MAX,
-            "%s is \"%.100s\"; it must be tcp://HOST:PORT with PORT from 1 to %d (PORT + 8 + workerPorts"
-            " must be a port)",
+        say(self, option,
+            "%s is \"%.100s\"; it must be tcp://HOST:PORT with PORT from 1 to %d (PORT + 8 + workerPorts "
+            "must "
+            "be a port)",
             option, text, 65528 - ports);
-        return ERR_INVALID;
+        return false;
     }
     *remote = !loopback(rest, (size_t)(colon - rest));
-    return 0;
+    return true;
 }
 
-static int refuse_plain(const char *option, const char *text, const char *remedy, char *why) {
-    (void)snprintf(why, CONFIG_WHY_MAX,
-                   "%s is \"%.100s\"; plain tcp is allowed on loopback addresses only (127.0.0.0/8, [::1], "
-                   "localhost), since it is "
-                   "neither encrypted nor authenticated: %s",
-                   option, text, remedy);
-    return ERR_INVALID;
+static void refuse_plain(check_t *self, const char *option, const char *text, const char *remedy) {
+    say(self, option,
+        "%s is \"%.100s\"; plain tcp is allowed on loopback addresses only (127.0.0.0/8, [::1], localhost), "
+        "since it is neither encrypted nor authenticated: %s",
+        option, text, remedy);
 }
 
 /* Off this machine both ends need a key; what is there must be right on loopback as well. */
-static int check_links(const config_t *config, unsigned program, char *why) {
-    bool bind_remote, broker_remote;
-    int err = check_endpoint("bind", config->bind, config->worker_ports, &bind_remote, why);
-    if (!err) err = check_endpoint("broker", config->broker, 0, &broker_remote, why);
-    if (!err && (program & (PROGRAM_BROKER | PROGRAM_RUN)) && config->bind[0]) {
-        key_pair_t key;
-        err = key_load_broker(config, &key, why);
-        key_wipe(&key, sizeof key);
-        if (err == ERR_NOT_FOUND)
-            err = bind_remote
-                      ? refuse_plain("bind", config->bind,
-                                     "make the broker's key with `sluice key new NAME --role broker`", why)
-                      : 0;
-        else if (!err && program == PROGRAM_RUN && config->broker[0])
-            err =
-                fail(why, "broker is for a plain link here; since the broker has a key, the programs of this "
-                          "machine reach it by ipc: leave it out");
-    }
-    if (err || program == PROGRAM_BROKER || config->broker[0] == '\0') return err ? ERR_INVALID : 0;
-    if (broker_remote && !(program & (PROGRAM_EXECUTOR | PROGRAM_TOOL)))
-        return refuse_plain("broker", config->broker, "this program belongs on the broker's machine", why);
-    if (broker_remote && config->broker_key[0] == '\0')
-        return refuse_plain(
-            "broker", config->broker,
-            "name the broker's public key with --brokerKey, and this program's own with --key", why);
-    if (program != PROGRAM_EXECUTOR) return 0; /* a tool that asks the broker nothing needs no key */
-    link_key_t key;
-    bool found;
-    err = key_load_link(config, KEY_EXECUTOR, &key, &found, why);
+static void check_bind(check_t *self) {
+    const config_t *config = self->config;
+    bool remote;
+    if (!check_endpoint(self, "bind", config->bind, config->worker_ports, &remote)) return;
+    if (!(self->program & (PROGRAM_BROKER | PROGRAM_RUN)) || config->bind[0] == '\0') return;
+    key_pair_t key;
+    int err = key_load_broker(config, &key, self->why);
     key_wipe(&key, sizeof key);
-    return err ? ERR_INVALID : 0;
+    if (err == ERR_NOT_FOUND && remote)
+        refuse_plain(self, "bind", config->bind,
+                     "make the broker's key with `sluice key new NAME --role broker`");
+    else if (err && err != ERR_NOT_FOUND)
+        fault(self, NULL);
+    else if (!err && self->program == PROGRAM_RUN && config->broker[0])
+        say(self, "broker",
+            "broker is for a plain link here; since the broker has a key, the programs of this machine reach "
+            "it by ipc: leave it out");
+}
+
+static void check_broker(check_t *self) {
+    const config_t *config = self->config;
+    bool remote;
+    if (!check_endpoint(self, "broker", config->broker, 0, &remote)) return;
+    if (self->program == PROGRAM_BROKER || config->broker[0] == '\0') return;
+    if (self->program == PROGRAM_RUN && strcmp(config->broker, config->bind) != 0) {
+        say(self, "broker",
+            "broker is for programs that are started alone: `sluice run` starts its own broker, and --bind "
+            "says where that listens");
+    } else if (remote && !(self->program & (PROGRAM_EXECUTOR | PROGRAM_TOOL))) {
+        refuse_plain(self, "broker", config->broker, "this program belongs on the broker's machine");
+    } else if (remote && config->broker_key[0] == '\0') {
+        refuse_plain(self, "broker", config->broker,
+                     "name the broker's public key with --brokerKey, and this program's own with --key");
+    } else if (self->program == PROGRAM_EXECUTOR && (config->key[0] || !config_before_reload(config))) {
+        /* a tool that asks the broker nothing needs no key */
+        link_key_t key;
+        bool found;
+        if (key_load_link(config, KEY_EXECUTOR, &key, &found, self->why) != 0)
+            fault(self, strncmp(self->why, "brokerKey", 9) == 0 ? "brokerKey" : "key");
+        key_wipe(&key, sizeof key);
+    }
 }
 
 /* --- AC --- */
@@ -161,11 +207,14 @@ static const char *without_user(const char *url) {
     return at ? at + 1 : url;
 }
 
-static int check_url(config_t *config, unsigned program, char *why) {
-    bool needed = program & (PROGRAM_RUN | PROGRAM_FETCHER | PROGRAM_UPLOADER);
-    char *url = config->server_url;
-    if (url[0] == '\0')
-        return needed ? fail(why, "no server URL: give --serverUrl URL or set $server_url") : 0;
+static void check_url(check_t *self) {
+    char *url = self->config->server_url;
+    if (!concerns(self, "serverUrl")) return;
+    if (url[0] == '\0') {
+        if (self->program != PROGRAM_DOCTOR)
+            say(self, "serverUrl", "no server URL: give --serverUrl URL or set $server_url");
+        return;
+    }
     size_t len = strlen(url);
     while (len > 0 && url[len - 1] == '/')
         url[--len] = '\0';
@@ -184,15 +233,14 @@ static int check_url(config_t *config, unsigned program, char *why) {
     curl_free(fragment);
     curl_free(user);
     curl_url_cleanup(parts);
-    if (ok) return 0;
-    (void)snprintf(
-        why, CONFIG_WHY_MAX,
+    if (ok) return;
+    say(self, "serverUrl",
         "serverUrl is \"%.120s\"; it must be http://HOST or https://HOST, without a user or a query",
         without_user(url));
-    return ERR_INVALID;
 }
 
-static int check_proxies(const config_t *config, char *why) {
+static void check_proxies(check_t *self) {
+    const config_t *config = self->config;
     const struct {
         const char *name, *value;
     } proxies[] = {{"inwardProxyHttps", config->inward_proxy_https},
@@ -204,16 +252,15 @@ static int check_proxies(const config_t *config, char *why) {
         const char *complaint;
         int err = proxies[i].value[0] ? proxy_choose(&proxy, proxies[i].value, false, &complaint) : 0;
         if (proxies[i].value[0]) proxy_clear(&proxy);
-        if (!err) continue;
-        (void)snprintf(why, CONFIG_WHY_MAX, "%s is no URL; it must be like http://proxy.example:3128",
-                       proxies[i].name);
-        return ERR_INVALID;
+        if (err)
+            say(self, proxies[i].name, "%s is no URL; it must be like http://proxy.example:3128",
+                proxies[i].name);
     }
-    return 0;
 }
 
 /* A file that is named has to be there when the program starts, not when the first request needs it. */
-static int check_files(const config_t *config, char *why) {
+static void check_files(check_t *self) {
+    const config_t *config = self->config;
     const struct {
         const char *name, *path;
     } files[] = {{"caBundle", config->ca_bundle},
@@ -221,117 +268,33 @@ static int check_files(const config_t *config, char *why) {
                  {"clientCert", config->client_cert},
                  {"clientKey", config->client_key}};
     for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
-        if (files[i].path[0] == '\0' || access(files[i].path, R_OK) == 0) continue;
-        (void)snprintf(why, CONFIG_WHY_MAX, "%s: cannot read %.300s: %s", files[i].name, files[i].path,
-                       strerror(errno));
-        return ERR_INVALID;
+        if (files[i].path[0] == '\0' || !concerns(self, files[i].name) || access(files[i].path, R_OK) == 0)
+            continue;
+        say(self, files[i].name, "%s: cannot read %.200s: %s", files[i].name, files[i].path, strerror(errno));
     }
-    if (config->client_key[0] && !config->client_cert[0])
-        return fail(why, "clientKey is given without clientCert; both are needed");
-    return 0;
+    if (config->client_key[0] && !config->client_cert[0] && concerns(self, "clientKey"))
+        say(self, "clientKey", "clientKey is given without clientCert; both are needed");
 }
 
 /* Mistakes in the rules are found at the start. */
-static int check_policy(const config_t *config, unsigned program, char *why) {
+static void check_policy(check_t *self) {
     policy_t *policy = NULL;
-    int err = program & (PROGRAM_RUN | PROGRAM_EXECUTOR)
-                  ? policy_read(config_policy_file(config), &policy, why)
-                  : 0;
+    if ((self->program & (PROGRAM_RUN | PROGRAM_EXECUTOR)) &&
+        policy_read(config_policy_file(self->config), &policy, self->why) != 0)
+        fault(self, NULL);
     policy_release(&policy);
-    return err ? ERR_INVALID : 0;
 }
 
-int config_settle(config_t *config, unsigned program, char why[CONFIG_WHY_MAX]) {
-    int err = settle_places(config, why);
-    if (!err) err = check_url(config, program, why);
-    if (!err) err = check_proxies(config, why);
-    if (!err) err = check_files(config, why);
-    if (!err) err = check_links(config, program, why);
-    if (!err) err = check_policy(config, program, why);
-    if (!err && program == PROGRAM_RUN && config->broker[0] && strcmp(config->broker, config->bind) != 0)
-        err = fail(why,
-                   "broker is for programs that are started alone: `sluice run` starts its own broker, and "
-                   "--bind says where that listens");
+int config_settle(config_t *config, unsigned program, config_told_fn told, void *ctx,
+                  char why[CONFIG_WHY_MAX]) {
+    static void (*const checks[])(check_t * self) = {settle_places, check_url,    check_proxies, check_files,
+                                                     check_bind,    check_broker, check_policy};
+    check_t self = {.config = config, .program = program, .told = told, .ctx = ctx};
+    self.why = why;
+    for (size_t i = 0; i < sizeof checks / sizeof checks[0]; i++) {
+        if (self.err == ERR_NOMEM || (self.err && !told)) return self.err;
+        checks[i](&self);
+    }
     config->log_json = config->log_format && strcmp(config->log_format, "json") == 0;
-    return err;
-}
-
-/* --- the key --- */
-
-/* What a header may carry, and a NUL ends no text unseen. */
-static bool plain(const char *key, size_t len) {
-    for (size_t i = 0; i < len; i++)
-        if (key[i] < ' ' || key[i] >= 0x7f) return false;
-    return true;
-}
-
-static int key_from_file(config_t *config, const char *path, char *why) {
-    char key[KEY_MAX + 1];
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t n = fd < 0 ? -1 : read(fd, key, sizeof key);
-    int error = errno, err = ERR_INVALID;
-    if (fd >= 0) (void)close(fd);
-    size_t blanks = 0;
-    while (n > 0 && strchr(" \t\r\n", key[n - 1]))
-        n--;
-    while ((ssize_t)blanks < n && strchr(" \t", key[blanks]))
-        blanks++;
-    if (blanks > 0) memmove(key, key + blanks, (size_t)(n -= (ssize_t)blanks));
-    if (n < 0)
-        (void)snprintf(why, CONFIG_WHY_MAX, "cannot read the API key file %.200s: %s", path, strerror(error));
-    else if (n == 0)
-        (void)snprintf(why, CONFIG_WHY_MAX,
-                       "the API key file %.200s is empty; it must hold the key on one line", path);
-    else if (n > KEY_MAX)
-        (void)snprintf(why, CONFIG_WHY_MAX, "the API key file %.200s is longer than %d bytes", path, KEY_MAX);
-    else if (!plain(key, (size_t)n))
-        (void)snprintf(
-            why, CONFIG_WHY_MAX,
-            "the API key file %.200s holds a character that no header may carry; it must hold the key on "
-            "one line of ASCII",
-            path);
-    else
-        err = 0;
-    if (!err) {
-        key[n] = '\0';
-        char *copy = strdup(key);
-        err = copy ? 0 : ERR_NOMEM;
-        free(config->api_key);
-        config->api_key = copy;
-    }
-    explicit_bzero(key, sizeof key);
-    return err;
-}
-
-static config_origin_t *origin_of(const config_t *config, const char *name) {
-    return &config->origins[config_option(name, strlen(name)) - config_options];
-}
-
-static void set_key_origin(const config_t *config, config_origin_t origin) {
-    *origin_of(config, "apiKey") = origin;
-}
-
-int config_read_key(config_t *config, unsigned program, char why[CONFIG_WHY_MAX]) {
-    bool needed = program & (PROGRAM_RUN | PROGRAM_FETCHER | PROGRAM_UPLOADER);
-    char credential[512];
-    const char *dir = getenv("CREDENTIALS_DIRECTORY");
-    int err = 0;
-    if (!needed && program != PROGRAM_DOCTOR) { /* who needs no key neither reads nor keeps one */
-        explicit_bzero(config->api_key, strlen(config->api_key));
-        return 0;
-    }
-    if (config->api_key_file[0] != '\0') {
-        err = key_from_file(config, config->api_key_file, why);
-        if (!err) set_key_origin(config, *origin_of(config, "apiKeyFile"));
-    } else if (config->api_key[0] == '\0' && dir) {
-        (void)snprintf(credential, sizeof credential, "%s/api_key", dir);
-        err = key_from_file(config, credential, why);
-        if (!err) set_key_origin(config, (config_origin_t){ORIGIN_CREDENTIAL, 0});
-    }
-    if (err) return err;
-    if (config->api_key[0] == '\0' && !needed) return 0;
-    if (config->api_key[0] == '\0')
-        return fail(why, "no API key: give --apiKeyFile FILE, set $api_key, or load the credential api_key");
-    if (plain(config->api_key, strlen(config->api_key))) return 0;
-    return fail(why, "the API key has a character that no header may carry; it must be one line of ASCII");
+    return self.err;
 }

@@ -14,6 +14,9 @@ typedef struct {
     unsigned section; /* whose lines follow; PROGRAM_ALL outside of any */
     const char *path;
     unsigned line;
+    config_told_fn told;
+    void *ctx;
+    unsigned *set_in; /* with `told`: the line of each option so far, by section */
     char *why;
 } reader_t;
 
@@ -24,6 +27,7 @@ static const struct {
                 {"fetcher", PROGRAM_FETCHER},
                 {"executor", PROGRAM_EXECUTOR},
                 {"uploader", PROGRAM_UPLOADER}};
+#define SCOPES (1 + sizeof sections / sizeof sections[0]) /* before any section, and each of them */
 
 const char *config_section_name(unsigned program) {
     for (size_t i = 0; i < sizeof sections / sizeof sections[0]; i++)
@@ -72,9 +76,9 @@ static int begin_section(reader_t *self, char *name) {
 }
 
 /* Whether the value would do, for a program that it does not concern. */
-static int check_value(const option_t *option, const char *value, char *why) {
+static int check_value(const option_t *option, const char *name, const char *value, char *why) {
     config_t *scratch = calloc(1, sizeof *scratch);
-    int err = scratch ? config_set(scratch, option, value, why) : ERR_NOMEM;
+    int err = scratch ? config_set(scratch, option, name, value, why) : ERR_NOMEM;
     config_destroy(&scratch);
     return err;
 }
@@ -92,12 +96,30 @@ static int keep_for_child(reader_t *self, const option_t *option, const char *va
     return 0;
 }
 
-static int set_option(reader_t *self, const option_t *option, const char *value, char *why) {
+static int set_option(reader_t *self, const option_t *option, const char *name, const char *value,
+                      char *why) {
     if (self->section == PROGRAM_ALL || self->section == self->program)
-        return config_put(self->config, option, value, (config_origin_t){ORIGIN_FILE, self->line}, why);
-    int err = check_value(option, value, why);
+        return config_put(self->config, option, name, value, (config_origin_t){ORIGIN_FILE, self->line}, why);
+    int err = check_value(option, name, value, why);
     if (!err && self->program == PROGRAM_RUN) err = keep_for_child(self, option, value);
     return err;
+}
+
+/* The last line counts, which may not be the one that somebody looks at. */
+static void note_line(reader_t *self, const option_t *option, const char *name) {
+    char text[200];
+    size_t scope = 0;
+    if (!self->set_in) return;
+    while (scope + 1 < SCOPES && sections[scope].program != self->section)
+        scope++;
+    unsigned *latest = &self->set_in[(size_t)(option - config_options) * SCOPES + scope];
+    if (*latest > 0) {
+        (void)snprintf(text, sizeof text, "warning: %s is set in line %u, too; this one counts", name,
+                       *latest);
+        (void)complain(self, text);
+        self->told(self->ctx, true, self->why);
+    }
+    *latest = self->line;
 }
 
 static int read_line(reader_t *self, char *line) {
@@ -121,33 +143,51 @@ static int read_line(reader_t *self, char *line) {
                        config_section_name(self->section));
         return complain(self, text);
     }
-    int err = set_option(self, option, value, text);
+    int err = set_option(self, option, name, value, text);
+    if (!err) note_line(self, option, name);
     return err == ERR_INVALID ? complain(self, text) : err;
+}
+
+/* An editor's mark that the file is UTF-8 is no part of the first line. */
+static char *without_mark(char *line, unsigned number) {
+    static const char mark[] = "\xef\xbb\xbf";
+    return number == 1 && strncmp(line, mark, sizeof mark - 1) == 0 ? line + sizeof mark - 1 : line;
 }
 
 int config_read_file(config_t *config, unsigned program, const char *path, config_told_fn told, void *ctx,
                      char why[CONFIG_WHY_MAX]) {
-    reader_t reader = {
-        .config = config, .program = program, .section = PROGRAM_ALL, .path = path, .why = why};
+    reader_t reader = {.config = config,
+                       .program = program,
+                       .section = PROGRAM_ALL,
+                       .path = path,
+                       .told = told,
+                       .ctx = ctx,
+                       .set_in = told ? calloc(config_option_count * SCOPES, sizeof(unsigned)) : NULL,
+                       .why = why};
     FILE *file = fopen(path, "re");
     char *line = NULL;
     size_t size = 0;
+    ssize_t len;
     int err = 0, worst = 0;
-    for (reader.line = 1; file && (!err || (err == ERR_INVALID && told)) && getline(&line, &size, file) >= 0;
+    for (reader.line = 1;
+         file && (!err || (err == ERR_INVALID && told)) && (len = getline(&line, &size, file)) >= 0;
          reader.line++) {
-        err = read_line(&reader, line);
+        if (strlen(line) != (size_t)len)
+            err = complain(&reader, "there is a zero byte in it; the file must be plain text, in UTF-8");
+        else
+            err = read_line(&reader, without_mark(line, reader.line));
         if (!err) continue;
         worst = err;
-        if (told && err == ERR_INVALID) told(ctx, why);
+        if (told && err == ERR_INVALID) told(ctx, false, why);
     }
     if (!file || ferror(file)) {
         (void)snprintf(why, CONFIG_WHY_MAX, "cannot read the configuration file %.200s: %s", path,
                        strerror(errno));
-        if (told) told(ctx, why);
-        worst = ERR_INVALID;
+        worst = ERR_IO;
     }
     if (line) explicit_bzero(line, size); /* it may have held the key */
     free(line);
+    free(reader.set_in);
     if (file) (void)fclose(file);
     return worst;
 }

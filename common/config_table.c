@@ -36,7 +36,7 @@ const option_t config_options[] = {
     BOOL("verify", NULL, "verify", verify, "true", TO_AC | TO_TOOLS, "verify TLS certificates of AC and of tools"),
     TEXT("policy.file", NULL, NULL, policy_file, "", TO_TOOLS, "FILE",
          "rules on what tasks may call, and headers for it (default: /etc/sluice/policy.conf, if there is one)"),
-    {"policy.mode", NULL, NULL, OPTION_CHOICE, AT(policy_mode), "enforce", 0, 0, "enforce|learn", TO_TOOLS, "MODE",
+    {"policy.mode", NULL, NULL, OPTION_CHOICE, AT(policy_mode), "enforce", 0, 0, "enforce|learn", TO_TOOLS, "enforce|learn",
      "enforce the rules, or learn: let pass, and note what is used for `sluice policy suggest`"},
     TEXT("caBundle", NULL, NULL, ca_bundle, "", TO_AC, "FILE", "certificates to trust for AC and the store (PEM)"),
     TEXT("toolCaBundle", NULL, NULL, tool_ca_bundle, "", TO_TOOLS, "FILE", "certificates to trust for tools (PEM)"),
@@ -134,6 +134,10 @@ const option_t *config_option(const char *name, size_t len) {
     return NULL;
 }
 
+const char *config_name(const option_t *option, const char *word, size_t len) {
+    return is(option->old_name, word, len) ? option->old_name : option->name;
+}
+
 /* Levenshtein's distance, without case, of short names. */
 static unsigned distance(const char *a, const char *b) {
     enum { MOST = 40 };
@@ -182,13 +186,13 @@ bool config_bool(const char *text, bool *value) {
     return false;
 }
 
-static int set_int(int *field, const option_t *option, const char *text, char *why) {
+static int set_int(int *field, const option_t *option, const char *name, const char *text, char *why) {
     char *end;
     errno = 0;
     long value = strtol(text, &end, 10);
     if (end == text || *end != '\0' || errno != 0 || value < option->min || value > option->max) {
         (void)snprintf(why, CONFIG_WHY_MAX, "%s is \"%.60s\"; it must be a whole number from %ld to %ld",
-                       option->name, text, option->min, option->max);
+                       name, text, option->min, option->max);
         return ERR_INVALID;
     }
     *field = (int)value;
@@ -206,16 +210,16 @@ static bool chosen(const char *choices, const char *text) {
     return false;
 }
 
-static int set_text(char **field, const option_t *option, const char *text, char *why) {
+static int set_text(char **field, const option_t *option, const char *name, const char *text, char *why) {
     for (const unsigned char *c = (const unsigned char *)text; *c; c++) {
         if (*c >= ' ' && *c != 0x7f) continue;
         (void)snprintf(why, CONFIG_WHY_MAX, "%s holds a control character; it must be one line of text",
-                       option->name);
+                       name);
         return ERR_INVALID;
     }
     if (option->max > 0 && strlen(text) > (size_t)option->max) {
-        (void)snprintf(why, CONFIG_WHY_MAX, "%s is \"%.80s\"; it must be at most %ld bytes long",
-                       option->name, text, option->max);
+        (void)snprintf(why, CONFIG_WHY_MAX, "%s is \"%.80s\"; it must be at most %ld bytes long", name, text,
+                       option->max);
         return ERR_INVALID;
     }
     char *copy = strdup(text);
@@ -234,26 +238,26 @@ static void forget_other_key(config_t *config, const option_t *option, const cha
     if (other && text[0]) explicit_bzero(other, strlen(other));
 }
 
-int config_set(config_t *config, const option_t *option, const char *text, char why[CONFIG_WHY_MAX]) {
+int config_set(config_t *config, const option_t *option, const char *name, const char *text,
+               char why[CONFIG_WHY_MAX]) {
     void *field = (char *)config + option->offset;
     switch (option->kind) {
     case OPTION_INT:
-        return set_int(field, option, text, why);
+        return set_int(field, option, name, text, why);
     case OPTION_BOOL:
         if (config_bool(text, field)) return 0;
         (void)snprintf(why, CONFIG_WHY_MAX,
-                       "%s is \"%.60s\"; it must be true or false (also yes, t, 1, no, f, 0)", option->name,
-                       text);
+                       "%s is \"%.60s\"; it must be true or false (also yes, t, 1, no, f, 0)", name, text);
         return ERR_INVALID;
     case OPTION_CHOICE:
         if (!chosen(option->choices, text)) {
-            (void)snprintf(why, CONFIG_WHY_MAX, "%s is \"%.60s\"; it must be one of %s", option->name, text,
+            (void)snprintf(why, CONFIG_WHY_MAX, "%s is \"%.60s\"; it must be one of %s", name, text,
                            option->choices);
             return ERR_INVALID;
         }
-        return set_text(field, option, text, why);
+        return set_text(field, option, name, text, why);
     default:
         forget_other_key(config, option, text);
-        return set_text(field, option, text, why);
+        return set_text(field, option, name, text, why);
     }
 }

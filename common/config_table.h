@@ -38,15 +38,21 @@ const option_t *config_option(const char *name, size_t len);
 /* The option whose name is most like it, for an error text; NULL when none is near. */
 const option_t *config_nearest(const char *name);
 
-/* Sets the option's field from a text. 0, ERR_INVALID (`why` says what would be right) or ERR_NOMEM. */
+/* Which of its names the word is. */
+const char *config_name(const option_t *option, const char *word, size_t len);
+
+/* Sets the option's field from a text. 0, ERR_INVALID (`why` says what would be right, of the option as it is
+ * called by `name`) or ERR_NOMEM. */
 #define CONFIG_WHY_MAX 512
-int config_set(config_t *config, const option_t *option, const char *text, char why[CONFIG_WHY_MAX]);
+int config_set(config_t *config, const option_t *option, const char *name, const char *text,
+               char why[CONFIG_WHY_MAX]);
 /* Whether it reads as a boolean. */
 bool config_bool(const char *text, bool *value);
 
 /* config.c: the same, and notes where the text came from. */
-int config_put(config_t *config, const option_t *option, const char *text, config_origin_t origin,
-               char why[CONFIG_WHY_MAX]);
+int config_put(config_t *config, const option_t *option, const char *name, const char *text,
+               config_origin_t origin, char why[CONFIG_WHY_MAX]);
+config_origin_t *config_origin(const config_t *config, const char *option);
 /* The value as a text; a secret as "set", or "" when there is none. Returns `buf` or the text itself. */
 const char *config_value(const config_t *config, const option_t *option, char buf[16]);
 /* The same as it may be shown: without the user and password of a URL. Returns `buf`. */
@@ -58,23 +64,33 @@ typedef struct config_section {
     char *value;
 } config_section_t;
 
-/* config.c: reads everything like config_load(), but goes on where something does not fit together or is
- * missing: for showing it. `told` is that of config_read_file(). ERR_INVALID with `why`. */
-typedef void (*config_told_fn)(void *ctx, const char *why);
+/* Is told of a fault, or of a mere warning, and goes on. */
+typedef void (*config_told_fn)(void *ctx, bool warning, const char *why);
+/* config.c: reads everything like config_load(), but goes on where a line is bad, or something does not fit
+ * together or is missing: for showing it. `told`, which may be NULL, hears of each such fault. ERR_INVALID
+ * with `why`, when nothing can be shown: the command line is wrong, or the file cannot be read. */
 int config_look(unsigned program, int argc, char **argv, config_told_fn told, void *ctx, config_t **config,
                 char why[CONFIG_WHY_MAX]);
 
+/* config.c: whether this is the check of a unit before it reloads (systemd.exec(5) of MAINPID), which has
+ * none of the unit's credentials. A reload keeps the keys that were read at the start. */
+bool config_before_reload(const config_t *self);
+
 /* config_file.c: reads `name = value` lines. ERR_INVALID with file, line and what would be right; with
- * `told`, which may be NULL, it goes on after a bad line, and calls it for each. */
+ * `told`, which may be NULL, it goes on after a bad line, and calls it for each. ERR_IO: it cannot be read.
+ */
 int config_read_file(config_t *config, unsigned program, const char *path, config_told_fn told, void *ctx,
                      char why[CONFIG_WHY_MAX]);
 /* "broker" and the like; "" for what is no program of its own. */
 const char *config_section_name(unsigned program);
 /* config_live.c: whether a running program takes a new value at SIGHUP. */
 bool config_is_live(const option_t *option, unsigned program);
-/* config_check.c: defaults that depend on the user, and checks of what belongs together. */
-int config_settle(config_t *config, unsigned program, char why[CONFIG_WHY_MAX]);
-/* config_check.c: the API key, from a file, the environment, a credential or the command line. */
+/* config_check.c: what is said of the value of an option begins with where it comes from. */
+void config_blame(const config_t *config, const char *option, char why[CONFIG_WHY_MAX]);
+/* config_check.c: defaults that depend on the user, and checks of what belongs together; `told` as above. */
+int config_settle(config_t *config, unsigned program, config_told_fn told, void *ctx,
+                  char why[CONFIG_WHY_MAX]);
+/* config_key.c: the API key, from a file, the environment, a credential or the command line. */
 int config_read_key(config_t *config, unsigned program, char why[CONFIG_WHY_MAX]);
 /* config_help.c */
 void config_print_help(unsigned program);

@@ -30,6 +30,11 @@ typedef int (*json_visit_fn)(void *ctx, const json_member_t *member);
 int json_walk(const char *json, size_t size, json_kind_t root, json_visit_fn visit, void *ctx, span_t *value,
               char why[JSON_WHY_MAX]);
 
+/* Walks the members of an object that json_walk() has accepted, as a whole or as part of a text, without
+ * checking it anew: a fifth of the cost. Same members, but that a lone surrogate in a name reads as three
+ * octets. What `visit` returned, ERR_NOMEM, or ERR_MALFORMED, by which nothing is read beyond its end. */
+int json_members(span_t object, json_visit_fn visit, void *ctx);
+
 /* Whether the member's name is `name`. */
 bool json_named(const json_member_t *member, const char *name);
 

@@ -104,7 +104,19 @@ static int read_broker_word(const char *text, uint8_t broker[KEY_BYTES], char *w
     return err;
 }
 
-/* --key names a file, or a key in keysDir. */
+/* What systemd loads is an empty line where there is no file with a key. */
+static bool is_blank(const char *path) {
+    char text[FILE_MAX];
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    ssize_t n = fd < 0 ? 0 : read(fd, text, sizeof text - 1);
+    if (fd >= 0) (void)close(fd);
+    text[n > 0 ? n : 0] = '\0';
+    bool blank = text[strspn(text, " \t\r\n")] == '\0';
+    key_wipe(text, sizeof text);
+    return n >= 0 && blank;
+}
+
+/* --key names a file, or a key in keysDir; without it there may be a credential. */
 static void own_path(const config_t *config, key_role_t role, char *path, size_t size) {
     const char *dir = getenv("CREDENTIALS_DIRECTORY");
     path[0] = '\0';
@@ -114,6 +126,7 @@ static void own_path(const config_t *config, key_role_t role, char *path, size_t
         (void)snprintf(path, size, "%s/%s.key", config->keys_dir, config->key);
     else if (dir && role == KEY_EXECUTOR)
         (void)snprintf(path, size, "%s/%s", dir, CREDENTIAL);
+    if (!config->key[0] && is_blank(path)) path[0] = '\0';
 }
 
 int key_load_link(const config_t *config, key_role_t role, link_key_t *key, bool *found,
@@ -127,8 +140,10 @@ int key_load_link(const config_t *config, key_role_t role, link_key_t *key, bool
         (void)snprintf(
             why, KEY_WHY_MAX,
             "brokerKey is given, but no key of this program: make one with `sluice key new NAME --role %s` "
-            "and name it with --key NAME",
-            key_role_name(role));
+            "and name it with --key NAME%s",
+            key_role_name(role),
+            role == KEY_EXECUTOR ? ", or for the service put it into " CONFIG_SYSTEM_DIR "/executor_key"
+                                 : "");
         err = ERR_INVALID;
     }
     if (!err) err = key_read_file(path, true, &key->own, why);

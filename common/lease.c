@@ -70,6 +70,7 @@ bool lease_granted(lease_t *self, const msg_grant_t *grant) {
         if (grant->credit != self->credit) return false;
         if (known && !self->lost && at_ms + grant->ttl_ms > self->expires_ms)
             self->expires_ms = at_ms + grant->ttl_ms;
+        if (grant->budget > self->budget) self->budget = grant->budget; /* an older one may come later */
         return true;
     }
     if (self->state != LEASE_WANTED || !known) return false;

@@ -42,7 +42,7 @@ void lease_unwant(lease_t *self);
 /* What to send now, if anything: fills *msg (WANT or RENEW, session as given) and returns true. Call until
  * false. */
 bool lease_due(lease_t *self, int64_t now_ms, uint64_t session, msg_t *msg);
-/* GRANT: true if it was for this lease (by seq, or by the credit held). */
+/* GRANT: true if it was for this lease (by seq, or by the credit held, whose budget it may raise). */
 bool lease_granted(lease_t *self, const msg_grant_t *grant);
 /* REVOKE: true if it was for this lease. */
 bool lease_revoked(lease_t *self, const msg_revoke_t *revoke);

@@ -55,16 +55,15 @@ static const field_t config[] = {U64("session", config.session),
 static const field_t drain[] = {U64("session", drain.session), U8R("mode", drain.mode, 0, 1)};
 static const field_t want[] = {U64("session", want.session), U64("seq", want.seq),
                                U8R("stage", want.stage, 1, 2)};
-static const field_t grant[] = {
-    U64("session", grant.session), U64("seq", grant.seq),
-    U64("credit", grant.credit),   U8R("stage", grant.stage, 1, 2),
-    U32("ttl_ms", grant.ttl_ms),   U16R("budget", grant.budget, 1, CREDIT_BUDGET_MAX)};
+static const field_t grant[] = {U64("session", grant.session), U64("seq", grant.seq),
+                                U64("credit", grant.credit),   U8R("stage", grant.stage, 1, 2),
+                                U32("ttl_ms", grant.ttl_ms),   U16R("budget", grant.budget, 1, UINT16_MAX)};
 static const field_t renew[] = {U64("session", renew.session), U64("seq", renew.seq),
-                                U64("credit", renew.credit), U16R("used", renew.used, 0, CREDIT_BUDGET_MAX)};
+                                U64("credit", renew.credit), U16("used", renew.used)};
 static const field_t revoke[] = {U64("session", revoke.session), U64("credit", revoke.credit),
                                  U8R("reason", revoke.reason, 1, 4)};
 static const field_t release[] = {U64("session", release.session), U64("credit", release.credit),
-                                  U16R("used", release.used, 0, CREDIT_BUDGET_MAX)};
+                                  U16("used", release.used)};
 static const field_t report[] = {
     U64("session", report.session),         U64("credit", report.credit),
     U8R("call", report.call, 1, 6),         U8R("outcome", report.outcome, 1, 11),
@@ -138,8 +137,9 @@ static const field_t abort_fields[] = {U64("session", abort.session), U64("strea
                                        U8R("reason", abort.reason, 1, 4)};
 
 #define LAYOUT(type, fields, payload)                                                                        \
-    { type, #type, payload, sizeof(fields) / sizeof(fields[0]), fields }
+    [type] = {type, #type, payload, sizeof(fields) / sizeof(fields[0]), fields}
 
+/* By type; the gaps between have no name. */
 static const layout_t layouts[] = {
     LAYOUT(MSG_HELLO, hello, 0),
     LAYOUT(MSG_WELCOME, welcome, 0),
@@ -180,7 +180,6 @@ static const layout_t layouts[] = {
 };
 
 const layout_t *layout_of(unsigned type) {
-    for (size_t i = 0; i < sizeof layouts / sizeof layouts[0]; i++)
-        if ((unsigned)layouts[i].type == type) return &layouts[i];
-    return NULL;
+    bool known = type < sizeof layouts / sizeof layouts[0] && layouts[type].name;
+    return known ? &layouts[type] : NULL;
 }

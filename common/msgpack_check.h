@@ -1,5 +1,4 @@
-/* A look at MessagePack bytes before they are unpacked, since the unpacker trusts the counts of arrays and
- * maps. */
+/* A look at MessagePack bytes before they are read (common/msgpack_read.h), which trusts their structure. */
 #ifndef SLUICE_COMMON_MSGPACK_CHECK_H
 #define SLUICE_COMMON_MSGPACK_CHECK_H
 

@@ -19,7 +19,17 @@
 
 #define FILES_WANTED 16384
 
-static bool is_ready; /* has been said to the manager */
+/* What the manager has been told of this process. */
+static struct {
+    bool ready;
+    char state[128];
+    char remark[600]; /* of the latest reload */
+} told;
+
+static void tell(void) {
+    (void)sd_notifyf(0, "%sSTATUS=%s%s%s", told.ready ? "READY=1\n" : "", told.state,
+                     told.remark[0] ? "; " : "", told.remark);
+}
 
 int program_start(const char *name, const config_t *config) {
     log_init(name, config->debug_mode ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO, config->log_json);
@@ -87,16 +97,21 @@ void program_reload(config_t *config, program_apply_fn apply, void *ctx) {
     int err = config_reload(config, &fresh, text);
     if (!err) config_compare(config, fresh, &changes);
     if (!err) err = apply(ctx, fresh, &why);
+    told.remark[0] = '\0';
     if (err) {
         log_error("config_not_reloaded", "why=%s remark=\"nothing has changed\"", log_quote(why, quoted[0]));
+        (void)snprintf(told.remark, sizeof told.remark, "configuration not reloaded: %s", why);
         config_destroy(&fresh);
     } else {
         log_info("config_reloaded", "changed=%s",
                  log_quote(changes.live[0] ? changes.live : "nothing", quoted[0]));
-        if (changes.later[0]) log_warn("restart_needed", "options=%s", log_quote(changes.later, quoted[1]));
+        if (changes.later[0]) {
+            log_warn("restart_needed", "options=%s", log_quote(changes.later, quoted[1]));
+            (void)snprintf(told.remark, sizeof told.remark, "restart needed for: %s", changes.later);
+        }
         config_take_fresh(config, &fresh);
     }
-    if (is_ready) (void)sd_notify(0, "READY=1");
+    tell();
 }
 
 void program_started(const config_t *config, const char *name) {
@@ -113,7 +128,8 @@ void program_started(const config_t *config, const char *name) {
 #define STOP_EXTRA_MS 15000
 
 void program_waits(const char *state) {
-    (void)sd_notifyf(0, "STATUS=%s", state);
+    (void)snprintf(told.state, sizeof told.state, "%s", state);
+    tell();
 }
 
 void program_ready(const char *state) {
@@ -125,8 +141,9 @@ void program_ready(const char *state) {
         (void)close(pipe);
         (void)unsetenv(PROGRAM_READY_FD);
     }
-    is_ready = true;
-    (void)sd_notifyf(0, "READY=1\nSTATUS=%s", state);
+    told.ready = true;
+    (void)snprintf(told.state, sizeof told.state, "%s", state);
+    tell();
 }
 
 void program_stopping(int drain_ms) {
@@ -157,4 +174,22 @@ void program_alive(long long now_ms) {
 
 void program_complain(const char *name, const char *text) {
     (void)fprintf(stderr, "%s: %s\n", name, text);
+}
+
+/* What the manager runs beside the service, to check before a reload, has MAINPID; see systemd.exec(5). */
+static bool is_started_again(void) {
+    return getenv("NOTIFY_SOCKET") != NULL && getenv("MAINPID") == NULL;
+}
+
+int program_end(const char *name, int status, const char *why) {
+    const struct timespec rest = {.tv_sec = PROGRAM_REST_S};
+    sigset_t set;
+    if (why[0]) program_complain(name, why);
+    if (status != EXIT_CONFIG || !is_started_again()) return status;
+    if (why[0]) (void)sd_notifyf(0, "STATUS=to be put right first: %s", why);
+    (void)sigemptyset(&set);
+    (void)sigaddset(&set, SIGTERM);
+    (void)sigaddset(&set, SIGINT);
+    (void)sigprocmask(SIG_BLOCK, &set, NULL);
+    return sigtimedwait(&set, NULL, &rest) > 0 ? EXIT_CLEAN : status; /* stopped, as asked for */
 }

@@ -52,5 +52,10 @@ long program_wait_ms(long timeout_ms);
 
 /* One line on stderr: "NAME: TEXT". */
 void program_complain(const char *name, const char *text);
+/* The last call of main(): complains of `why`, unless that is "". What somebody has to put right first
+ * (EXIT_CONFIG) a service manager shows as its state for PROGRAM_REST_S, rather than start the program again
+ * at once for ever. Returns the status to end with. */
+#define PROGRAM_REST_S 10
+int program_end(const char *name, int status, const char *why);
 
 #endif

@@ -105,14 +105,16 @@ static int add_parts(text_t *out, const result_parts_t *parts) {
     return err;
 }
 
-int result_json_write(const char *task, size_t task_bytes, const result_parts_t *parts, text_t *out) {
+/* Of a task that is `known` to be JSON, or not yet. */
+static int write_result(span_t task, bool known, const result_parts_t *parts, text_t *out) {
     size_t before = out->len;
     writer_t writer = {.parts = parts, .out = out};
     char why[JSON_WHY_MAX];
     int err;
 
     text_add(out, "{", 1);
-    err = json_walk(task, task_bytes, JSON_OBJECT, copy_member, &writer, NULL, why);
+    err = known ? json_members(task, copy_member, &writer)
+                : json_walk(task.ptr, task.len, JSON_OBJECT, copy_member, &writer, NULL, why);
     if (!err) err = add_parts(out, parts);
     if (!err && out->failed) err = ERR_NOMEM;
     if (err && out->ptr && out->len >= before) {
@@ -120,4 +122,12 @@ int result_json_write(const char *task, size_t task_bytes, const result_parts_t 
         out->ptr[before] = '\0';
     }
     return err;
+}
+
+int result_json_write(const char *task, size_t task_bytes, const result_parts_t *parts, text_t *out) {
+    return write_result((span_t){task, task_bytes}, false, parts, out);
+}
+
+int result_json_write_known(span_t task, const result_parts_t *parts, text_t *out) {
+    return write_result(task, true, parts, out);
 }

@@ -127,12 +127,11 @@ static int visit_header(void *ctx, const json_member_t *member) {
 static int read_headers(const found_t *found, task_t_json *task, char *why) {
     headers_t headers = {.task = task, .why = why};
     span_t raw = found->member[IN_HEADERS].raw;
-    char ignored[JSON_WHY_MAX];
 
     if (!raw.ptr || found->member[IN_HEADERS].kind == JSON_NULL) return 0;
     if (found->member[IN_HEADERS].kind != JSON_OBJECT)
         return complain(why, "requestHeaders is no object of strings");
-    return json_walk(raw.ptr, raw.len, JSON_OBJECT, visit_header, &headers, NULL, ignored);
+    return json_members(raw, visit_header, &headers);
 }
 
 static int read_form(task_t_json *task, span_t raw, char *why) {
@@ -248,19 +247,13 @@ static int read_config(const found_t *found, task_t_json *task, char *why) {
     return 0;
 }
 
-int task_json_read(const char *json, size_t size, task_t_json *task, char why[256]) {
+/* The task's members, where they stand; `result` is that of the search for them. */
+static int read_members(const found_t *found, int result, task_t_json *task, char *why) {
     static const read_fn readers[] = {read_task_id, read_url,    read_method, read_headers,
                                       read_input,   read_expiry, read_config};
-    found_t found = {0};
-    char complaint[JSON_WHY_MAX];
-    int result;
 
-    *task = (task_t_json){0};
-    why[0] = '\0';
-    result = json_walk(json, size, JSON_OBJECT, visit_member, &found, &task->raw, complaint);
-    if (result) (void)complain(why, complaint);
     for (size_t i = 0; i < sizeof readers / sizeof *readers; i++) {
-        int err = readers[i](&found, task, why);
+        int err = readers[i](found, task, why);
         if (err == ERR_NOMEM) {
             (void)snprintf(why, JSON_WHY_MAX, "%s", err_str(err));
             return err;
@@ -270,6 +263,29 @@ int task_json_read(const char *json, size_t size, task_t_json *task, char why[25
     task->logs = task->task_id && task->url && strstr(task->url, "agent/fetch-logs") &&
                  strstr(task->task_id, "fetchLogs");
     return result;
+}
+
+int task_json_read(const char *json, size_t size, task_t_json *task, char why[256]) {
+    found_t found = {0};
+    char complaint[JSON_WHY_MAX];
+    int result;
+
+    *task = (task_t_json){0};
+    why[0] = '\0';
+    result = json_walk(json, size, JSON_OBJECT, visit_member, &found, &task->raw, complaint);
+    if (result) (void)complain(why, complaint);
+    return read_members(&found, result, task, why);
+}
+
+int task_json_read_known(span_t json, task_t_json *task, char why[256]) {
+    found_t found = {0};
+    int result;
+
+    *task = (task_t_json){.raw = json};
+    why[0] = '\0';
+    result = json_members(json, visit_member, &found);
+    if (result) (void)complain(why, err_str(result));
+    return read_members(&found, result, task, why);
 }
 
 void task_json_clear(task_t_json *task) {

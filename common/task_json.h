@@ -47,6 +47,8 @@ typedef struct {
  * caller can answer for it. ERR_NOMEM. Always call task_json_clear() afterwards. Deep nesting and large
  * members are no error. */
 int task_json_read(const char *json, size_t size, task_t_json *task, char why[256]);
+/* The same for what task_json_answer() has given, which is not checked a second time. */
+int task_json_read_known(span_t json, task_t_json *task, char why[256]);
 void task_json_clear(task_t_json *task);
 
 /* Reads an answer of get-task: `data` null or absent gives an absent span, an object its raw text.
@@ -83,5 +85,7 @@ typedef struct {
 /* Writes the result: the task's members (but those that are replaced) byte for byte, then the added ones,
  * `version` among them. A task that is no readable object gives ERR_MALFORMED. */
 int result_json_write(const char *task, size_t task_bytes, const result_parts_t *parts, text_t *out);
+/* The same for `raw` of a task that was read. */
+int result_json_write_known(span_t task, const result_parts_t *parts, text_t *out);
 
 #endif

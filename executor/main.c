@@ -67,22 +67,18 @@ int main(int argc, char **argv) {
     char why[512] = "";
     int signal_fd, status = EXIT_CONFIG;
 
-    if (config_load(PROGRAM_EXECUTOR, argc, argv, &config, &done, NULL, why) != 0) {
-        program_complain(PROGRAM, why);
-        return EXIT_CONFIG;
-    }
+    if (config_load(PROGRAM_EXECUTOR, argc, argv, &config, &done, NULL, why) != 0)
+        return program_end(PROGRAM, EXIT_CONFIG, why);
     if (done || config->check_only) {
         config_destroy(&config);
         return EXIT_CLEAN;
     }
     signal_fd = program_start(PROGRAM, config);
     if (signal_fd < 0) {
-        program_complain(PROGRAM, strerror(errno));
+        (void)snprintf(why, sizeof why, "cannot start: %s", strerror(errno));
         status = EXIT_FAILED;
-    } else if (key_load_link(config, KEY_EXECUTOR, &key, &encrypted, why) != 0 ||
-               take_place(config, &lock, why) != 0) {
-        program_complain(PROGRAM, why);
-    } else {
+    } else if (key_load_link(config, KEY_EXECUTOR, &key, &encrypted, why) == 0 &&
+               take_place(config, &lock, why) == 0) {
         if (encrypted) program_hide();
         status = run(config, encrypted ? &key : NULL, &lock, signal_fd);
     }
@@ -90,5 +86,5 @@ int main(int argc, char **argv) {
     if (signal_fd >= 0) (void)close(signal_fd);
     lock_release(&lock);
     config_destroy(&config);
-    return status;
+    return program_end(PROGRAM, status, why);
 }

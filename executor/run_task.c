@@ -48,9 +48,13 @@ void run_forget(executor_t *self, run_t *run) {
 static void finish(executor_t *self, run_t *run, const result_parts_t *parts) {
     static const char bare[] = "{}";
     text_t text = {0};
-    int err = run->payload ? result_json_write((const char *)zframe_data(run->payload),
-                                               zframe_size(run->payload), parts, &text)
-                           : ERR_MALFORMED;
+    int err = ERR_MALFORMED;
+
+    if (run->task.raw.ptr)
+        err = result_json_write_known(run->task.raw, parts, &text);
+    else if (run->payload)
+        err = result_json_write((const char *)zframe_data(run->payload), zframe_size(run->payload), parts,
+                                &text);
 
     if (err) {
         text_clear(&text);

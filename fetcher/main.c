@@ -68,8 +68,7 @@ int main(int argc, char **argv) {
     status = run(config, signal_fd, why);
     curl_global_cleanup();
 cleanup:
-    if (why[0]) program_complain(NAME, why);
     if (signal_fd >= 0) close(signal_fd);
     config_destroy(&config);
-    return status;
+    return program_end(NAME, status, why);
 }

@@ -162,7 +162,8 @@ void poll_ac_turn(poll_ac_t *self, int64_t now_ms) {
         poll(self, now_ms);
         return;
     }
-    ac_seat_release(self->seat); /* the budget is used up, or the credit was revoked */
+    if (ac_seat_lingers(self->seat, now_ms)) return; /* the broker may raise the budget */
+    ac_seat_release(self->seat);                     /* the budget is used up, or the credit was revoked */
     if (!ac_seat_held(self->seat)) ac_seat_want(self->seat, now_ms);
 }
 

@@ -91,7 +91,7 @@ outcome_t read_task(const char *answer, size_t answer_bytes, int64_t wall_ms, re
     why[0] = '\0';
     if (task_json_answer(answer, answer_bytes, &raw, why) != 0) return OUTCOME_MALFORMED;
     if (!raw.ptr) return OUTCOME_EMPTY;
-    int rc = task_json_read(raw.ptr, raw.len, &json, why);
+    int rc = task_json_read_known(raw, &json, why);
     if (json.task_id && json.task_id[0]) {
         describe(&json, fault_of(&json, rc, why), wall_ms, task);
         task->task = raw.ptr;

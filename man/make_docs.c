@@ -38,24 +38,30 @@ static void put_bounds(FILE *out, const option_t *option) {
     if (option->kind == OPTION_INT) (void)fprintf(out, "From %ld to %ld. ", option->min, option->max);
 }
 
-/* Which programs take it, as "broker, fetcher", and which of them at once. */
-static void put_readers(FILE *out, const option_t *option) {
-    const char *comma = "";
-    unsigned live = 0, readers = 0;
+/* The programs of those bits, as "broker, fetcher". Returns how many. */
+static unsigned put_programs(FILE *out, unsigned bits) {
+    unsigned count = 0;
     for (size_t i = 0; i < PROGRAM_COUNT; i++) {
-        if (!(option->programs & programs[i].program & ~(PROGRAM_TOOL | PROGRAM_DOCTOR))) continue;
-        if (programs[i].program == PROGRAM_RUN && (option->programs & SERVICES)) continue;
-        (void)fprintf(out, "%s%s", comma,
+        if (!(bits & programs[i].program)) continue;
+        (void)fprintf(out, "%s%s", count > 0 ? ", " : "",
                       programs[i].program == PROGRAM_RUN ? "sluice run" : programs[i].name);
-        comma = ", ";
-        readers++;
-        live += config_is_live(option, programs[i].program);
+        count++;
     }
-    if (readers == 0) (void)fputs("nobody", out);
-    (void)fputs(live == 0         ? "; from its start on"
-                : live == readers ? "; a reload changes it"
-                                  : "; a reload changes it, but in the broker",
-                out);
+    return count;
+}
+
+/* Which programs take it, and which of them at once. */
+static void put_readers(FILE *out, const option_t *option) {
+    unsigned readers = option->programs & SERVICES, live = 0;
+    if (readers == 0) readers = option->programs & PROGRAM_RUN;
+    for (size_t i = 0; i < PROGRAM_COUNT; i++)
+        if ((readers & programs[i].program) && config_is_live(option, programs[i].program))
+            live |= programs[i].program;
+    if (put_programs(out, readers) == 0) (void)fputs("nobody", out);
+    (void)fputs(live == 0 ? "; from its start on" : "; a reload changes it", out);
+    if (live == 0 || live == readers) return;
+    (void)fputs(" in the ", out);
+    (void)put_programs(out, live);
 }
 
 static void put_default(FILE *out, const option_t *option) {

@@ -32,7 +32,7 @@ def run_case(case, arguments, folder):
               "agent": lambda: AgentSide(case, arguments.build, folder / "agent")}
     if arguments.against:
         makers["against"] = lambda: AgentSide(case, arguments.against, folder / "against")
-    if case.tcp and arguments.against:
+    if (case.tcp or case.curve) and arguments.against:
         raise RuntimeError("two builds cannot have the same port: tcp is for one build at a time")
     sides = {}
     with contextlib.ExitStack() as stack:
@@ -83,6 +83,37 @@ def run_scale(case, arguments, folder):
         side.close()
 
 
+def run_queue(case, arguments, folder):
+    """All tasks into the queue, while one slot does next to nothing, then all of them out of it: the cost of each tenth."""
+    tasks = arguments.tasks or case.tasks
+    side = AgentSide(dataclasses.replace(case, queue=tasks), arguments.build, folder / "agent", ["--lookahead", tasks])
+
+    def tenths(counter):
+        costs, cpu, done = [], side.cpu(), side.counters()[counter]
+        for part in range(1, 11):
+            side.count_until(counter, tasks * part // 10)
+            after, now = side.cpu(), side.counters()[counter]
+            if now > done:  # several parts may have gone by since the last look
+                costs.append((sum(after.values()) - sum(cpu.values())) / (now - done) / 1000)
+            cpu, done = after, now
+        return costs
+
+    try:
+        side.add(tasks)
+        result = {"in": tenths("fetched"), "queued": side.agent.status()["tasks"]["ready"],
+                  "broker_rss_kb": measure.memory_kb(side.pids["broker"][0], "Rss")}
+        side.more_executors(4, 200)
+        return result | {"out": tenths("delivered")} | side.report()
+    finally:
+        side.close()
+
+
+def print_queue(case, result):
+    costs = {way: " ".join(f"{cost:.0f}" for cost in result[way]) for way in ("in", "out")}
+    print(f"{case.name:14} CPU us a task in each tenth: to fetch {costs['in']}; to work off {costs['out']}; the broker's memory"
+          f" with {result['queued']} in the queue {result['broker_rss_kb'] / 1024:.1f} MB", flush=True)
+
+
 def print_scale(case, result):
     costs = " ".join(f"{segment['cpu_us']:.0f}" for segment in result["segments"])
     print(f"{case.name:14} CPU us a task in each tenth: {costs}; last to first {result['last_to_first']:.2f}; the broker's"
@@ -123,7 +154,7 @@ HEADER = (f"{'case':14} {'tasks/s':>8} {'floor':>8} {'ratio':>6} {'CPU us':>9} {
 def parse():
     names = [case.name for case in CASES]
     parser = argparse.ArgumentParser(prog="scripts/bench", description="Measures what a task costs, beside the floor.")
-    parser.add_argument("cases", nargs="*", metavar="CASE", help="all but scale without any; see --list")
+    parser.add_argument("cases", nargs="*", metavar="CASE", help="all but scale and queue without any; see --list")
     parser.add_argument("--list", action="store_true", help="list the cases")
     parser.add_argument("--rounds", type=int, default=3, help="measured rounds of a case, after one to warm up [3]")
     parser.add_argument("--tasks", type=int, default=0, help="tasks a round, in place of the case's own number")
@@ -139,7 +170,7 @@ def parse():
 
 def main():
     arguments = parse()
-    chosen = [case for case in CASES if case.name in arguments.cases or (not arguments.cases and case.name != "scale")]
+    chosen = [case for case in CASES if case.name in arguments.cases or (not arguments.cases and case.name not in ("scale", "queue"))]
     if arguments.list:
         for case in CASES:
             print(f"{case.name:14} {case.what}" + (f" (skipped: {case.skip})" if case.skip else ""))
@@ -153,7 +184,8 @@ def main():
             continue
         folder = pathlib.Path(tempfile.mkdtemp(prefix="sluice-bench."))
         try:
-            run, show = (run_scale, print_scale) if case.name == "scale" else (run_case, print_case)
+            run, show = {"scale": (run_scale, print_scale), "queue": (run_queue, print_queue)}.get(
+                case.name, (run_case, print_case))
             results[case.name] = run(case, arguments, folder)
             show(case, results[case.name])
         except (RuntimeError, AssertionError, OSError) as error:

@@ -14,6 +14,7 @@ class Case:
     executors: int = 1
     tls: bool = False
     tcp: bool = False
+    curve: bool = False          # the executor is one on another machine, as far as it knows
     ac_ms: int = 0               # round trip to AC
     sync: bool = True
     apart_ms: int = 0            # one task at a time, so far apart
@@ -47,9 +48,11 @@ CASES = [
     Case("executors-4", "4 executor processes", executors=4),
     Case("executors-16", "16 executor processes", executors=16),
     Case("tcp", "executors by tcp", tcp=True),
-    Case("curve", "executors by tcp with CURVE", tcp=True, skip="the broker has no CURVE yet"),
+    Case("curve", "executors by tcp with CURVE", curve=True),
     Case("ac-50ms", "an AC 50 ms away over TLS", tls=True, ac_ms=50, tasks=400),
     Case("scale", "a million tasks, 100,000 of them in the queue, 64 executors of 200 slots: see docs/PERFORMANCE.md",
          tasks=1000000, slots=200, executors=64, queue=100000),
+    Case("queue", "100,000 tasks brought into the queue, then worked off by 4 executors of 200 slots", tasks=100000,
+         queue=100000, slots=1, tool_ms=20),
     Case("no-sync", "without the syncs of the disk (fsync and fdatasync do nothing)", sync=False),
 ]

@@ -11,6 +11,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "e2e"))
 import agent as e2e  # noqa: E402
 from certificates import Authority  # noqa: E402
 
+CURVE_PORT = 16740
 ROLES = ("broker", "fetcher", "executor", "uploader", "sluice")
 
 
@@ -114,6 +115,9 @@ class AgentSide(Side):
                    queue, "--responseQueueSize", queue, *more]
         if case.tcp:
             options += ["--bind", "tcp://127.0.0.1:16540"]
+        self.remote = None
+        if case.curve:
+            options += ["--bind", f"tcp://127.0.0.1:{CURVE_PORT}", "--executors", 0]
         if case.tls:
             options += ["--caBundle", self.authority.certificate, "--toolCaBundle", self.authority.certificate]
         real = self.mock.ac
@@ -122,11 +126,32 @@ class AgentSide(Side):
         self.mock.ac = real
         if not case.sync:
             self.agent.environment["LD_PRELOAD"] = str(self.build / "tests/bench/bench-nosync.so")
+        if case.curve:
+            broker_key = self.sluice_key("new", "main", "--role", "broker", "--stateDir", self.agent.state)
         self.agent.start()
+        if case.curve:
+            self.remote = self.remote_executor(broker_key)
         self.agent.status_until(lambda s: len(s["workers"]) == 2 + case.executors, "sessions of all workers")
         time.sleep(0.5)
         self.pids = {role: self.agent.pids(role) for role in ROLES[:-1]} | {"sluice": [self.agent.run.pid]}
+        if self.remote:
+            self.pids["executor"] = [self.remote.pid]
         self.idle_rss = self.rss()
+
+    def sluice_key(self, *words):
+        """`sluice key`; the last word that it says, which is the public part of a new key."""
+        done = subprocess.run([self.build / "bin/sluice", "key", *map(str, words)], capture_output=True, check=True, text=True)
+        return done.stdout.split()[-1]
+
+    def remote_executor(self, broker_key):
+        """The commands of docs/REMOTE.md."""
+        home = self.folder / "remote"
+        public = self.sluice_key("new", "far", "--role", "executor", "--stateDir", home / "state")
+        self.sluice_key("allow", public, "--stateDir", self.agent.state)
+        words = ["--broker", f"tcp://127.0.0.1:{CURVE_PORT}", "--brokerKey", broker_key, "--key", "far", "--stateDir",
+                 home / "state", "--runtimeDir", home / "run", "--executorPoolSize", self.case.slots, "--name", "far"]
+        return subprocess.Popen([self.build / "bin/sluice-executor", *map(str, words)], stdin=subprocess.DEVNULL,
+                                stdout=self.agent.log, stderr=self.agent.log)
 
     def rss(self):
         return {pid: int(status_of(pid)["VmRSS"].split()[0]) for pids in self.pids.values() for pid in pids}
@@ -137,6 +162,19 @@ class AgentSide(Side):
     def counters(self):
         e2e.BUILD = self.build
         return self.agent.status()["counters"]
+
+    def count_until(self, counter, count, deadline=900):
+        end = time.monotonic() + deadline
+        while self.counters()[counter] < count:
+            if time.monotonic() > end:
+                raise TimeoutError(f"{self.case.name}: {counter} does not reach {count} in {deadline} s")
+            time.sleep(0.2)
+
+    def more_executors(self, count, slots):
+        for number in range(count):
+            words = ["--executorPoolSize", slots, "--name", f"more-{number}", "--runtimeDir", self.agent.runtime,
+                     "--stateDir", self.agent.state, "--enableStdoutLogging"]
+            self.pids["executor"].append(self.agent.popen_bare("sluice-executor", *words).pid)
 
     def run(self, tasks):
         """Works off so many tasks; what each cost."""
@@ -163,12 +201,15 @@ class AgentSide(Side):
                 raise RuntimeError(f"{self.case.name}: {books[key]} {key}; no benchmark of a wrong agent")
         peaks = {pid: int(status_of(pid)["VmHWM"].split()[0]) for pids in self.pids.values() for pid in pids}
         return {"pss_kb": {role: sum(map(memory_kb, pids)) for role, pids in self.pids.items()},
-                "peak_over_idle_kb": {role: max(peaks[p] - self.idle_rss[p] for p in pids)
+                "peak_over_idle_kb": {role: max(peaks[p] - self.idle_rss.get(p, peaks[p]) for p in pids)
                                       for role, pids in self.pids.items()},
                 "ac_connections": books["ac_connections_opened"],
                 "hand_to_tool_us": books["hand_to_tool_us"], "tool_to_result_us": books["tool_to_result_us"]}
 
     def close(self):
+        if self.remote:
+            self.remote.terminate()
+            self.remote.wait()
         self.agent.close()
         super().close()
 

@@ -86,3 +86,10 @@ def test_a_hundredth_of_scale(tmp_path):
     assert len(scale["segments"]) == 10
     assert scale["last_to_first"] < 1.6
     assert scale["broker_rss_kb"][-1] < scale["broker_rss_kb"][0] + 8192
+
+
+def test_a_hundredth_of_the_queue(tmp_path):
+    table, cases = bench(tmp_path, "queue", "--tasks", 1000)
+    queue = cases["queue"]
+    assert 100 < queue["queued"] <= 1000
+    assert min(queue["in"]) > 0 and min(queue["out"]) > 0 and "in the queue" in table

@@ -143,6 +143,12 @@ class Agent:
         return subprocess.Popen([self.bin / name, *words, *self.options], stdin=subprocess.DEVNULL,
                                 stdout=self.log, stderr=self.log, env=environment)
 
+    def popen_bare(self, name, *words):
+        """A further program, with none of the options."""
+        self.programs.append(subprocess.Popen([self.bin / name, *map(str, words)], stdin=subprocess.DEVNULL,
+                                              stdout=self.log, stderr=self.log))
+        return self.programs[-1]
+
     def program(self, name):
         process = self.popen("sluice-" + name)
         self.programs.append(process)

@@ -119,6 +119,7 @@ class FakeBroker:
         self.inbox = []
         self.workers = {}
         self.heartbeats = []  # every HEARTBEAT that came, in order
+        self.budgets = {}  # as granted last, by credit
         self.auto_heartbeat = True
         self.auto_renew = False
         self.closed = False
@@ -192,7 +193,8 @@ class FakeBroker:
             worker = self.workers.get(message.peer)
             if worker:
                 stage = 1 if worker.hello.role == FETCHER else 2
-                self.grant(worker, message.seq, message.credit, stage=stage)
+                self.grant(worker, message.seq, message.credit, stage=stage,
+                           budget=self.budgets.get(message.credit, 20))
         self.inbox.append(message)
 
     def until(self, condition, timeout=DEADLINE, what="the condition"):
@@ -273,5 +275,6 @@ class FakeBroker:
         self.send(worker, "CONFIG", **fields)
 
     def grant(self, worker, seq, credit, stage=1, ttl_ms=4000, budget=20):
+        self.budgets[credit] = budget
         self.send(worker, "GRANT", session=worker.session, seq=seq, credit=credit, stage=stage, ttl_ms=ttl_ms,
                   budget=budget)

@@ -2,7 +2,9 @@
 import contextlib
 import os
 import pathlib
+import re
 import signal
+import socket
 import subprocess
 import time
 
@@ -57,6 +59,63 @@ def test_check_what_belongs_together(file, key):
     assert done.returncode == 2 and "API key file /no/such/api_key: No such file" in done.stderr
     done = config("check", "--config", "/no/such.conf", **key)
     assert done.returncode == 2 and "/no/such.conf: No such file" in done.stderr
+
+
+def test_check_what_does_not_fit(file, key):
+    """Whatever a line is wrong by, it is named with it, and all of them at once; what one program reads concerns it alone."""
+    file.write_text("serverUrl = ac.example\npoolSize = abc\nbind = tcp://0.0.0.0\ninwardProxyHttp = ::\n[executor]\n"
+                    "clientKey = /no/such\nbroker = tcp://elsewhere:5670\n[uploader]\ncaBundle = /no/such\n")
+    done = config("check", "--config", file, "--keysDir", "/no/such", **key)
+    assert done.returncode == 2
+    faults = dict(line.removeprefix(f"{file}, line ").split(": ", 1) for line in done.stderr.splitlines() if "without clientCert" not in line)
+    assert sorted(faults) == ["1", "2", "3", "4", "6", "7", "9"], done.stderr
+    assert faults["1"].startswith('serverUrl is "ac.example"; it must be http://HOST')
+    assert faults["2"] == 'poolSize is "abc"; it must be a whole number from 1 to 1000'
+    assert faults["3"].startswith('bind is "tcp://0.0.0.0"; it must be tcp://HOST:PORT')
+    assert faults["6"] == faults["9"].replace("caBundle", "clientKey") == "clientKey: cannot read /no/such: No such file or directory"
+    assert faults["7"].startswith('broker is "tcp://elsewhere:5670"; plain tcp is allowed on loopback')
+    for text in ("toolCaBundle = /no/such\n", "clientCert = /no/such\nclientKey = /no/such\n"):
+        file.write_text(text)  # only the executor may be able to read them
+        done = subprocess.run([BUILD / "bin/sluice-broker", "--config", file, "--check-config"], capture_output=True, text=True)
+        assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("content", ["\ufeffserverUrl = https://ac.example\n", "serverUrl = https://ac.example",
+                                     "serverUrl = https://ac.example\r\n\r\n[executor]\r\nexecutorPoolSize = 3\r\n"])
+def test_check_what_editors_make_of_a_file(file, key, content):
+    file.write_text(content, newline="")
+    done = config("check", "--config", file, **key)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_check_what_is_no_text(file, key):
+    for content in (b"serverUrl = https://ac.example\nlookahead = 3\0 0\n", "serverUrl = https://ac.example\n".encode("utf-16")):
+        file.write_bytes(content)
+        done = config("check", "--config", file, **key)
+        assert done.returncode == 2 and f"{file}, line " in done.stderr and "there is a zero byte in it" in done.stderr
+    file.unlink()
+    file.mkdir()
+    done = config("check", "--config", file, **key)
+    assert (done.returncode, done.stderr) == (2, f"cannot read the configuration file {file}: Is a directory\n")
+
+
+def test_check_warns_of_what_is_set_twice(file, key):
+    file.write_text("serverUrl = https://ac.example\nlookahead = 3\nlookahead = 4\n[executor]\nexecutorPoolSize = 2\n"
+                    "[fetcher]\nserverUrl = https://other.example\n[executor]\npoolSize = 5\n")
+    done = config("check", "--config", file, **key)
+    assert (done.returncode, done.stdout) == (0, f"{file} is valid\n")
+    assert done.stderr.splitlines() == [
+        f"{file}, line 3: warning: lookahead is set in line 2, too; this one counts",
+        f"{file}, line 9: warning: poolSize is set in line 5, too; this one counts"]
+    assert "lookahead = 4 " in config("show", "--config", file, **key).stdout
+
+
+def test_the_name_that_was_typed(file):
+    for words in (["--poolSize", "abc"], ["--poolSize=abc"]):
+        done = config("check", "--config", "/dev/null", *words)
+        assert done.stderr.splitlines()[0] == '--poolSize is "abc"; it must be a whole number from 1 to 1000'
+    done = config("check", "--config", "/dev/null", "--poolSize")
+    assert done.stderr == "--poolSize needs a value: --poolSize N\n"
 
 
 def test_a_key_for_all_to_read(file):
@@ -172,7 +231,6 @@ def test_a_bad_file_changes_nothing(broker):
 
 
 def test_the_service_manager_is_told(broker, tmp_path):
-    import socket
     path = str(tmp_path / "notify")
     broker.file.write_text("")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
@@ -196,15 +254,57 @@ def test_the_service_manager_is_told(broker, tmp_path):
             texts.add(heard("READY=1"))
         broker.processes["executor"].send_signal(signal.SIGHUP)
         heard("RELOADING=1")
-        heard("READY=1")
+        assert heard("READY=1") == "READY=1\nSTATUS=in session with the broker"
+        broker.file.write_text("index = _dev\n")
+        broker.processes["executor"].send_signal(signal.SIGHUP)
+        assert heard("READY=1") == "READY=1\nSTATUS=in session with the broker; restart needed for: index"
         broker.processes["executor"].send_signal(signal.SIGTERM)
         assert "EXTEND_TIMEOUT_USEC=40000000" in heard("STOPPING=1")
 
 
+@pytest.mark.parametrize("name", ["broker", "fetcher", "executor", "uploader"])
+def test_a_service_with_a_fault_rests(tmp_path, name):
+    """Started again at once it would only fill the journal; the fault is its state, and it can be stopped."""
+    path = str(tmp_path / "notify")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(path)
+        manager.settimeout(DEADLINE)
+        with subprocess.Popen([BUILD / f"bin/sluice-{name}", "--lookahead", "x"], stderr=subprocess.PIPE, text=True,
+                              env={**os.environ, "NOTIFY_SOCKET": path}) as process:
+            why = '--lookahead is "x"; it must be a whole number from 0 to 1000000'
+            assert manager.recv(500).decode() == f"STATUS=to be put right first: {why}"
+            assert process.stderr.readline() == f"sluice-{name}: {why}\n"
+            process.terminate()  # -15: before the program was ready for it
+            assert process.wait(DEADLINE) in (0, -signal.SIGTERM)
+    done = subprocess.run([BUILD / f"bin/sluice-{name}", "--lookahead", "x"], stderr=subprocess.DEVNULL, timeout=DEADLINE,
+                          env={**os.environ, "NOTIFY_SOCKET": path, "MAINPID": "1"})
+    assert done.returncode == 2
+
+
+def test_the_installed_example_is_valid(tmp_path, key):
+    """Each option is in it, explained; with all that it shows as defaults taken at its word it is valid, and changes nothing."""
+    text = (BUILD / "man/sluice.conf").read_text()
+    options = re.findall(r"(?m)^#([\w.-]+) = (.*)$", text)
+    helped = subprocess.run([BUILD / "bin/sluice", "run", "--help"], capture_output=True, text=True, timeout=DEADLINE).stdout
+    assert {name for name, _ in options} == set(re.findall(r"(?m)^  --([\w.-]+)", helped)) - {"help", "version", "config", "check-config"}
+    assert len(re.findall(r"(?m)^# .+\n# .*\bfor (?:.+); .+\n#[\w.-]+ = ", text)) == len(options)
+    file = tmp_path / "all.conf"
+    defaults = [(name, value) for name, value in options if not re.fullmatch(r"[A-Z]+|tcp://HOST:PORT", value)]
+    file.write_text("serverUrl = https://ac.example\n" + "".join(f"{name} = {value}\n" for name, value in defaults))
+    assert config("check", "--config", file, **key).stderr == ""
+    shown = config("show", "--config", file, **key).stdout
+    (tmp_path / "none.conf").write_text("serverUrl = https://ac.example\n")
+    plain = config("show", "--config", tmp_path / "none.conf", **key).stdout
+    values = lambda lines: [line.split("  ")[0] for line in lines.splitlines()]
+    assert values(shown) == values(plain) and len(defaults) > 25
+
+
 def test_sockets_for_the_group(broker, tmp_path):
-    """Executors of another user come by the group of the runtime directory, when it lets its group in."""
+    """Executors of another user come by the group of the runtime directory, when it lets its group in; to the sockets that
+    all executors use, and no others. (A worker's own is its user's.)"""
     broker.file.write_text("")
-    for mode, wanted in ((0o700, 0o700), (0o750, 0o660)):
+    for mode, theirs in ((0o700, 0o700), (0o750, 0o660)):
+        wanted = {"control": theirs, "results": theirs, "worker": 0o700, "tasks": 0o700, "events": 0o700}
         (tmp_path / "run").mkdir(exist_ok=True)
         (tmp_path / "run").chmod(mode)
         broker.start("broker", "executor")
@@ -217,7 +317,7 @@ def test_sockets_for_the_group(broker, tmp_path):
                 with contextlib.suppress(FileNotFoundError):
                     if path.is_socket():
                         found[path.name.split("-")[0]] = path.stat().st_mode & 0o777
-            return found if {"control", "results", "tasks", "events", "worker"} <= set(found) else None
-        until(lambda: set((modes() or {}).values()) == {wanted}, f"sockets of mode {wanted:o}")
+            return found
+        until(lambda: modes() == wanted, f"the sockets of a directory of mode {mode:o}")
         assert (tmp_path / "run/broker.lock").stat().st_mode & 0o777 == 0o600
         broker.close()

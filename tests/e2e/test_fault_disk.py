@@ -78,7 +78,8 @@ def test_journal_write_errors():
 
 
 def test_journal_over_its_file_size_limit(world):
-    """RLIMIT_FSIZE: the write fails, and the broker is not killed by the signal that comes with it."""
+    """RLIMIT_FSIZE: the write fails, and the broker is not killed by the signal that comes with it; nor does a reload end
+    it, which waits."""
     mock = world.start_mock("--longPollMs", "300-300")
     agent = world.make_agent(*FAST).start()
     load(mock)
@@ -86,8 +87,10 @@ def test_journal_over_its_file_size_limit(world):
     broker = agent.pid("broker")
     resource.prlimit(broker, resource.RLIMIT_FSIZE, (4096, resource.RLIM_INFINITY))
     journal_stands_still(mock, agent)
+    os.kill(broker, signal.SIGHUP)
+    logged(agent, "event=reload_waits")
     resource.prlimit(broker, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-    logged(agent, "event=journal_recovered")
+    logged(agent, "event=journal_recovered", "sluice-broker event=config_reloaded")
     finish(mock, agent)
     assert agent.log_text().count("program_started program=sluice-broker") == 1
 

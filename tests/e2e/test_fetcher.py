@@ -431,7 +431,8 @@ def test_inbox_is_read_back_after_a_kill(stage):
     assert worker.hello.instance != first.instance and worker.hello.place != 0
     fetched = stage.broker.expect("FETCHED", instance=first.instance)
     assert (fetched.seq, fetched.task_id, fetched.payload) == (1, "t1", first.payload)
-    assert stage.inbox() == [f"{first.instance:016x}-1", f"{first.instance:016x}-2.bad"]
+    # the second one may have been in the window as well, and is then in the inbox anew
+    assert {f"{first.instance:016x}-1", f"{first.instance:016x}-2.bad"} <= set(stage.inbox())
     assert len(again.events("inbox_file_damaged")) == 1
     stage.broker.send(worker, "ACCEPTED", instance=first.instance, seq=1, verdict=2, number=5)
     stage.broker.until(lambda: stage.inbox() == [f"{first.instance:016x}-2.bad"])

@@ -126,6 +126,23 @@ def test_executors_with_keys_do_the_work(site):
     site.agent.stop()
 
 
+def test_list_shows_public_parts_alone(tmp_path):
+    def list_keys(expect=0):
+        return sluice("key", "list", "--keysDir", tmp_path, expect=expect)
+    assert list_keys() == ""
+    own = sluice("key", "new", "main", "--role", "broker", "--keysDir", tmp_path).split()[-1]
+    other = sluice("key", "new", "w1", "--role", "executor", "--keysDir", tmp_path / "there").split()[-1]
+    sluice("key", "allow", other, "--keysDir", tmp_path)
+    assert list_keys().splitlines() == [f"own      {own}", f"allowed  {other}"]
+    sluice("key", "revoke", "w1", "--keysDir", tmp_path)
+    assert list_keys().splitlines() == [f"own      {own}"]
+    (tmp_path / "stray.key").write_text("no key\n")
+    (tmp_path / "stray.key").chmod(0o600)
+    assert f"the key file {tmp_path}/stray.key: a key must be" in list_keys(expect=2)
+    (tmp_path / "allowed").write_text("nobody\n")
+    assert f"{tmp_path}/allowed" in list_keys(expect=2)
+
+
 def test_an_unknown_key_is_told_on_both_sides_and_let_in_when_allowed(site):
     word = site.new("w1", "executor")
     site.agent.start()
@@ -323,6 +340,25 @@ def test_another_user_of_the_runtime_directory_is_an_executor(world):
                           capture_output=True, timeout=60, check=False, **other)
     assert done.returncode == 0, done.stderr
     agent.stop()
+
+
+def test_the_key_of_the_service_is_a_credential(tmp_path):
+    """systemd hands out an empty line where there is none; and nothing at all to the check before a reload."""
+    broker = sluice("key", "new", "b", "--role", "broker", "--keysDir", tmp_path / "b").split()[-1]
+    sluice("key", "new", "w1", "--role", "executor", "--keysDir", tmp_path)
+    credential = tmp_path / "executor_key"
+
+    def check(**more):
+        done = subprocess.run([BUILD / "bin/sluice-executor", "--check-config", "--broker", "tcp://10.1.2.3:5670", "--brokerKey", broker],
+                              capture_output=True, text=True, timeout=30, env={**os.environ, "CREDENTIALS_DIRECTORY": str(tmp_path), **more})
+        return done.returncode, done.stderr
+    credential.write_text("\n")
+    code, text = check()
+    assert code == 2 and "or for the service put it into /etc/sluice/executor_key" in text
+    assert check(MAINPID="1", CREDENTIALS_DIRECTORY="/no/such") == (0, "")
+    credential.write_text((tmp_path / "w1.key").read_text())
+    credential.chmod(0o440)
+    assert check() == (0, "")
 
 
 def test_a_port_that_is_taken_is_in_the_log(site):

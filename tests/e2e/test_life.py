@@ -196,7 +196,7 @@ def test_journal_of_an_older_build(world):
     mock.wait("delivered>=1")
     agent.stop()
     with sqlite3.connect(agent.state / "journal.db") as journal:
-        assert journal.execute("PRAGMA user_version").fetchone()[0] == 2
+        assert journal.execute("PRAGMA user_version").fetchone()[0] == 3
         assert journal.execute("SELECT count(*) FROM history").fetchone()[0] == 1
         assert journal.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
     journal.close()

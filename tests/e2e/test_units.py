@@ -55,6 +55,10 @@ def test_exposure(units, name):
 def test_what_each_may_see(units, name):
     text = (units / name).read_text()
     assert ("LoadCredential=api_key:" in text) == (name in ("sluice-fetcher.service", "sluice-uploader.service"))
+    for credential in re.findall("LoadCredential=(.+):", text):  # without the file the program says what is missing
+        assert f"SetCredential={credential}:\\n\n" in text
+    assert ("LoadCredential=executor_key:" in text) == (name == "sluice-executor@.service")
+    assert re.search("\nExecReload=.*/sluice-.* --check-config\nExecReload=kill", text)
     for line in ("Type=notify", "Restart=always", "StartLimitIntervalSec=0", "WatchdogSec=20", "ExecReload=kill -HUP $MAINPID",
                  "RuntimeDirectoryPreserve=yes"):
         assert line in text.splitlines()

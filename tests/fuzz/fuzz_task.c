@@ -14,15 +14,19 @@ static void must(bool holds) {
     if (!holds) abort();
 }
 
-/* Whatever the task is, its result is a JSON object, or there is none. */
+/* Whatever the task is, its result is a JSON object, or there is none; the same with the task checked anew
+ * and without. */
 static void write_result(span_t raw, const result_parts_t *parts) {
-    text_t result = {0};
+    text_t result = {0}, known = {0};
     char why[JSON_WHY_MAX];
     int err = result_json_write(raw.ptr, raw.len, parts, &result);
 
     must(err == 0 || err == ERR_MALFORMED);
     if (!err) must(json_walk(result.ptr, result.len, JSON_OBJECT, NULL, NULL, NULL, why) == 0);
+    must(result_json_write_known(raw, parts, &known) == err);
+    must(err || (known.len == result.len && memcmp(known.ptr, result.ptr, known.len) == 0));
     text_clear(&result);
+    text_clear(&known);
 }
 
 static void write_results(span_t raw, const task_t_json *task) {

@@ -306,7 +306,7 @@ const row_t *journal_find(const world_t *world, uint64_t number);
 const row_t *journal_find_ticket(const world_t *world, uint32_t ticket);
 const row_t *journal_find_id(const world_t *world, uint32_t id);
 /* Now, or before the latest commit. */
-bool journal_has_credit(const world_t *world, uint64_t credit);
+bool journal_has_credit(const world_t *world, uint64_t credit, uint16_t budget);
 bool journal_has_fetch(const world_t *world, uint64_t instance, uint64_t seq);
 
 /* sim_bodies.c */

@@ -137,7 +137,8 @@ static void check_credit(spool_t *self, const msg_credit_t *credit) {
     promise_t *promise = find_promise(self, credit->session, credit->stream);
     uint64_t ahead = 0;
     if (!promise) return;
-    promise->upto = credit->upto;
+    /* a BODY that comes late begins the stream anew; what its writer was promised before stays promised */
+    if (credit->upto > promise->upto) promise->upto = credit->upto;
     for (int i = 0; i < PARTS_MAX; i++) {
         part_t *part = &self->parts[i];
         if (!part->used) continue;

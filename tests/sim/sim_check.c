@@ -55,6 +55,11 @@ static void check_task_new(world_t *world, const record_t *record) {
     if (++ticket->taken > 1) world_fail(world, "dedup: ticket %u became a second task", index);
 }
 
+static void check_credit(world_t *world, const record_t *record) {
+    if (record->used > record->units || record->units - record->used > 2 * CREDIT_BUDGET_MAX)
+        world_fail(world, "budget: a credit of %u in all, %u used", record->units, record->used);
+}
+
 void check_committed(world_t *world, const record_t *record) {
     const row_t *row = journal_find(world, record->task.number);
     ticket_t *ticket = row ? &world->tickets[row->doc.ticket] : NULL;
@@ -75,6 +80,9 @@ void check_committed(world_t *world, const record_t *record) {
         world->books.buried++;
         if (!ticket->refused)
             world_fail(world, "lost: ticket %u is buried, but AC did not refuse it", row->doc.ticket);
+        break;
+    case REC_CREDIT:
+        check_credit(world, record);
         break;
     case REC_TASK_DONE:
         if (row && row->image.state == TASK_DONE)
@@ -131,8 +139,8 @@ void check_out(world_t *world, const out_t *out) {
                        row->doc.ticket);
         break;
     case MSG_GRANT:
-        if (!journal_has_credit(world, out->msg.grant.credit))
-            world_fail(world, "commit: GRANT of a credit that is not in the journal");
+        if (!journal_has_credit(world, out->msg.grant.credit, out->msg.grant.budget))
+            world_fail(world, "commit: GRANT of a credit, or of a budget, that is not in the journal");
         break;
     default:
         break;

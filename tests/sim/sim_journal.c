@@ -24,11 +24,7 @@ struct journal_t {
     struct {
         uint64_t instance, seq, mask;
     } fetchers[FETCHERS_MAX];
-    struct {
-        uint64_t credit, holder;
-        uint32_t budget;
-        uint8_t stage;
-    } credits[CREDITS_MAX];
+    credit_t credits[CREDITS_MAX];
     struct {
         int64_t second;
         uint32_t units;
@@ -74,10 +70,17 @@ const row_t *journal_find_id(const world_t *world, uint32_t id) {
     return NULL;
 }
 
-bool journal_has_credit(const world_t *world, uint64_t credit) {
+static credit_t *find_credit(journal_t *self, uint64_t credit) {
     for (int i = 0; i < CREDITS_MAX; i++)
-        if (world->journal->credits[i].credit == credit || world->journal->ended[i] == credit) return true;
-    return false;
+        if (self->credits[i].credit == credit) return &self->credits[i];
+    return NULL;
+}
+
+bool journal_has_credit(const world_t *world, uint64_t credit, uint16_t budget) {
+    const credit_t *row = find_credit(world->journal, credit);
+    for (int i = 0; i < CREDITS_MAX; i++)
+        if (world->journal->ended[i] == credit) return true;
+    return row && row->budget >= budget;
 }
 
 bool journal_has_fetch(const world_t *world, uint64_t instance, uint64_t seq) {
@@ -187,17 +190,20 @@ void journal_begin(world_t *world) {
 
 static void apply_credit(world_t *world, const record_t *record) {
     journal_t *self = world->journal;
-    if (record->type == REC_CREDIT_GONE) self->ended[self->ended_count++ % CREDITS_MAX] = record->number;
-    for (int i = 0; i < CREDITS_MAX; i++) {
-        if (self->credits[i].credit != (record->type == REC_CREDIT ? 0 : record->number)) continue;
-        self->credits[i].credit = record->type == REC_CREDIT ? record->number : 0;
-        self->credits[i].holder = record->instance;
-        self->credits[i].stage = record->role;
-        self->credits[i].budget = record->units;
+    bool gone = record->type == REC_CREDIT_GONE;
+    credit_t *row = find_credit(self, record->number);
+    if (gone) self->ended[self->ended_count++ % CREDITS_MAX] = record->number;
+    if (!row && !gone) row = find_credit(self, 0);
+    if (!row) {
+        world_fail(world, "no place for, or no such, credit %llu in the journal",
+                   (unsigned long long)record->number);
         return;
     }
-    world_fail(world, "no place for, or no such, credit %llu in the journal",
-               (unsigned long long)record->number);
+    *row = (credit_t){.credit = gone ? 0 : record->number,
+                      .holder = record->instance,
+                      .stage = record->role,
+                      .budget = (uint16_t)record->units,
+                      .used = (uint16_t)record->used};
 }
 
 static void apply_rate(journal_t *self, const record_t *record) {
@@ -275,9 +281,7 @@ static int restore_tables(const journal_t *self, core_t *core, moment_t now) {
             err = core_restore_fetcher(core, self->fetchers[i].instance, self->fetchers[i].seq,
                                        self->fetchers[i].mask);
     for (int i = 0; i < CREDITS_MAX; i++)
-        if (self->credits[i].credit)
-            core_restore_credit(core, self->credits[i].credit, self->credits[i].holder,
-                                self->credits[i].stage, (uint16_t)self->credits[i].budget, now.ms);
+        if (self->credits[i].credit) core_restore_credit(core, &self->credits[i], now.ms);
     for (int i = 0; i < RATES_MAX; i++)
         if (self->rates[i].units) core_restore_rate(core, self->rates[i].second, self->rates[i].units);
     core_restore_drain(core, self->drained_wall_ms);

@@ -74,6 +74,9 @@ class Machine:
         subprocess.run(["mount", "-t", "overlay", "overlay", "-o",
                         f"lowerdir={base},upperdir={folder / 'upper'},workdir={folder / 'work'}", self.root], check=True)
         (self.root / "etc/hostname").write_text("sluice-test\n")
+        # Packages are installed as they are, but for syncs and an index of manual pages that nobody needs here.
+        (self.root / "etc/dpkg/dpkg.cfg.d/test").write_text("force-unsafe-io\n")
+        (self.root / "var/lib/man-db/auto-update").unlink(missing_ok=True)
         (self.root / "etc/systemd/journald.conf.d").mkdir(parents=True)
         (self.root / "etc/systemd/journald.conf.d/test.conf").write_text("[Journal]\nStorage=persistent\nRateLimitIntervalSec=0\n")
 
@@ -117,11 +120,12 @@ class Machine:
             return int(text[0]) if text else None
         return None
 
-    def reboot(self):
+    def reboot(self, while_off):
         self.run("systemctl", "reboot", check=False)
         until(lambda: self.nspawn.poll() is not None, "the shutdown")
         if self.nspawn.returncode != REBOOTS:
             raise Failure(f"systemd-nspawn ended with {self.nspawn.returncode}, where a reboot was asked for")
+        while_off()
         self.boot()
 
     def close(self):

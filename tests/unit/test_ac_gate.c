@@ -25,10 +25,16 @@ static bool all_claimed(void *ctx, uint64_t holder) {
     return holder != 99;
 }
 
+static bool in_session(void *ctx, uint64_t holder, uint64_t session) {
+    (void)ctx, (void)holder;
+    return session == 7;
+}
+
 static void bench_open(bench_t *b, int max, uint32_t rate) {
     *b = (bench_t){.now = 1000000};
     gate_init(&b->gate, max, rate, 1, 100);
-    b->view = (gate_view_t){.fetch_room = 10, .waiting = 5, .held = 5, .claimed = all_claimed};
+    b->view = (gate_view_t){
+        .fetch_room = 10, .waiting = 5, .held = 5, .claimed = all_claimed, .present = in_session};
 }
 
 static void want(bench_t *b, uint64_t holder, uint8_t stage) {
@@ -129,6 +135,24 @@ static void test_one_credit_alternates(void **state) {
     }
 }
 
+/* The uploader has nothing to post any more, and keeps the only credit for a moment. */
+static void test_one_credit_idle(void **state) {
+    (void)state;
+    bench_t b;
+    uint8_t reason = 0;
+    bench_open(&b, 1, 250);
+    want(&b, UPLOADER, CREDIT_UPLOAD);
+    credit_t *c = expect(&b, CREDIT_UPLOAD, UPLOADER, 5);
+    b.view.waiting = 0;
+    assert_null(gate_recall(&b.gate, &b.view, b.now, &reason));
+    want(&b, FETCHER, CREDIT_FETCH);
+    b.view.waiting = 1;
+    assert_null(gate_recall(&b.gate, &b.view, b.now, &reason));
+    b.view.waiting = 0;
+    assert_ptr_equal(gate_recall(&b.gate, &b.view, b.now, &reason), c);
+    assert_int_equal(reason, REVOKE_WANTED);
+}
+
 static void test_long_upload(void **state) {
     (void)state;
     bench_t b;
@@ -193,8 +217,11 @@ static void test_restart(void **state) {
     bench_t b;
     int bucket;
     bench_open(&b, 2, 250);
-    gate_restore(&b.gate, 500, FETCHER, CREDIT_FETCH, 20, b.now);
-    gate_restore(&b.gate, 501, UPLOADER, CREDIT_UPLOAD, 20, b.now);
+    const credit_t fetch = {.credit = 500, .holder = FETCHER, .stage = CREDIT_FETCH, .budget = 20};
+    const credit_t upload = {
+        .credit = 501, .holder = UPLOADER, .stage = CREDIT_UPLOAD, .budget = 120, .used = 100};
+    gate_restore(&b.gate, &fetch, b.now);
+    gate_restore(&b.gate, &upload, b.now);
     assert_int_equal(gate_rate_free(&b.gate, b.now), 210);
     want(&b, UPLOADER2, CREDIT_UPLOAD);
     assert_null(decide(&b));
@@ -281,6 +308,90 @@ static void test_flow(void **state) {
     expect(&b, CREDIT_UPLOAD, UPLOADER2, 5);
 }
 
+static credit_t *raise(bench_t *b) {
+    int bucket;
+    return gate_raise(&b->gate, &b->view, b->now, &bucket);
+}
+
+static void came(bench_t *b, const credit_t *c, int count) {
+    for (int i = 0; i < count; i++) {
+        gate_came(&b->gate, c->credit);
+        if (c->stage == CREDIT_FETCH) gate_fetch_ended(&b->gate, c->credit);
+    }
+}
+
+static void test_a_fetch_credit_grows_with_the_room(void **state) {
+    (void)state;
+    bench_t b;
+    bench_open(&b, 2, 250);
+    b.view.fetch_least = 5;
+    want(&b, FETCHER, CREDIT_FETCH);
+    credit_t *c = expect(&b, CREDIT_FETCH, FETCHER, 10);
+    assert_null(raise(&b));
+    came(&b, c, 6);
+    b.view.fetch_room = 8; /* four of them run already, six may still come */
+    assert_null(raise(&b));
+    b.view.fetch_room = 9;
+    assert_ptr_equal(raise(&b), c);
+    assert_int_equal(c->budget, 15);
+    assert_int_equal(c->used, 6);
+    assert_int_equal(gate_rate_free(&b.gate, b.now), 250 - 15);
+    assert_null(raise(&b));
+    came(&b, c, 9);
+    b.view.fetch_room = 100;
+    assert_ptr_equal(raise(&b), c);
+    assert_int_equal(c->budget, 15 + CREDIT_BUDGET_MAX); /* never more than these at once */
+    assert_null(raise(&b));
+    came(&b, c, 1000); /* more than can have come */
+    assert_int_equal(gate_known_used(c), 35);
+}
+
+static void test_an_upload_credit_grows_with_the_results(void **state) {
+    (void)state;
+    bench_t b;
+    bench_open(&b, 2, 250);
+    want(&b, UPLOADER, CREDIT_UPLOAD);
+    credit_t *c = expect(&b, CREDIT_UPLOAD, UPLOADER, 5);
+    assert_null(raise(&b));
+    came(&b, c, 2);
+    want(&b, UPLOADER, CREDIT_UPLOAD); /* for its other seat */
+    assert_ptr_equal(raise(&b), c);
+    assert_int_equal(c->budget, 7);
+    came(&b, c, 1);
+    want(&b, UPLOADER2, CREDIT_UPLOAD);
+    assert_null(raise(&b)); /* whose turn it is then */
+    gate_forget_wants(&b.gate, UPLOADER2);
+    assert_ptr_equal(raise(&b), c);
+    b.view.waiting = 0;
+    came(&b, c, 5);
+    assert_null(raise(&b));
+}
+
+static void test_what_does_not_grow(void **state) {
+    (void)state;
+    bench_t b;
+    for (int i = 0; i < 8; i++) {
+        bench_open(&b, i == 0 ? 1 : 2, 250);
+        want(&b, FETCHER, CREDIT_FETCH);
+        credit_t *c = decide(&b);
+        came(&b, c, 1);
+        if (i == 1) b.gate.state = GATE_CLOSED;
+        if (i == 2) b.gate.pause_ms = b.now + 1;
+        if (i == 3) b.gate.fetch_pause_ms = b.now + 1;
+        if (i == 4) c->revoked = true;
+        if (i == 5) c->recovered = true;
+        if (i == 6) c->session = 6; /* its holder says HELLO anew */
+        assert_int_equal(raise(&b) != NULL, i == 7);
+    }
+    bench_open(&b, 2, 250);
+    want(&b, UPLOADER, CREDIT_UPLOAD);
+    want(&b, FETCHER, CREDIT_FETCH);
+    (void)decide(&b);
+    came(&b, decide(&b), 5);
+    b.now += GATE_LONG_UPLOAD_MS + 1; /* turns are taken on the other credit */
+    assert_null(raise(&b));
+}
+
 static void test_plenty_of_the_rate(void **state) {
     (void)state;
     bench_t b;
@@ -360,12 +471,16 @@ int main(void) {
         cmocka_unit_test(test_borrowing),
         cmocka_unit_test(test_fetch_never_borrows),
         cmocka_unit_test(test_one_credit_alternates),
+        cmocka_unit_test(test_one_credit_idle),
         cmocka_unit_test(test_long_upload),
         cmocka_unit_test(test_expiry),
         cmocka_unit_test(test_restart),
         cmocka_unit_test(test_rate_and_reserve),
         cmocka_unit_test(test_room),
         cmocka_unit_test(test_flow),
+        cmocka_unit_test(test_a_fetch_credit_grows_with_the_room),
+        cmocka_unit_test(test_an_upload_credit_grows_with_the_results),
+        cmocka_unit_test(test_what_does_not_grow),
         cmocka_unit_test(test_plenty_of_the_rate),
         cmocka_unit_test(test_pauses),
         cmocka_unit_test(test_closing),

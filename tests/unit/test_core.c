@@ -38,7 +38,8 @@ static void test_wrong_credit(void **state) {
     (void)state;
     bench_t b;
     bench_open(&b, REDELIVER_IDEMPOTENT);
-    core_restore_credit(b.core, 4712, FETCHER, CREDIT_FETCH, 3, b.now.ms);
+    const credit_t credit = {.credit = 4712, .holder = FETCHER, .stage = CREDIT_FETCH, .budget = 3};
+    core_restore_credit(b.core, &credit, b.now.ms);
     bench_start(&b);
     uint64_t session = bench_join(&b, ROLE_UPLOADER, UPLOADER, 0, NULL, 0);
     msg_t want = {.type = MSG_WANT, .want = {session, 1, CREDIT_FETCH}};

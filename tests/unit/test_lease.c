@@ -124,6 +124,21 @@ static void renew_extends(void **state) {
     assert_int_equal(it.lease.expires_ms, 7000);
 }
 
+static void a_raise_is_of_the_budget_alone(void **state) {
+    (void)state;
+    holder_t it;
+    hold(&it);
+    msg_grant_t grant = grant_of(0, CREDIT);
+    grant.budget = (uint16_t)(it.lease.budget + 7);
+    uint16_t raised = grant.budget;
+    assert_true(lease_granted(&it.lease, &grant));
+    assert_int_equal(it.lease.budget, raised);
+    assert_int_equal(it.lease.expires_ms, 5000);
+    grant.budget -= 3; /* an earlier one that comes later */
+    assert_true(lease_granted(&it.lease, &grant));
+    assert_int_equal(it.lease.budget, raised);
+}
+
 static void start_and_abort_by_the_clock(void **state) {
     (void)state;
     static const struct {
@@ -271,6 +286,7 @@ int main(void) {
         cmocka_unit_test(grant_counts_from_its_want),
         cmocka_unit_test(foreign_grants_are_not_taken),
         cmocka_unit_test(renew_extends),
+        cmocka_unit_test(a_raise_is_of_the_budget_alone),
         cmocka_unit_test(start_and_abort_by_the_clock),
         cmocka_unit_test(budget_is_counted),
         cmocka_unit_test(revoke_by_reason),

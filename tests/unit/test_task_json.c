@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "common/err.h"
+#include "common/json_walk.h"
 #include "common/task_json.h"
 
 #define HEAD "{\"taskId\":\"t\",\"url\":\"http://h/\",\"method\":\"GET\","
@@ -44,6 +45,49 @@ static void reads_all_members(void **state) {
     assert_ptr_equal(task.raw.ptr, json + 1);
     assert_int_equal(task.raw.len, strlen(json) - 3);
     task_json_clear(&task);
+}
+
+/* What a walk has found, as text. */
+static int note_member(void *ctx, const json_member_t *member) {
+    text_t *seen = ctx;
+    char kind[8];
+    (void)snprintf(kind, sizeof kind, "|%d|", (int)member->kind);
+    text_add(seen, member->name, member->name_len);
+    text_add_str(seen, kind);
+    text_add(seen, member->key.ptr, (size_t)(member->value.ptr + member->value.len - member->key.ptr));
+    text_add_str(seen, "\n");
+    return 0;
+}
+
+static void finds_the_same_without_checking(void **state) {
+    static const char *const texts[] = {
+        "{}",
+        " {\n} ",
+        "{\"a\":1}",
+        " { \"a\" : -1.5e3 , \"\" : null,\"b\":true , \"c\":false}\n",
+        "{\"a\":\"\",\"a\":\"\\\"}\\\\\",\"b\":[],\"c\":{}, \"d\" : [1,{\"x\":\"]}\\\"\"},[[]]] }",
+        "{\"\\u0061\\n\":{\"a\":{\"a\":[\"{\"]}},\"\xc3\xa9,:\":\",:\"}",
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        text_t walked = {0}, again = {0};
+        span_t object;
+        char why[JSON_WHY_MAX];
+        text_add_str(&walked, "");
+        text_add_str(&again, "");
+        assert_int_equal(
+            json_walk(texts[i], strlen(texts[i]), JSON_OBJECT, note_member, &walked, &object, why), 0);
+        char *exact = malloc(object.len); /* so that a sanitizer sees a step beyond the end */
+        memcpy(exact, object.ptr, object.len);
+        assert_int_equal(json_members((span_t){exact, object.len}, note_member, &again), 0);
+        assert_string_equal(walked.ptr ? walked.ptr : "", again.ptr ? again.ptr : "");
+        for (size_t n = 0; n < object.len; n++) /* what was never accepted does no harm */
+            (void)json_members((span_t){exact, n}, note_member, &again);
+        assert_int_equal(json_members((span_t){"[]", 2}, note_member, &again), ERR_MALFORMED);
+        free(exact);
+        text_clear(&walked);
+        text_clear(&again);
+    }
 }
 
 static void last_of_duplicates_wins(void **state) {
@@ -291,6 +335,7 @@ static void reads_answers(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(reads_all_members),
+        cmocka_unit_test(finds_the_same_without_checking),
         cmocka_unit_test(last_of_duplicates_wins),
         cmocka_unit_test(knows_idempotent_methods),
         cmocka_unit_test(reads_expiry),

@@ -348,6 +348,7 @@ credit_t *gate_expired(ac_gate_t *gate, int64_t now_ms, int *bucket) {
         credit_t *c = &gate->credits[i];
         if (c->credit && now_ms >= c->renewed_ms + LEASE_OVER_MS) {
             *bucket = gate_used(gate, c, c->budget, now_ms);
+            c->ended = c->used; /* its holder has been over for a second: what it fetched is not waited for */
             return c;
         }
     }

@@ -195,7 +195,7 @@ static void worker_message(core_t *core, worker_t *worker, const msg_t *msg) {
         credit_renew(core, worker, &msg->renew);
         break;
     case MSG_RELEASE:
-        credit_release(core, worker, &msg->release);
+        credit_release(core, worker->instance, &msg->release);
         break;
     case MSG_REPORT:
         credit_report(core, worker, &msg->report);
@@ -246,6 +246,8 @@ static void control_message(core_t *core, uint64_t peer, const msg_t *msg) {
     worker_t *worker = session_find(core, peer);
     if (!worker || worker->session != session) {
         core->view.counters.bad_sessions++;
+        /* Said to a broker that died: whose credit it was has no use for it any more, in whatever session. */
+        if (msg->type == MSG_RELEASE) credit_release(core, peer, &msg->release);
         /* A message overtaken by the worker's own new HELLO needs no answer: WELCOME was it. */
         if (!worker) answer_error(core, peer, MSG_ERR_SESSION, msg->type, "no such session; say HELLO");
         return;

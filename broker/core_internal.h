@@ -134,7 +134,7 @@ void config_send_all(core_t *core);
 /* core_gate.c */
 void credit_want(core_t *core, worker_t *worker, const msg_want_t *want);
 void credit_renew(core_t *core, worker_t *worker, const msg_renew_t *renew);
-void credit_release(core_t *core, worker_t *worker, const msg_release_t *release);
+void credit_release(core_t *core, uint64_t holder, const msg_release_t *release);
 void credit_report(core_t *core, worker_t *worker, const msg_report_t *report);
 void credit_outcome(core_t *core, call_t call, outcome_t outcome, uint64_t number, uint16_t http_status,
                     int64_t retry_after_ms, uint32_t elapsed_ms, str_t reason);

@@ -137,9 +137,8 @@ static const field_t abort_fields[] = {U64("session", abort.session), U64("strea
                                        U8R("reason", abort.reason, 1, 4)};
 
 #define LAYOUT(type, fields, payload)                                                                        \
-    [type] = {type, #type, payload, sizeof(fields) / sizeof(fields[0]), fields}
+    { type, #type, payload, sizeof(fields) / sizeof(fields[0]), fields }
 
-/* By type; the gaps between have no name. */
 static const layout_t layouts[] = {
     LAYOUT(MSG_HELLO, hello, 0),
     LAYOUT(MSG_WELCOME, welcome, 0),
@@ -180,6 +179,7 @@ static const layout_t layouts[] = {
 };
 
 const layout_t *layout_of(unsigned type) {
-    bool known = type < sizeof layouts / sizeof layouts[0] && layouts[type].name;
-    return known ? &layouts[type] : NULL;
+    for (size_t i = 0; i < sizeof layouts / sizeof layouts[0]; i++)
+        if ((unsigned)layouts[i].type == type) return &layouts[i];
+    return NULL;
 }

@@ -9,7 +9,6 @@
 #include "common/err.h"
 #include "common/message_table.h"
 #include "common/msgpack_check.h"
-#include "common/msgpack_read.h"
 
 str_t str_of(const char *text) {
     return (str_t){text ? text : "", text ? (uint32_t)strlen(text) : 0};
@@ -170,68 +169,77 @@ static int fail(msg_scratch_t *scratch, msg_err_t code, const char *fmt, ...) {
     return code == MSG_ERR_VERSION ? ERR_VERSION : ERR_MALFORMED;
 }
 
-static bool get_uint(msgpack_at_t *at, uint64_t min, uint64_t max, uint64_t *value) {
-    return msgpack_read_uint(at, value) && *value >= min && *value <= max;
+static bool get_uint(const msgpack_object *object, uint64_t min, uint64_t max, uint64_t *value) {
+    if (object->type != MSGPACK_OBJECT_POSITIVE_INTEGER || object->via.u64 < min || object->via.u64 > max)
+        return false;
+    *value = object->via.u64;
+    return true;
 }
 
-static bool get_held(msgpack_at_t *at, msg_held_t *item) {
-    uint32_t parts;
+static bool get_held(const msgpack_object *object, msg_held_t *item) {
+    if (object->type != MSGPACK_OBJECT_ARRAY || object->via.array.size != 4) return false;
+    const msgpack_object *part = object->via.array.ptr;
     uint64_t attempt, phase;
-    if (!msgpack_read_array(at, &parts) || parts != 4 || !get_uint(at, 0, UINT64_MAX, &item->session) ||
-        !get_uint(at, 0, UINT64_MAX, &item->number) || !get_uint(at, 0, UINT32_MAX, &attempt) ||
-        !get_uint(at, PHASE_UNSTARTED, PHASE_FINISHED, &phase))
+    if (!get_uint(&part[0], 0, UINT64_MAX, &item->session) ||
+        !get_uint(&part[1], 0, UINT64_MAX, &item->number) || !get_uint(&part[2], 0, UINT32_MAX, &attempt) ||
+        !get_uint(&part[3], PHASE_UNSTARTED, PHASE_FINISHED, &phase))
         return false;
     item->attempt = (uint32_t)attempt;
     item->phase = (uint8_t)phase;
     return true;
 }
 
-static bool get_list(const field_t *field, msgpack_at_t *at, msg_t *msg, msg_scratch_t *scratch) {
-    uint32_t count;
-    if (!msgpack_read_array(at, &count) || count > field->max) return false;
-    char *place = (char *)msg + field->offset;
-    for (uint32_t i = 0; i < count; i++)
-        if (field->kind == KIND_HELD ? !get_held(at, &scratch->held[i])
-                                     : !get_uint(at, 0, UINT64_MAX, &scratch->nums[i]))
+static bool get_list(const field_t *field, const msgpack_object *object, msg_t *msg, msg_scratch_t *scratch) {
+    if (object->type != MSGPACK_OBJECT_ARRAY || object->via.array.size > field->max) return false;
+    uint32_t count = object->via.array.size;
+    char *at = (char *)msg + field->offset;
+    for (uint32_t i = 0; i < count; i++) {
+        const msgpack_object *item = &object->via.array.ptr[i];
+        if (field->kind == KIND_HELD ? !get_held(item, &scratch->held[i])
+                                     : !get_uint(item, 0, UINT64_MAX, &scratch->nums[i]))
             return false;
+    }
     if (field->kind == KIND_HELD)
-        *(msg_held_list_t *)(void *)place = (msg_held_list_t){count, scratch->held};
+        *(msg_held_list_t *)(void *)at = (msg_held_list_t){count, scratch->held};
     else
-        *(msg_nums_t *)(void *)place = (msg_nums_t){count, scratch->nums};
+        *(msg_nums_t *)(void *)at = (msg_nums_t){count, scratch->nums};
     return true;
 }
 
-static bool get_field(const field_t *field, msgpack_at_t *at, msg_t *msg, msg_scratch_t *scratch) {
+static bool get_field(const field_t *field, const msgpack_object *object, msg_t *msg,
+                      msg_scratch_t *scratch) {
     uint64_t value;
-    int64_t with_sign;
-    str_t *text;
     switch (field->kind) {
     case KIND_STR:
-        text = (str_t *)(void *)((char *)msg + field->offset);
-        return msgpack_read_str(at, &text->ptr, &text->len) && text->len <= field->max;
+        if (object->type != MSGPACK_OBJECT_STR || object->via.str.size > field->max) return false;
+        *(str_t *)(void *)((char *)msg + field->offset) = (str_t){object->via.str.ptr, object->via.str.size};
+        return true;
     case KIND_HELD:
     case KIND_NUMS:
-        return get_list(field, at, msg, scratch);
+        return get_list(field, object, msg, scratch);
     case KIND_I64:
-        if (!msgpack_read_int(at, &with_sign)) return false;
-        number_set(field, msg, (uint64_t)with_sign);
+        if (object->type == MSGPACK_OBJECT_NEGATIVE_INTEGER)
+            value = (uint64_t)object->via.i64;
+        else if (!get_uint(object, 0, INT64_MAX, &value))
+            return false;
+        number_set(field, msg, value);
         return true;
     default:
-        if (!get_uint(at, field->min, field->max, &value)) return false;
+        if (!get_uint(object, field->min, field->max, &value)) return false;
         number_set(field, msg, value);
         return true;
     }
 }
 
-static int decode_fields(const layout_t *layout, uint32_t elements, msgpack_at_t *at, msg_t *msg,
+static int decode_fields(const layout_t *layout, const msgpack_object_array *array, msg_t *msg,
                          msg_scratch_t *scratch) {
-    if (elements != layout->field_count + 2)
-        return fail(scratch, MSG_ERR_ARITY, "%s has %u elements, must have %u", layout->name + 4, elements,
+    if (array->size != layout->field_count + 2)
+        return fail(scratch, MSG_ERR_ARITY, "%s has %u elements, must have %u", layout->name + 4, array->size,
                     layout->field_count + 2);
     static const char *const kinds[] = {"u8", "u16", "u32", "u64", "i64", "str", "held list", "number list"};
     for (unsigned i = 0; i < layout->field_count; i++) {
         const field_t *field = &layout->fields[i];
-        if (!get_field(field, at, msg, scratch))
+        if (!get_field(field, &array->ptr[i + 2], msg, scratch))
             return field->kind == KIND_I64
                        ? fail(scratch, MSG_ERR_FIELD, "%s: field %s must be i64", layout->name + 4,
                               field->name)
@@ -253,6 +261,23 @@ static int decode_payload_rule(const layout_t *layout, int64_t payload_bytes, ms
     return 0;
 }
 
+static int decode_array(const msgpack_object *root, int64_t payload_bytes, msg_t *msg,
+                        msg_scratch_t *scratch) {
+    if (root->type != MSGPACK_OBJECT_ARRAY || root->via.array.size < 2)
+        return fail(scratch, MSG_ERR_MALFORMED, "must be an array [version, type, ...]");
+    const msgpack_object_array *array = &root->via.array;
+    uint64_t version, type;
+    if (get_uint(&array->ptr[1], 0, UINT8_MAX, &type)) scratch->type = (uint8_t)type;
+    if (!get_uint(&array->ptr[0], PROTOCOL_VERSION, PROTOCOL_VERSION, &version))
+        return fail(scratch, MSG_ERR_VERSION, "this peer speaks protocol version %d", PROTOCOL_VERSION);
+    const layout_t *layout = get_uint(&array->ptr[1], 0, UINT8_MAX, &type) ? layout_of((unsigned)type) : NULL;
+    if (!layout) return fail(scratch, MSG_ERR_TYPE, "unknown message type");
+    memset(msg, 0, sizeof *msg);
+    msg->type = layout->type;
+    int err = decode_fields(layout, array, msg, scratch);
+    return err ? err : decode_payload_rule(layout, payload_bytes, scratch);
+}
+
 int msg_decode(const void *bytes, size_t size, int64_t payload_bytes, msg_t *msg, msg_scratch_t *scratch) {
     scratch->error = 0;
     scratch->type = 0;
@@ -261,23 +286,20 @@ int msg_decode(const void *bytes, size_t size, int64_t payload_bytes, msg_t *msg
         return fail(scratch, MSG_ERR_SIZE, "header of %zu octets, at most %d", size, MSG_HEADER_MAX);
     if (!msgpack_is_one_value(bytes, size, 4))
         return fail(scratch, MSG_ERR_MALFORMED, "header is not one MessagePack value of at most 4 levels");
-    msgpack_at_t at = {bytes, (const unsigned char *)bytes + size};
-    uint32_t elements;
-    uint64_t version = 0, type = 0;
-    if (!msgpack_read_array(&at, &elements) || elements < 2)
-        return fail(scratch, MSG_ERR_MALFORMED, "must be an array [version, type, ...]");
-    bool versioned = msgpack_read_uint(&at, &version);
-    bool typed = versioned && get_uint(&at, 0, UINT8_MAX, &type);
-    if (typed) scratch->type = (uint8_t)type;
-    if (version != PROTOCOL_VERSION)
-        return fail(scratch, MSG_ERR_VERSION, "this peer speaks protocol version %d", PROTOCOL_VERSION);
-    const layout_t *layout = typed ? layout_of((unsigned)type) : NULL;
-    if (!layout) return fail(scratch, MSG_ERR_TYPE, "unknown message type");
-    msg_t decoded;
-    memset(&decoded, 0, sizeof decoded);
-    decoded.type = layout->type;
-    int err = decode_fields(layout, elements, &at, &decoded, scratch);
-    if (!err) err = decode_payload_rule(layout, payload_bytes, scratch);
-    if (!err) *msg = decoded;
+    msgpack_unpacked unpacked;
+    msgpack_unpacked_init(&unpacked);
+    size_t offset = 0;
+    msgpack_unpack_return got = msgpack_unpack_next(&unpacked, bytes, size, &offset);
+    int err;
+    if (got == MSGPACK_UNPACK_SUCCESS && offset == size) {
+        msg_t decoded;
+        err = decode_array(&unpacked.data, payload_bytes, &decoded, scratch);
+        if (!err) *msg = decoded;
+    } else if (got == MSGPACK_UNPACK_NOMEM_ERROR) {
+        err = ERR_NOMEM;
+    } else {
+        err = fail(scratch, MSG_ERR_MALFORMED, "header is not one MessagePack value");
+    }
+    msgpack_unpacked_destroy(&unpacked);
     return err;
 }

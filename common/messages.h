@@ -434,7 +434,7 @@ bool msg_has_payload(msg_type_t type, size_t *max_bytes);
 int msg_encode(const msg_t *msg, char **bytes, size_t *size);
 
 /* Unpacks and checks a header as PROTOCOL section 2 demands. `payload_bytes` is the payload's size, or -1 for
- * none. Returns 0, or ERR_TOO_LARGE, ERR_VERSION or ERR_MALFORMED with `scratch` filled in. Lists
+ * none. Returns 0, or ERR_TOO_LARGE, ERR_VERSION, ERR_MALFORMED or ERR_NOMEM with `scratch` filled in. Lists
  * of `msg` live in `scratch`, strings in `bytes`. */
 int msg_decode(const void *bytes, size_t size, int64_t payload_bytes, msg_t *msg, msg_scratch_t *scratch);
 

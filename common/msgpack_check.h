@@ -1,4 +1,5 @@
-/* A look at MessagePack bytes before they are read (common/msgpack_read.h), which trusts their structure. */
+/* A look at MessagePack bytes before they are unpacked, since the unpacker trusts the counts of arrays and
+ * maps. */
 #ifndef SLUICE_COMMON_MSGPACK_CHECK_H
 #define SLUICE_COMMON_MSGPACK_CHECK_H
 

@@ -32,18 +32,19 @@ def settled(mock, total):
 
 def test_all_of_them(world):
     """`sluice run`: exit 0 once the time is up; then the GET is run again, and the POST is told of as unknown."""
-    mock = world.start_mock("--tasks", 0, "--toolDelayMs", "5-20", "--longPollMs", "300-600")
+    mock = world.start_mock("--tasks", 0, "--toolDelayMs", "5-20", "--longPollMs", "300-600",
+                            "--acDelayMs", 10)  # enough is left when SIGTERM comes
     agent = world.make_agent(*FAST, "--drainTimeout", 2).start()
     add_slow(mock, "slow-get", "GET")
     add_slow(mock, "slow-post", "POST")
-    mock.add(count=150, toolDelayMs="5-20")
+    mock.add(count=300, toolDelayMs="5-20")
     task(agent, "slow-get", "running")
     task(agent, "slow-post", "running")
     mock.wait("delivered>=40")
     agent.stop()
-    assert mock.books()["delivered"] < 151
+    assert mock.books()["delivered"] < 301
     agent.start()
-    books = settled(mock, 151)
+    books = settled(mock, 301)
     assert books["outcome_unknown"] == 1 and books["reexecuted_unsafe"] == 0 and books["wrong"] == 0
     assert books["ac_max_in_flight"] <= 2
     story = events(task(agent, "slow-get", "running"))

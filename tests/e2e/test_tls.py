@@ -185,8 +185,9 @@ def test_ac_unverified(world, bad):
                                             ("sluice-executor", "clientCert"), ("sluice-executor", "clientKey")])
 def test_a_file_that_is_not_there_stops_the_start(tmp_path, program, option):
     missing = tmp_path / "missing.pem"
+    both = ["--clientCert", __file__] if option == "clientKey" else []
     to_ac = ["--serverUrl", "https://ac.invalid", "--apiKey", "k"] if program == "sluice-fetcher" else []
-    done = subprocess.run([BUILD / "bin" / program, f"--{option}", missing, "--check-config", *to_ac],
+    done = subprocess.run([BUILD / "bin" / program, f"--{option}", missing, "--check-config", *both, *to_ac],
                           capture_output=True, text=True, timeout=20, check=False)
     assert done.returncode == 2
     assert f'{option}: cannot read {missing}: No such file or directory' in done.stderr

@@ -196,8 +196,11 @@ def test_a_server_that_is_down(start):
         assert poll.recv(100)
     with pytest.raises(ConnectionRefusedError):
         waiting.raw_ac()
-    mock.configure(acDownMs=300)
+    mock.configure(acDownMs=300)  # from a moment later on, when this is answered
     until = time.monotonic() + DEADLINE
+    with pytest.raises(LOST):
+        while time.monotonic() < until:
+            mock.raw_ac().close()
     while True:
         try:
             assert mock.put(error_of(raw, "Agent Side Error: Network error: refused")).status == 200

@@ -209,6 +209,7 @@ static void test_expiry(void **state) {
     gate_release(&b.gate, c, b.now);
     assert_null(gate_find(&b.gate, id));
     assert_int_equal(gate_rate_free(&b.gate, b.now), 240); /* the whole budget counts as used */
+    assert_int_equal(gate_fetch_outstanding(&b.gate), 0);  /* and nothing is waited for any more */
     assert_null(gate_expired(&b.gate, b.now, &bucket));
 }
 

@@ -51,6 +51,9 @@ static void test_wrong_credit(void **state) {
     msg_t release = {.type = MSG_RELEASE, .release = {session, 4712, 0}};
     bench_say(&b, UPLOADER, &release);
     assert_null(bench_record(&b, REC_CREDIT_GONE));
+    release.release.session = 99; /* its holder's own, said to a broker that has died */
+    bench_say(&b, FETCHER, &release);
+    assert_non_null(bench_record(&b, REC_CREDIT_GONE));
     bench_close(&b);
 }
 

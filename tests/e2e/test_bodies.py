@@ -123,7 +123,7 @@ def test_killed_uploader(world, to_ac):
     place = "upload-result" if to_ac == "true" else "store"
     mock = world.start_mock("--tasks", 3, "--bodyBytes", size(3 * MB), "--fault", f"{place}:stall:1:60000:x1")
     agent = world.make_agent(*FAST, "--uploadToAc", to_ac).start()
-    mock.wait("ac_upload_result>=1" if to_ac == "true" else "store_requests>=1")
+    mock.wait("faults_injected>=1")
     former = agent.kill("uploader")
     agent.restarted("uploader", former)
     check_books(mock.wait("delivered>=3"), 3)

@@ -11,7 +11,8 @@ bool ticket_is_logs(const ticket_t *ticket) {
 }
 
 uint64_t ticket_length(const world_t *world, const ticket_t *ticket) {
-    return 1 + (ticket->id * 2654435761u + world->seed * 40503u) % ((uint64_t)LARGE_CHUNKS * MSG_CHUNK_MAX);
+    return 1 + ((uint64_t)ticket->id * 2654435761u + world->seed * 40503u) %
+                   ((uint64_t)LARGE_CHUNKS * MSG_CHUNK_MAX);
 }
 
 bool ticket_is_large(const ticket_t *ticket) {

@@ -44,11 +44,11 @@ typedef struct {
     unsigned extra; /* frames beyond the allowed ones, dropped */
 } received_t;
 
-/* Takes the next message, if there is one. The caller ends with sockets_done(). */
 /* What ZeroMQ says of the other end: the address of a tcp peer, or the user of one by ipc. */
 bool sockets_address(const char *address);
 bool sockets_uid(const char *address, uint32_t *uid);
 #define SOCKETS_NOBODY UINT32_MAX /* a user that is not known: the peer has gone at once */
+/* Takes the next message, if there is one. The caller ends with sockets_done(). */
 bool sockets_receive(sockets_t *self, source_t source, received_t *got);
 void sockets_done(received_t *got);
 

@@ -16,9 +16,10 @@
 typedef struct policy_t policy_t;
 typedef struct policy_rule_t policy_rule_t;
 
-/* An address of either family: 16 octets, IPv4 as ::ffff:a.b.c.d. */
+/* An address of either family: 16 octets, IPv4 as ::ffff:a.b.c.d; and as it was spelled, when that leads
+ * there (64:ff9b::a.b.c.d, ::, 0.0.0.0). */
 typedef struct {
-    uint8_t octets[16];
+    uint8_t octets[16], spelled[16];
 } policy_address_t;
 
 /* What is to be sent, and where. */

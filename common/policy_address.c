@@ -13,6 +13,8 @@ static const uint8_t nat64[12] = {0, 0x64, 0xff, 0x9b, 0, 0, 0, 0, 0, 0, 0, 0};
 static void set_v4(policy_address_t *address, const void *octets) {
     static const uint8_t none[4] = {0}, loopback[4] = {127, 0, 0, 1};
     memcpy(address->octets, mapped, sizeof mapped);
+    memcpy(address->spelled, mapped, sizeof mapped);
+    memcpy(address->spelled + 12, octets, 4);
     /* connecting to 0.0.0.0 leads to this host itself */
     memcpy(address->octets + 12, memcmp(octets, none, 4) == 0 ? loopback : octets, 4);
 }
@@ -25,10 +27,11 @@ static void set_v6(policy_address_t *address, const uint8_t octets[16]) {
     if (memcmp(octets, mapped, 12) == 0 || memcmp(octets, nat64, 12) == 0 ||
         (low && !(one && octets[15] <= 1))) {
         set_v4(address, octets + 12);
-        return;
+    } else {
+        memcpy(address->octets, octets, 16);
+        if (one) address->octets[15] = 1; /* :: leads to ::1 */
     }
-    memcpy(address->octets, octets, 16);
-    if (one) address->octets[15] = 1; /* :: leads to ::1 */
+    memcpy(address->spelled, octets, 16);
 }
 
 bool policy_address(const struct sockaddr *from, policy_address_t *address) {
@@ -86,10 +89,18 @@ bool cidr_read(const char *text, cidr_t *cidr) {
     return true;
 }
 
-bool cidr_holds(const cidr_t *cidr, const policy_address_t *address) {
+static bool is_within(const cidr_t *cidr, const uint8_t octets[16]) {
     unsigned whole = cidr->bits / 8, rest = cidr->bits % 8;
-    if (memcmp(cidr->octets, address->octets, whole) != 0) return false;
-    return rest == 0 || ((cidr->octets[whole] ^ address->octets[whole]) >> (8 - rest)) == 0;
+    if (memcmp(cidr->octets, octets, whole) != 0) return false;
+    return rest == 0 || ((cidr->octets[whole] ^ octets[whole]) >> (8 - rest)) == 0;
+}
+
+bool cidr_holds(const cidr_t *cidr, const policy_address_t *address) {
+    return is_within(cidr, address->octets);
+}
+
+bool cidr_holds_spelled(const cidr_t *cidr, const policy_address_t *address) {
+    return is_within(cidr, address->spelled);
 }
 
 /* Where the octets of the IPv4 address are. */

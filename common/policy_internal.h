@@ -51,6 +51,7 @@ void policy_rule_clear(policy_rule_t *rule);
 /* "10.0.0.0/8", "fd00::/8", or one address. */
 bool cidr_read(const char *text, cidr_t *cidr);
 bool cidr_holds(const cidr_t *cidr, const policy_address_t *address);
+bool cidr_holds_spelled(const cidr_t *cidr, const policy_address_t *address);
 
 #define EMBEDDED_MAX 4
 /* The IPv4 addresses that an IPv6 address may stand for by a translation or a tunnel of some network: written

@@ -6,6 +6,8 @@
 
 #include "common/policy_internal.h"
 
+#define POLICY_PATH_NUL "\1" /* stands for a NUL in a decoded path */
+
 typedef enum { NO, MAYBE, YES } match_t; /* MAYBE: it depends on an address that is not known */
 
 /* A question with what follows from it. */
@@ -78,27 +80,35 @@ static bool any_text(const texts_t *texts, const char *text) {
 
 typedef int (*compare_t)(const char *a, const char *b, size_t size);
 
-/* A prefix ends at the end of a segment. */
-static bool under(const char *path, size_t path_len, const char *prefix, compare_t compare) {
+/* A prefix ends at the end of a segment, or at what `ends` has beside. */
+static bool under(const char *path, size_t path_len, const char *prefix, compare_t compare,
+                  const char *ends) {
     size_t len = strlen(prefix);
     if (len > path_len && len == path_len + 1 && prefix[len - 1] == '/')
         return compare(path, prefix, path_len) == 0;
     if (len > path_len || compare(path, prefix, len) != 0) return false;
-    return len == path_len || prefix[len - 1] == '/' || path[len] == '/';
+    return len == path_len || prefix[len - 1] == '/' || path[len] == '/' || strchr(ends, path[len]);
+}
+
+static bool allowed_under(const char *path, const char *prefix) {
+    return under(path, strlen(path), prefix, strncmp, "");
+}
+
+static bool denied_under(const char *path, size_t path_len, const char *prefix) {
+    return under(path, path_len, prefix, strncasecmp, POLICY_PATH_NUL);
 }
 
 /* What is refused is refused in each spelling that some server may take for it: as it is written, decoded,
- * decoded twice, in capitals or not. What is allowed has to be so however often it is decoded. */
+ * decoded twice, in capitals or not, cut at a NUL. What is allowed has to be so however often it is decoded.
+ */
 static bool any_path(const policy_rule_t *rule, const ask_t *ask) {
     const char *target = ask->q.target, *path = ask->q.path, *twice = ask->twice;
     for (size_t i = 0; i < rule->paths.count; i++) {
         const char *prefix = rule->paths.items[i];
         if (rule->allow) {
-            if (under(path, strlen(path), prefix, strncmp) && under(twice, strlen(twice), prefix, strncmp))
-                return true;
-        } else if (under(path, strlen(path), prefix, strncasecmp) ||
-                   under(twice, strlen(twice), prefix, strncasecmp) ||
-                   under(target, strcspn(target, "?#"), prefix, strncasecmp)) {
+            if (allowed_under(path, prefix) && allowed_under(twice, prefix)) return true;
+        } else if (denied_under(path, strlen(path), prefix) || denied_under(twice, strlen(twice), prefix) ||
+                   denied_under(target, strcspn(target, "?#"), prefix)) {
             return true;
         }
     }
@@ -111,10 +121,12 @@ static bool any_port(const policy_rule_t *rule, unsigned port) {
     return rule->port_count == 0;
 }
 
-/* What an address stands for behind a translation is refused as well, but not allowed. */
+/* What an address stands for behind a translation is refused as well, but not allowed; and so is what a rule
+ * names by the net of such a translation. */
 static bool any_cidr(const policy_rule_t *rule, const ask_t *ask) {
     for (size_t i = 0; i < rule->cidr_count; i++) {
         if (cidr_holds(&rule->cidrs[i], ask->q.address)) return true;
+        if (!rule->allow && cidr_holds_spelled(&rule->cidrs[i], ask->q.address)) return true;
         for (size_t j = 0; !rule->allow && j < ask->inner_count; j++)
             if (cidr_holds(&rule->cidrs[i], &ask->inner[j])) return true;
     }
@@ -234,7 +246,7 @@ static void decode(const char *from, size_t len, char *to) {
             i += 2;
         }
         if (to[out - 1] == '\\') to[out - 1] = '/';
-        if (to[out - 1] == '\0') to[out - 1] = '\1'; /* matches nothing */
+        if (to[out - 1] == '\0') to[out - 1] = POLICY_PATH_NUL[0];
     }
     to[out] = '\0';
 }

@@ -9,6 +9,7 @@
 
 #include "common/ac_seat.h"
 #include "common/clock.h"
+#include "common/err.h"
 #include "common/log.h"
 #include "common/program.h"
 #include "fetcher/inbox.h"
@@ -130,7 +131,8 @@ static const char *make_parts(fetcher_t *self, const config_t *config, uint64_t 
     if (self->seat)
         self->poll_ac = poll_ac_new(self->seat, self->door, self->link, self->to_broker, self->metrics);
     if (!self->poll_ac) return "out of memory or timers";
-    return to_broker_load(self->to_broker) == 0 ? NULL : "the inbox cannot be read";
+    int rc = to_broker_load(self->to_broker);
+    return rc == 0 ? NULL : rc == ERR_NOMEM ? "out of memory" : "the inbox cannot be read";
 }
 
 static const char *open_files(fetcher_t *self, const char *state_dir) {

@@ -32,7 +32,8 @@ struct to_broker_t {
     fetch_t *first, **last; /* oldest first */
     unsigned count;
     bool save_failed; /* told */
-    unsigned bad;
+    unsigned bad, doubled;
+    bool no_memory; /* what was to be read back stays where it is */
     msg_scratch_t scratch;
 };
 
@@ -96,6 +97,12 @@ static int append(to_broker_t *self, char *header, size_t header_bytes, const ch
     return 0;
 }
 
+/* One that there is no memory for now is neither damaged nor to be dropped. */
+static bool keeps_its_place(to_broker_t *self, int rc) {
+    self->no_memory = self->no_memory || rc == ERR_NOMEM;
+    return rc == ERR_NOMEM;
+}
+
 static int load_fetch(void *ctx, const char *header, size_t header_bytes, const char *task,
                       size_t task_bytes) {
     to_broker_t *self = ctx;
@@ -103,7 +110,7 @@ static int load_fetch(void *ctx, const char *header, size_t header_bytes, const 
     char *copy = copy_octets(header, header_bytes);
     int rc = copy ? append(self, copy, header_bytes, task, task_bytes, &fetch) : ERR_NOMEM;
     if (rc == 0) fetch->saved = true;
-    return rc;
+    return keeps_its_place(self, rc) ? 0 : rc;
 }
 
 static bool is_held(const to_broker_t *self, const fetch_t *fetch) {
@@ -120,13 +127,14 @@ static int load_slot(void *ctx, int slot, const char *header, size_t header_byte
     fetch_t **last = self->last, *fetch;
     char *copy = copy_octets(header, header_bytes);
     int rc = copy ? append(self, copy, header_bytes, task, task_bytes, &fetch) : ERR_NOMEM;
-    if (rc != 0) return rc;
+    if (rc != 0) return keeps_its_place(self, rc) ? 0 : rc;
     fetch->slot = slot;
     if (!is_held(self, fetch)) return 0;
     *last = NULL;
     self->last = last;
     self->count--;
     free_fetch(fetch);
+    self->doubled++;
     return ERR_STATE;
 }
 
@@ -141,7 +149,12 @@ static void load_bad(void *ctx, const char *name, const char *why) {
 int to_broker_load(to_broker_t *self) {
     inbox_reader_t reader = {self, load_fetch, load_bad};
     int rc = inbox_load(self->inbox, &reader);
-    if (rc == 0) (void)window_load(self->window, load_slot, self);
+    unsigned emptied = rc == 0 ? window_load(self->window, load_slot, self) : 0;
+    if (emptied > self->doubled)
+        log_warn("window_damaged",
+                 "slots=%u remark=\"as many tasks may be lost; AC may hand them out again\"",
+                 emptied - self->doubled);
+    if (rc == 0 && self->no_memory) return ERR_NOMEM;
     if (rc == 0 && self->count + self->bad > 0)
         log_info("inbox_read", "tasks=%u damaged=%u", self->count, self->bad);
     return rc;

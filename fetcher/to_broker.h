@@ -19,7 +19,8 @@ to_broker_t *to_broker_new(inbox_t *inbox, window_t *window, uint64_t instance);
 /* Forgets what is in memory; the files of the inbox stay. Accepts NULL; nulls the pointer. */
 void to_broker_destroy(to_broker_t **self);
 
-/* Takes what the inbox and the window hold, under its original instance and seq. As inbox_load(). */
+/* Takes what the inbox and the window hold, under its original instance and seq. What is damaged is told in
+ * the log. As inbox_load(); ERR_NOMEM, with which all of it is still there for the next start. */
 int to_broker_load(to_broker_t *self);
 /* Takes a task (copied); gives it instance and seq. ERR_NOMEM, ERR_INVALID. */
 int to_broker_add(to_broker_t *self, const msg_fetched_t *fetched, const char *task, size_t task_bytes,

@@ -213,6 +213,48 @@ static void test_uploaded(void **state) {
     }
 }
 
+static void say_uploaded(bench_t *b, uint64_t session, uint64_t number, uint64_t credit) {
+    const msg_t msg = {.type = MSG_UPLOADED,
+                       .uploaded = {.session = session,
+                                    .number = number,
+                                    .attempt = 1,
+                                    .credit = credit,
+                                    .call = CALL_PUT_RESULT,
+                                    .outcome = OUTCOME_DONE,
+                                    .http_status = 200,
+                                    .retry_after_ms = -1,
+                                    .reason = str_of("")}};
+    bench_say(b, UPLOADER, &msg);
+}
+
+/* That AC took a result once, under a credit of a process that is gone, opens no gate. */
+static void test_taken_before(void **state) {
+    (void)state;
+    for (uint64_t credit = 0; credit < 2; credit++) {
+        bench_t b;
+        uint64_t session;
+        core_view_t view;
+        bench_open(&b, REDELIVER_IDEMPOTENT);
+        bench_start(&b);
+        uint64_t number = uploading(&b, &session);
+        uint64_t fetcher = bench_join(&b, ROLE_FETCHER, FETCHER, 0, NULL, 0);
+        const msg_t denied = {.type = MSG_REPORT,
+                              .report = {.session = fetcher,
+                                         .call = CALL_GET_TASK,
+                                         .outcome = OUTCOME_DENIED,
+                                         .http_status = 401,
+                                         .retry_after_ms = -1,
+                                         .reason = str_of("why")}};
+        bench_say(&b, FETCHER, &denied);
+        say_uploaded(&b, session, number, credit);
+        assert_non_null(bench_heard(&b, UPLOADER, MSG_GONE));
+        assert_int_equal(bench_state(&b, number), TASK_STATES);
+        core_look(b.core, b.now.ms, &view);
+        assert_int_equal(view.gate->state, credit ? GATE_OPEN : GATE_CLOSED);
+        bench_close(&b);
+    }
+}
+
 static void test_retry(void **state) {
     (void)state;
     bench_t b;
@@ -509,6 +551,7 @@ int main(void) {
         cmocka_unit_test(test_claim),
         cmocka_unit_test(test_result),
         cmocka_unit_test(test_uploaded),
+        cmocka_unit_test(test_taken_before),
         cmocka_unit_test(test_retry),
         cmocka_unit_test(test_lost_worker),
         cmocka_unit_test(test_late_wake),

@@ -106,6 +106,9 @@ static void test_rules(void **state) {
         {"GET https://jira.example:443/administrators", "10.1.1.1", true, false, "ours"},
         {"GET https://jira.example:443/ADMIN/x", "10.1.1.1", false, false, "line 4"},
         {"GET https://jira.example:443/%2561dmin", "10.1.1.1", false, false, "line 4"},
+        {"GET https://jira.example:443/admin%00.css", "10.1.1.1", false, false, "line 4"},
+        {"GET https://jira.example:443/admin%2500", "10.1.1.1", false, false, "line 4"},
+        {"GET https://jira.example:443/rest%00/x", "8.8.8.8", false, false, "default"},
         {"GET https://jira.example:443/rest/%252e%252e/x", "8.8.8.8", false, false, "default"},
         {"GET https://jira.example:443/rest/100%25", "8.8.8.8", true, false, "line 5"},
         {"GET https://jira.example:443/REST/x", "8.8.8.8", false, false, "default"},
@@ -200,6 +203,28 @@ static void test_what_is_built_in(void **state) {
         judge(policy, "GET http://a.example:80/", i ? "::" : "0.0.0.0", &verdict);
         assert_false(verdict.allowed);
     }
+    policy_release(&policy);
+}
+
+/* A denial of the net of a translation is one, though the address counts as the one behind it. */
+static void test_nets_as_spelled(void **state) {
+    (void)state;
+    static const char *const denied[] = {"64:ff9b::8.8.8.8", "::8.8.8.8", "0.0.0.0", "::"};
+    static const char *const others[] = {"8.8.8.8", "127.0.0.1", "::1", "2001:db8::1", "::ffff:8.8.8.8"};
+    policy_t *policy = rules("deny cidr=64:ff9b::/96,::8.0.0.0/104,0.0.0.0/8,::/128\ndefault allow\n");
+    policy_verdict_t verdict;
+    for (size_t i = 0; i < sizeof denied / sizeof denied[0]; i++) {
+        judge(policy, "GET http://a.example:80/", denied[i], &verdict);
+        if (verdict.allowed) fail_msg("%s is allowed", denied[i]);
+    }
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
+        judge(policy, "GET http://a.example:80/", others[i], &verdict);
+        if (!verdict.allowed) fail_msg("%s is refused", others[i]);
+    }
+    policy_release(&policy);
+    policy = rules("allow cidr=64:ff9b::/96\ndefault deny\n");
+    judge(policy, "GET http://a.example:80/", "64:ff9b::10.0.0.1", &verdict);
+    assert_false(verdict.allowed); /* it leads to 10.0.0.1, which nothing allows */
     policy_release(&policy);
 }
 
@@ -366,9 +391,10 @@ static int remove_dir(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_rules),       cmocka_unit_test(test_what_is_built_in),
-        cmocka_unit_test(test_bad_rules),   cmocka_unit_test(test_bad_files),
-        cmocka_unit_test(test_host_header), cmocka_unit_test(test_headers),
+        cmocka_unit_test(test_rules),           cmocka_unit_test(test_what_is_built_in),
+        cmocka_unit_test(test_nets_as_spelled), cmocka_unit_test(test_bad_rules),
+        cmocka_unit_test(test_bad_files),       cmocka_unit_test(test_host_header),
+        cmocka_unit_test(test_headers),
     };
     return cmocka_run_group_tests(tests, make_dir, remove_dir);
 }

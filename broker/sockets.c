@@ -66,7 +66,7 @@ static bool split_tcp(const char *bind, char *host, size_t size, int *port) {
 /* Binds to tcp as well. What is set before holds for what is bound after, so that ipc stays as it is. */
 static int bind_tcp(sockets_t *self, zsock_t *socket, const char *name, int offset, char *why) {
     const key_pair_t *key = self->workers.key;
-    if (!socket_secure(socket, self->workers.host, key, name))
+    if (!socket_secure(zsock_resolve(socket), self->workers.host, key, name))
         return fail(why, ERR_IO, "cannot encrypt %s: %s", name, zmq_strerror(zmq_errno()));
     char endpoint[256];
     (void)snprintf(endpoint, sizeof endpoint, "tcp://%s:%d", self->workers.host, self->port + offset);
@@ -338,10 +338,10 @@ void sockets_publish(sockets_t *self, const msg_t *msg) {
 
 /* What libzmq has for us by now; it takes in what its descriptor has told. Interrupted in that it does not
  * know, and there may be something. */
-static bool has(zsock_t *socket, int event) {
+static bool has(void *socket, int event) {
     int events = 0;
     size_t size = sizeof events;
-    return zmq_getsockopt(zsock_resolve(socket), ZMQ_EVENTS, &events, &size) != 0 || (events & event) != 0;
+    return zmq_getsockopt(socket, ZMQ_EVENTS, &events, &size) != 0 || (events & event) != 0;
 }
 
 /* Sends backlogs as far as they go; whether any is left. */
@@ -394,7 +394,7 @@ static int door_of(sockets_t *self, inlet_t *door[DOOR_MAX]) {
 static bool is_quiet(sockets_t *self, source_t last) {
     bool quiet = !self->zap || !(zap_inlet(self->zap)->unread || self->monitor.unread);
     for (source_t i = 0; i <= last; i++) {
-        if (self->unread[i]) self->unread[i] = has(self->sources[i], ZMQ_POLLIN);
+        if (self->unread[i]) self->unread[i] = has(zsock_resolve(self->sources[i]), ZMQ_POLLIN);
         quiet = quiet && !self->unread[i];
     }
     return quiet;

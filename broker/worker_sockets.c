@@ -24,13 +24,12 @@ static int free_port(worker_sockets_t *self, int64_t now_ms) {
     return -1;
 }
 
-bool socket_secure(zsock_t *socket, const char *host, const key_pair_t *key, const char *domain) {
-    void *raw = zsock_resolve(socket);
+bool socket_secure(void *socket, const char *host, const key_pair_t *key, const char *domain) {
     int on = 1;
-    if (host[0] == '[' && zmq_setsockopt(raw, ZMQ_IPV6, &on, sizeof on) != 0) return false;
-    return !key || (zmq_setsockopt(raw, ZMQ_CURVE_SERVER, &on, sizeof on) == 0 &&
-                    zmq_setsockopt(raw, ZMQ_CURVE_SECRETKEY, key->secret_key, KEY_BYTES) == 0 &&
-                    zmq_setsockopt(raw, ZMQ_ZAP_DOMAIN, domain, strlen(domain)) == 0);
+    if (host[0] == '[' && zmq_setsockopt(socket, ZMQ_IPV6, &on, sizeof on) != 0) return false;
+    return !key || (zmq_setsockopt(socket, ZMQ_CURVE_SERVER, &on, sizeof on) == 0 &&
+                    zmq_setsockopt(socket, ZMQ_CURVE_SECRETKEY, key->secret_key, KEY_BYTES) == 0 &&
+                    zmq_setsockopt(socket, ZMQ_ZAP_DOMAIN, domain, strlen(domain)) == 0);
 }
 
 int socket_share(const char *endpoint) {
@@ -46,7 +45,7 @@ static int bind_somewhere(worker_sockets_t *self, worker_socket_t *s, const work
     if (!wish->tcp || !self->host[0]) {
         (void)snprintf(s->endpoint, sizeof s->endpoint, "ipc://%s/worker-%" PRIu64, self->runtime_dir,
                        wish->session);
-        if (zsock_bind(s->push, "%s", s->endpoint) == -1) return ERR_IO;
+        if (zmq_bind(s->push, s->endpoint) == -1) return ERR_IO;
         return wish->shared ? socket_share(s->endpoint) : 0;
     }
     if (self->key && !wish->user) return ERR_STATE; /* its key was revoked meanwhile */
@@ -57,11 +56,28 @@ static int bind_somewhere(worker_sockets_t *self, worker_socket_t *s, const work
         if (port < 0) return ERR_FULL;
         self->rests_until[port] = now_ms + PORT_REST_MS;
         (void)snprintf(s->endpoint, sizeof s->endpoint, "tcp://%s:%d", self->host, self->first_port + port);
-        if (zsock_bind(s->push, "%s", s->endpoint) == -1) continue;
+        if (zmq_bind(s->push, s->endpoint) == -1) continue;
         self->rests_until[port] = INT64_MAX;
         s->port = port;
         return 0;
     }
+}
+
+static bool set_int(void *socket, int option, int value) {
+    return zmq_setsockopt(socket, option, &value, sizeof value) == 0;
+}
+
+/* ERR_FULL when libzmq has as many sockets as it may, of which those that are closed count until its own
+ * thread has seen to them: whoever says HELLO without end gets there. */
+static int open_push(void **push, int mark) {
+    int64_t largest = MSG_WIRE_MAX;
+    *push = zmq_socket(zsys_init(), ZMQ_PUSH);
+    if (!*push) return ERR_FULL;
+    bool ok = set_int(*push, ZMQ_LINGER, PROTOCOL_LINGER_MS) && set_int(*push, ZMQ_SNDHWM, mark) &&
+              zmq_setsockopt(*push, ZMQ_MAXMSGSIZE, &largest, sizeof largest) == 0 &&
+              set_int(*push, ZMQ_HANDSHAKE_IVL, PROTOCOL_HANDSHAKE_MS) &&
+              set_int(*push, ZMQ_TCP_MAXRT, PROTOCOL_TCP_DEAD_MS);
+    return ok ? 0 : ERR_IO;
 }
 
 /* After a cut the repeats of a HELLO come all at once, and each begins a session. A port for each, which then
@@ -85,18 +101,10 @@ int worker_sockets_open(worker_sockets_t *self, const worker_wish_t *wish, int64
     s->slots = wish->slots;
     (void)snprintf(s->user, sizeof s->user, "%s", wish->user ? wish->user : "");
     s->last = &s->first;
-    s->push = zsock_new(ZMQ_PUSH);
-    int err = s->push ? 0 : ERR_NOMEM;
-    if (!err) {
-        zsock_set_linger(s->push, PROTOCOL_LINGER_MS);
-        zsock_set_sndhwm(s->push, wish->slots ? wish->slots : 1);
-        zsock_set_maxmsgsize(s->push, (int)MSG_WIRE_MAX);
-        zsock_set_handshake_ivl(s->push, PROTOCOL_HANDSHAKE_MS);
-        zsock_set_tcp_maxrt(s->push, PROTOCOL_TCP_DEAD_MS);
-        err = bind_somewhere(self, s, wish, now_ms);
-    }
+    int err = open_push(&s->push, wish->slots ? wish->slots : 1);
+    if (!err) err = bind_somewhere(self, s, wish, now_ms);
     if (err) {
-        zsock_destroy(&s->push);
+        if (s->push) (void)zmq_close(s->push);
         free(s);
         return err;
     }
@@ -119,8 +127,8 @@ static void socket_free(worker_sockets_t *self, worker_socket_t *s, int64_t now_
     while (s->first)
         drop_first(s);
     if (s->port >= 0) self->rests_until[s->port] = now_ms + PORT_REST_MS;
-    zsock_set_linger(s->push, 0); /* its session is over: what is queued is stale */
-    zsock_destroy(&s->push);
+    (void)set_int(s->push, ZMQ_LINGER, 0); /* its session is over: what is queued is stale */
+    (void)zmq_close(s->push);
     if (strncmp(s->endpoint, "ipc://", 6) == 0) (void)unlink(s->endpoint + sizeof "ipc://" - 1);
     free(s);
 }
@@ -143,10 +151,9 @@ void worker_sockets_clear(worker_sockets_t *self) {
 }
 
 static bool try_send(worker_socket_t *s, zmq_msg_t *header, zmq_msg_t *payload) {
-    void *raw = zsock_resolve(s->push);
-    if (zmq_msg_send(header, raw, ZMQ_DONTWAIT | ZMQ_SNDMORE) == -1) return false;
+    if (zmq_msg_send(header, s->push, ZMQ_DONTWAIT | ZMQ_SNDMORE) == -1) return false;
     /* once the first part is taken the rest never waits */
-    if (zmq_msg_send(payload, raw, ZMQ_DONTWAIT) == -1) (void)zmq_msg_close(payload);
+    if (zmq_msg_send(payload, s->push, ZMQ_DONTWAIT) == -1) (void)zmq_msg_close(payload);
     return true;
 }
 

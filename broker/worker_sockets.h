@@ -18,7 +18,7 @@ typedef struct waiting_t {
 
 typedef struct worker_socket_t {
     uint64_t peer;
-    zsock_t *push;
+    void *push; /* of libzmq: CZMQ would end the process where no more can be had */
     char endpoint[256];
     int port; /* index in the range, -1 for ipc */
     uint16_t slots;
@@ -59,7 +59,7 @@ int worker_socket_send(worker_socket_t *socket, zmq_msg_t *header, zmq_msg_t *pa
 void worker_socket_flush(worker_socket_t *socket);
 /* Makes it the encrypted server of this domain (broker/zap.h), before it is bound to tcp; `key` may be NULL.
  */
-bool socket_secure(zsock_t *socket, const char *host, const key_pair_t *key, const char *domain);
+bool socket_secure(void *socket, const char *host, const key_pair_t *key, const char *domain);
 void worker_sockets_clear(worker_sockets_t *self);
 
 #endif

@@ -15,13 +15,16 @@
 #include <cmocka.h>
 
 #include "broker/sockets.h"
+#include "common/err.h"
 #include "common/link_wire.h"
 
 #define PATIENCE_S 60
 #define RENEWALS   100
-#define PEERS      4
-#define ROUNDS     4000
-#define KNOCKS     4000 /* a monitor's socket would hold 2000 events */
+
+#define SOCKETS_MORE_THAN_ANY 5000
+#define PEERS                 4
+#define ROUNDS                4000
+#define KNOCKS                4000 /* a monitor's socket would hold 2000 events */
 
 static char dir[] = "/tmp/sluice-sockets-XXXXXX";
 
@@ -40,6 +43,25 @@ static int remove_dir(void **state) {
         (void)unlink(path); /* libzmq leaves them */
     }
     return rmdir(dir);
+}
+
+/* libzmq has a bound for its sockets: who cannot have one is refused, and the broker lives. */
+static void test_no_more_sockets_is_a_refusal(void **state) {
+    (void)state;
+    char why[SOCKETS_WHY_MAX];
+    sockets_t *sockets = NULL;
+    sockets_options_t options = {.runtime_dir = dir, .bind = ""};
+    assert_int_equal(sockets_open(&options, &sockets, why), 0);
+    const char *endpoint;
+    int err = 0;
+    uint64_t peers = 0;
+    for (; !err && peers < SOCKETS_MORE_THAN_ANY; peers++) {
+        worker_wish_t wish = {.peer = peers + 1, .session = peers + 1, .slots = 1};
+        err = sockets_worker_open(sockets, &wish, &endpoint);
+    }
+    assert_true(err == ERR_FULL || err == ERR_IO); /* or no more files */
+    sockets_worker_close(sockets, 1, 0);
+    sockets_close(&sockets);
 }
 
 /* A tool's key was revoked: events ends at both endpoints, and is there again at both. */
@@ -236,6 +258,7 @@ static void test_no_news_are_missed(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_no_news_are_missed),
+        cmocka_unit_test(test_no_more_sockets_is_a_refusal),
         cmocka_unit_test(test_events_can_be_renewed_at_any_time),
         cmocka_unit_test(test_a_monitor_nobody_reads_holds_nothing_up),
     };

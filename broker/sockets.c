@@ -29,10 +29,11 @@
 #define RENEW_TRIES       2000 /* a millisecond apart */
 
 struct sockets_t {
-    zsock_t *sources[FROM_COUNT];
+    /* of libzmq, for CZMQ would end the process where no more can be had; its setters take them */
+    void *sources[FROM_COUNT];
     bool unread[FROM_COUNT]; /* libzmq tells of news once: until a receive has found nothing, there may be
                                 some */
-    zsock_t *events;
+    void *events;
     char *runtime_dir;
     int port;    /* of control under tcp; 0: ipc alone */
     bool shared; /* the group may use the runtime directory: executors of another user */
@@ -63,21 +64,26 @@ static bool split_tcp(const char *bind, char *host, size_t size, int *port) {
     return *port > 0;
 }
 
+static void close_one(void **socket) {
+    if (*socket) (void)zmq_close(*socket);
+    *socket = NULL;
+}
+
 /* Binds to tcp as well. What is set before holds for what is bound after, so that ipc stays as it is. */
-static int bind_tcp(sockets_t *self, zsock_t *socket, const char *name, int offset, char *why) {
+static int bind_tcp(sockets_t *self, void *socket, const char *name, int offset, char *why) {
     const key_pair_t *key = self->workers.key;
-    if (!socket_secure(zsock_resolve(socket), self->workers.host, key, name))
+    if (!socket_secure(socket, self->workers.host, key, name))
         return fail(why, ERR_IO, "cannot encrypt %s: %s", name, zmq_strerror(zmq_errno()));
     char endpoint[256];
     (void)snprintf(endpoint, sizeof endpoint, "tcp://%s:%d", self->workers.host, self->port + offset);
-    if (zsock_bind(socket, "%s", endpoint) == -1)
+    if (zmq_bind(socket, endpoint) == -1)
         return fail(why, ERR_IO, "cannot listen on %s: %s", endpoint, zmq_strerror(zmq_errno()));
     return 0;
 }
 
-static int bind_one(sockets_t *self, zsock_t **socket, int type, const char *name, int offset, char *why) {
-    *socket = zsock_new(type);
-    if (!*socket) return fail(why, ERR_NOMEM, "out of memory or sockets");
+static int bind_one(sockets_t *self, void **socket, int type, const char *name, int offset, char *why) {
+    *socket = zmq_socket(zsys_init(), type);
+    if (!*socket) return fail(why, ERR_IO, "no more sockets: %s", zmq_strerror(zmq_errno()));
     zsock_set_linger(*socket, PROTOCOL_LINGER_MS);
     zsock_set_maxmsgsize(*socket, type == ZMQ_ROUTER ? MSG_CONTROL_MAX : (int)MSG_WIRE_MAX);
     zsock_set_handshake_ivl(*socket, PROTOCOL_HANDSHAKE_MS);
@@ -90,12 +96,11 @@ static int bind_one(sockets_t *self, zsock_t **socket, int type, const char *nam
         zsock_set_router_handover(*socket, 1);
     }
     /* before anybody can knock */
-    if (type == ZMQ_ROUTER && self->zap &&
-        !inlet_open(&self->monitor, wire_monitor(zsys_init(), zsock_resolve(*socket), 0)))
+    if (type == ZMQ_ROUTER && self->zap && !inlet_open(&self->monitor, wire_monitor(zsys_init(), *socket, 0)))
         return fail(why, ERR_NOMEM, "no monitor of the control socket");
     char endpoint[512];
     (void)snprintf(endpoint, sizeof endpoint, "ipc://%s/%s", self->runtime_dir, name);
-    if (zsock_bind(*socket, "%s", endpoint) == -1)
+    if (zmq_bind(*socket, endpoint) == -1)
         return fail(why, ERR_IO, "cannot listen on %s: %s", endpoint, zmq_strerror(zmq_errno()));
     bool for_executors = type == ZMQ_ROUTER || offset == PORT_RESULTS;
     self->shared = dirs_shared(endpoint + sizeof "ipc://" - 1);
@@ -145,12 +150,11 @@ int sockets_open(const sockets_options_t *options, sockets_t **out, char why[SOC
 void sockets_close(sockets_t **self) {
     if (!*self) return;
     worker_sockets_clear(&(*self)->workers);
-    if ((*self)->monitor.socket)
-        (void)zmq_socket_monitor(zsock_resolve((*self)->sources[FROM_CONTROL]), NULL, 0);
+    if ((*self)->monitor.socket) (void)zmq_socket_monitor((*self)->sources[FROM_CONTROL], NULL, 0);
     inlet_close(&(*self)->monitor);
     for (int i = 0; i < FROM_COUNT; i++)
-        zsock_destroy(&(*self)->sources[i]);
-    zsock_destroy(&(*self)->events);
+        close_one(&(*self)->sources[i]);
+    close_one(&(*self)->events);
     zap_destroy(&(*self)->zap);
     key_wipe(&(*self)->key, sizeof(*self)->key);
     free((*self)->runtime_dir);
@@ -216,7 +220,7 @@ static void look_at_peer(const sockets_t *self, received_t *got) {
 }
 
 bool sockets_receive(sockets_t *self, source_t source, received_t *got) {
-    void *raw = zsock_resolve(self->sources[source]);
+    void *raw = self->sources[source];
     bool more = false;
     memset(got, 0, sizeof *got);
     (void)zmq_msg_init(&got->identity);
@@ -276,7 +280,7 @@ static int send_frame(void *raw, zmq_msg_t *frame, int flags) {
 }
 
 static int send_to(sockets_t *self, const void *identity, size_t size, const msg_t *msg, doc_t *payload) {
-    void *raw = zsock_resolve(self->sources[FROM_CONTROL]);
+    void *raw = self->sources[FROM_CONTROL];
     self->unread[FROM_CONTROL] = true; /* sending may take in news unnoticed */
     zmq_msg_t to, header, body;
     int err = header_frame(msg, &header);
@@ -333,7 +337,7 @@ int sockets_push(sockets_t *self, uint64_t peer, const msg_t *msg, doc_t *payloa
 
 void sockets_publish(sockets_t *self, const msg_t *msg) {
     zmq_msg_t header;
-    if (header_frame(msg, &header) == 0) (void)send_frame(zsock_resolve(self->events), &header, 0);
+    if (header_frame(msg, &header) == 0) (void)send_frame(self->events, &header, 0);
 }
 
 /* What libzmq has for us by now; it takes in what its descriptor has told. Interrupted in that it does not
@@ -359,9 +363,9 @@ int sockets_renew_events(sockets_t *self) {
     char why[SOCKETS_WHY_MAX];
     const struct timespec pause = {.tv_nsec = 1000000};
     int err = ERR_IO;
-    zsock_set_linger(self->events, 0);
+    if (self->events) zsock_set_linger(self->events, 0);
     for (int i = 0; i < RENEW_TRIES && err == ERR_IO; i++) {
-        zsock_destroy(&self->events);
+        close_one(&self->events);
         if (i > 0) (void)nanosleep(&pause, NULL);
         err = bind_one(self, &self->events, ZMQ_PUB, "events", PORT_EVENTS, why);
     }
@@ -394,7 +398,7 @@ static int door_of(sockets_t *self, inlet_t *door[DOOR_MAX]) {
 static bool is_quiet(sockets_t *self, source_t last) {
     bool quiet = !self->zap || !(zap_inlet(self->zap)->unread || self->monitor.unread);
     for (source_t i = 0; i <= last; i++) {
-        if (self->unread[i]) self->unread[i] = has(zsock_resolve(self->sources[i]), ZMQ_POLLIN);
+        if (self->unread[i]) self->unread[i] = has(self->sources[i], ZMQ_POLLIN);
         quiet = quiet && !self->unread[i];
     }
     return quiet;

@@ -60,7 +60,9 @@ static void test_no_more_sockets_is_a_refusal(void **state) {
         err = sockets_worker_open(sockets, &wish, &endpoint);
     }
     assert_true(err == ERR_FULL || err == ERR_IO); /* or no more files */
-    sockets_worker_close(sockets, 1, 0);
+    for (uint64_t i = 1; i <= peers; i++)
+        sockets_worker_close(sockets, i, 0);
+    assert_int_equal(sockets_renew_events(sockets), 0); /* once there is room again */
     sockets_close(&sockets);
 }
 
@@ -257,10 +259,9 @@ static void test_no_news_are_missed(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_no_news_are_missed),
-        cmocka_unit_test(test_no_more_sockets_is_a_refusal),
-        cmocka_unit_test(test_events_can_be_renewed_at_any_time),
+        cmocka_unit_test(test_no_news_are_missed), cmocka_unit_test(test_events_can_be_renewed_at_any_time),
         cmocka_unit_test(test_a_monitor_nobody_reads_holds_nothing_up),
+        cmocka_unit_test(test_no_more_sockets_is_a_refusal), /* last: libzmq closes them in its own time */
     };
     return cmocka_run_group_tests(tests, make_dir, remove_dir);
 }

@@ -203,6 +203,7 @@ def test_what_was_fetched_outlives_a_killed_fetcher_and_broker(stage):
     stage.broker.until(lambda: len(stage.ac.requests) == 5 and stage.ac.requests[4].ended)
     former = stage.broker.expect("FETCHED")
     program.signal(signal.SIGKILL)
+    stage.broker.until(program.dead)  # its lock is free
     stage.broker.inbox.clear()
     stage.start()
     stage.broker.welcome()

@@ -187,6 +187,7 @@ def test_what_ac_has_is_told_and_not_posted_again(up, ended_by):
     up.broker.until(lambda: len(up.broker.heartbeats) > count and up.broker.heartbeats[-1].held == [1], 5, "the first alone")
     if ended_by == "kill -9":
         up.program.signal(signal.SIGKILL)
+        up.broker.until(up.program.dead)
         up.start()
         worker = up.broker.welcome()
     else:

@@ -100,8 +100,13 @@ void gate_came(ac_gate_t *gate, uint64_t credit) {
     if (c && c->came < c->budget) c->came++;
 }
 
+/* As its holder has said, or as what came of it tells. */
+static uint16_t most_used(const credit_t *credit) {
+    return credit->used > credit->came ? credit->used : credit->came;
+}
+
 uint16_t gate_known_used(const credit_t *credit) {
-    uint16_t used = credit->used > credit->came ? credit->used : credit->came;
+    uint16_t used = most_used(credit);
     bool under_way = credit->stage == CREDIT_FETCH && credit->ended < used; /* its tasks need room still */
     return under_way ? credit->ended : used;
 }
@@ -257,7 +262,7 @@ credit_t *gate_raise(ac_gate_t *gate, const gate_view_t *view, int64_t now_ms, i
         if (c->credit == 0 || c->revoked || c->recovered || c->probe ||
             c->budget > UINT16_MAX - CREDIT_BUDGET_MAX || !view->present(view->ctx, c->holder, c->session))
             continue;
-        uint16_t used = c->used > c->came ? c->used : c->came;
+        uint16_t used = most_used(c);
         uint32_t units = more_of(gate, view, c, (uint32_t)(c->budget - used), now_ms);
         if (units == 0) continue;
         *bucket = gate_used(gate, c, used, now_ms);

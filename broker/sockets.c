@@ -29,7 +29,6 @@
 #define RENEW_TRIES       2000 /* a millisecond apart */
 
 struct sockets_t {
-    /* of libzmq, for CZMQ would end the process where no more can be had; its setters take them */
     void *sources[FROM_COUNT];
     bool unread[FROM_COUNT]; /* libzmq tells of news once: until a receive has found nothing, there may be
                                 some */
@@ -82,15 +81,9 @@ static int bind_tcp(sockets_t *self, void *socket, const char *name, int offset,
 }
 
 static int bind_one(sockets_t *self, void **socket, int type, const char *name, int offset, char *why) {
-    *socket = zmq_socket(zsys_init(), type);
+    *socket = socket_new(type, type == ZMQ_PULL ? PROTOCOL_HWM : CONTROL_HWM,
+                         type == ZMQ_ROUTER ? MSG_CONTROL_MAX : (int)MSG_WIRE_MAX);
     if (!*socket) return fail(why, ERR_IO, "no more sockets: %s", zmq_strerror(zmq_errno()));
-    zsock_set_linger(*socket, PROTOCOL_LINGER_MS);
-    zsock_set_maxmsgsize(*socket, type == ZMQ_ROUTER ? MSG_CONTROL_MAX : (int)MSG_WIRE_MAX);
-    zsock_set_handshake_ivl(*socket, PROTOCOL_HANDSHAKE_MS);
-    zsock_set_tcp_maxrt(*socket, PROTOCOL_TCP_DEAD_MS);
-    int mark = type == ZMQ_PULL ? PROTOCOL_HWM : CONTROL_HWM;
-    zsock_set_rcvhwm(*socket, mark);
-    zsock_set_sndhwm(*socket, mark);
     if (type == ZMQ_ROUTER) {
         zsock_set_router_mandatory(*socket, 1);
         zsock_set_router_handover(*socket, 1);

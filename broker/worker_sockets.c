@@ -24,6 +24,18 @@ static int free_port(worker_sockets_t *self, int64_t now_ms) {
     return -1;
 }
 
+void *socket_new(int type, int mark, int largest) {
+    void *socket = zmq_socket(zsys_init(), type);
+    if (!socket) return NULL;
+    zsock_set_linger(socket, PROTOCOL_LINGER_MS);
+    zsock_set_sndhwm(socket, mark);
+    zsock_set_rcvhwm(socket, mark);
+    zsock_set_maxmsgsize(socket, largest);
+    zsock_set_handshake_ivl(socket, PROTOCOL_HANDSHAKE_MS);
+    zsock_set_tcp_maxrt(socket, PROTOCOL_TCP_DEAD_MS);
+    return socket;
+}
+
 bool socket_secure(void *socket, const char *host, const key_pair_t *key, const char *domain) {
     int on = 1;
     if (host[0] == '[' && zmq_setsockopt(socket, ZMQ_IPV6, &on, sizeof on) != 0) return false;
@@ -63,23 +75,6 @@ static int bind_somewhere(worker_sockets_t *self, worker_socket_t *s, const work
     }
 }
 
-static bool set_int(void *socket, int option, int value) {
-    return zmq_setsockopt(socket, option, &value, sizeof value) == 0;
-}
-
-/* ERR_FULL when libzmq has as many sockets as it may, of which those that are closed count until its own
- * thread has seen to them: whoever says HELLO without end gets there. */
-static int open_push(void **push, int mark) {
-    int64_t largest = MSG_WIRE_MAX;
-    *push = zmq_socket(zsys_init(), ZMQ_PUSH);
-    if (!*push) return ERR_FULL;
-    bool ok = set_int(*push, ZMQ_LINGER, PROTOCOL_LINGER_MS) && set_int(*push, ZMQ_SNDHWM, mark) &&
-              zmq_setsockopt(*push, ZMQ_MAXMSGSIZE, &largest, sizeof largest) == 0 &&
-              set_int(*push, ZMQ_HANDSHAKE_IVL, PROTOCOL_HANDSHAKE_MS) &&
-              set_int(*push, ZMQ_TCP_MAXRT, PROTOCOL_TCP_DEAD_MS);
-    return ok ? 0 : ERR_IO;
-}
-
 /* After a cut the repeats of a HELLO come all at once, and each begins a session. A port for each, which then
  * rests, would use up the range: a socket by which nothing went yet serves the next session as well. */
 static bool serves_again(const worker_socket_t *s, const worker_wish_t *wish) {
@@ -101,8 +96,8 @@ int worker_sockets_open(worker_sockets_t *self, const worker_wish_t *wish, int64
     s->slots = wish->slots;
     (void)snprintf(s->user, sizeof s->user, "%s", wish->user ? wish->user : "");
     s->last = &s->first;
-    int err = open_push(&s->push, wish->slots ? wish->slots : 1);
-    if (!err) err = bind_somewhere(self, s, wish, now_ms);
+    s->push = socket_new(ZMQ_PUSH, wish->slots ? wish->slots : 1, (int)MSG_WIRE_MAX);
+    int err = s->push ? bind_somewhere(self, s, wish, now_ms) : ERR_FULL;
     if (err) {
         if (s->push) (void)zmq_close(s->push);
         free(s);
@@ -127,7 +122,7 @@ static void socket_free(worker_sockets_t *self, worker_socket_t *s, int64_t now_
     while (s->first)
         drop_first(s);
     if (s->port >= 0) self->rests_until[s->port] = now_ms + PORT_REST_MS;
-    (void)set_int(s->push, ZMQ_LINGER, 0); /* its session is over: what is queued is stale */
+    zsock_set_linger(s->push, 0); /* its session is over: what is queued is stale */
     (void)zmq_close(s->push);
     if (strncmp(s->endpoint, "ipc://", 6) == 0) (void)unlink(s->endpoint + sizeof "ipc://" - 1);
     free(s);

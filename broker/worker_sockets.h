@@ -18,7 +18,7 @@ typedef struct waiting_t {
 
 typedef struct worker_socket_t {
     uint64_t peer;
-    void *push; /* of libzmq: CZMQ would end the process where no more can be had */
+    void *push;
     char endpoint[256];
     int port; /* index in the range, -1 for ipc */
     uint16_t slots;
@@ -57,6 +57,10 @@ worker_socket_t *worker_sockets_find(worker_sockets_t *self, uint64_t peer);
 int worker_socket_send(worker_socket_t *socket, zmq_msg_t *header, zmq_msg_t *payload);
 /* Sends what waits, as far as the socket takes it. */
 void worker_socket_flush(worker_socket_t *socket);
+/* A socket of libzmq with the broker's options, which CZMQ's setters take; `mark` is for both directions.
+ * NULL when libzmq has as many as it may (zsock_new() would end the process), of which those that are closed
+ * count until its own thread has seen to them: whoever says HELLO without end gets there. */
+void *socket_new(int type, int mark, int largest);
 /* Makes it the encrypted server of this domain (broker/zap.h), before it is bound to tcp; `key` may be NULL.
  */
 bool socket_secure(void *socket, const char *host, const key_pair_t *key, const char *domain);

@@ -1,5 +1,4 @@
 /* What belongs together, and where things are by default. */
-#include <arpa/inet.h>
 #include <curl/curl.h>
 #include <errno.h>
 #include <stdarg.h>
@@ -12,6 +11,7 @@
 #include "common/config_table.h"
 #include "common/err.h"
 #include "common/key.h"
+#include "common/link_wire.h"
 #include "common/policy.h"
 #include "common/proxy.h"
 
@@ -118,16 +118,6 @@ static void settle_places(check_t *self) {
 
 /* --- endpoints --- */
 
-static bool loopback(const char *host, size_t len) {
-    char name[64];
-    if (len >= sizeof name) return false;
-    memcpy(name, host, len);
-    name[len] = '\0';
-    struct in_addr v4;
-    if (inet_pton(AF_INET, name, &v4) == 1) return (ntohl(v4.s_addr) >> 24) == 127;
-    return strcmp(name, "localhost") == 0 || strcmp(name, "[::1]") == 0;
-}
-
 /* Whether it leads off this machine goes to *remote. */
 static bool check_endpoint(check_t *self, const char *option, const char *text, int ports, bool *remote) {
     *remote = false;
@@ -144,7 +134,7 @@ static bool check_endpoint(check_t *self, const char *option, const char *text, 
             option, text, 65528 - ports);
         return false;
     }
-    *remote = !loopback(rest, (size_t)(colon - rest));
+    *remote = !wire_is_loopback(rest, (size_t)(colon - rest));
     return true;
 }
 

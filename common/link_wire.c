@@ -18,8 +18,7 @@
 #define KEEPALIVE_TRIES     3
 #define MONITOR_EVENT_BYTES 6
 
-/* "127.example" is a name, which may lead anywhere. */
-static bool is_loopback(const char *host, size_t len) {
+bool wire_is_loopback(const char *host, size_t len) {
     char text[INET_ADDRSTRLEN];
     struct in_addr v4;
     if (len >= sizeof text) return false;
@@ -40,7 +39,7 @@ const char *wire_base_fault(const char *base, bool encrypted) {
     long port = strtol(colon + 1, &end, 10);
     if (*end || end == colon + 1 || port < 1 || port > 65000)
         return "the broker's endpoint wants a port of 1 to 65000: tcp://HOST:PORT";
-    if (!encrypted && !is_loopback(base + 6, (size_t)(colon - base) - 6))
+    if (!encrypted && !wire_is_loopback(base + 6, (size_t)(colon - base) - 6))
         return "plain tcp to the broker is for loopback addresses only";
     return NULL;
 }

@@ -34,6 +34,9 @@ typedef enum {
     WIRE_OTHER_SECURITY /* one side is plain and the other is not; ZeroMQ does not try again */
 } wire_event_t;
 
+/* Whether the host of an endpoint leads nowhere but to this machine: 127.0.0.0/8, [::1] or localhost.
+ * "127.example" is a name, which may lead anywhere. */
+bool wire_is_loopback(const char *host, size_t len);
 /* NULL when `base` is "ipc://DIR" or "tcp://HOST:PORT", on a loopback address unless the link is encrypted;
  * else a text that says what would be right. */
 const char *wire_base_fault(const char *base, bool encrypted);

@@ -1,6 +1,7 @@
 """The fetcher against a broker and an AC that do what each test wants."""
 
 import hashlib
+import itertools
 import json
 import signal
 import struct
@@ -38,6 +39,11 @@ class Stage:
         want = self.broker.expect("WANT", stage=1)
         self.broker.grant(worker, want.seq, credit, budget=budget, ttl_ms=ttl_ms)
         return program, worker
+
+    def tasks_without_end(self, **members):
+        """AC hands out a task with each answer: t1, t2, ..."""
+        number = itertools.count(1)
+        self.ac.answer = lambda _: answer_of(dict(task(next(number)), **members))
 
     def window_is_empty(self):
         """Of its eight slots each begins with a word that is 0 while there is nothing in it."""
@@ -147,8 +153,7 @@ def accept_all(stage, worker):
 
 def test_budget_is_respected_on_one_connection(stage):
     """Used up or given back early (a broker that is slow to accept): in all no request more than was granted."""
-    number = iter(range(1, 1000))
-    stage.ac.answer = lambda _: answer_of(task(next(number)))
+    stage.tasks_without_end()
     _, worker = stage.granted(budget=20)
     granted, used, credit = 20, 0, 7
     while used < 23:
@@ -179,8 +184,7 @@ def granted_without_an_inbox(stage):
 def test_no_poll_while_two_tasks_are_in_memory_alone(stage):
     """What is neither accepted nor in a file would be lost with the process: two at most. These are too large for
     the window."""
-    number = iter(range(1, 1000))
-    stage.ac.answer = lambda _: answer_of(dict(task(next(number)), input="x" * 70000))
+    stage.tasks_without_end(input="x" * 70000)
     granted_without_an_inbox(stage)
     assert stage.broker.expect("RELEASE").used == 2
     assert len(stage.ac.requests) == 2
@@ -188,8 +192,7 @@ def test_no_poll_while_two_tasks_are_in_memory_alone(stage):
 
 def test_no_poll_while_eight_tasks_are_not_synced(stage):
     """What is neither accepted nor in the inbox would be lost with the machine: eight at most."""
-    number = iter(range(1, 1000))
-    stage.ac.answer = lambda _: answer_of(task(next(number)))
+    stage.tasks_without_end()
     granted_without_an_inbox(stage)
     assert stage.broker.expect("RELEASE").used == 8
     assert len(stage.ac.requests) == 8
@@ -197,8 +200,7 @@ def test_no_poll_while_eight_tasks_are_not_synced(stage):
 
 def test_what_was_fetched_outlives_a_killed_fetcher_and_broker(stage):
     """Neither has synced anything, and both end at once: the next fetcher brings every task, under its old name."""
-    number = iter(range(1, 1000))
-    stage.ac.answer = lambda _: answer_of(task(next(number)))
+    stage.tasks_without_end()
     program, _ = stage.granted(budget=5)
     stage.broker.until(lambda: len(stage.ac.requests) == 5 and stage.ac.requests[4].ended)
     former = stage.broker.expect("FETCHED")
@@ -214,8 +216,7 @@ def test_what_was_fetched_outlives_a_killed_fetcher_and_broker(stage):
 
 
 def test_window_of_64(stage):
-    number = iter(range(1, 1000))
-    stage.ac.answer = lambda _: answer_of(task(next(number)))
+    stage.tasks_without_end()
     stage.start()
     worker = stage.broker.welcome()
     credit = 0

@@ -12,7 +12,7 @@ from agent import Agent, check_books, until
 from certificates import Authority
 from fake_ac import FakeAC
 from tool_server import ToolServer, answer
-from two_sides import AC, run_tasks
+from two_sides import ac, run_tasks  # ac is a fixture
 
 pytestmark = pytest.mark.contract("3 proxies")
 
@@ -61,13 +61,6 @@ def proxy(tmp_path, module_port):
     yield make
     for one in made:
         one.close()
-
-
-@pytest.fixture
-def ac():
-    made = AC()
-    yield made
-    made.close()
 
 
 @pytest.fixture

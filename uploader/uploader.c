@@ -209,6 +209,13 @@ static void work(uploader_t *self) {
     metrics_turn(self->metrics, self->now_ms);
 }
 
+/* The broker is away and no request is under way: what is held is in its journal, and what AC has of it is
+ * noted, so that the next uploader goes on with it. */
+static bool nothing_to_wait_for(const uploader_t *self) {
+    return self->taken && link_session(self->link) == 0 && post_result_idle(self->posts) &&
+           !store_result_busy(self->stores);
+}
+
 /* Whether the process may end now. */
 static bool drained(uploader_t *self) {
     if (!self->draining) return false;
@@ -222,6 +229,7 @@ static bool drained(uploader_t *self) {
         from_broker_turn(self->results, self->link, self->now_ms);
     }
     if (from_broker_count(self->results) == 0 && post_result_idle(self->posts)) return true; /* nor a PUT */
+    if (nothing_to_wait_for(self)) return true;
     return self->drain_over && (self->now_ms >= self->drain_end_ms || link_session(self->link) == 0);
 }
 

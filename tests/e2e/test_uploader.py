@@ -492,6 +492,24 @@ def test_term_with_the_timeout_up(stage):
     assert program.process.wait(5) == 0
 
 
+def test_term_without_a_broker_is_not_waited_out(stage):
+    """What it holds is the broker's, and what AC has is noted: the next uploader tells it."""
+    program = stage.start("--drainTimeout", "600")
+    worker = stage.broker.welcome()
+    stage.claimed(worker, 1, 2)
+    stage.granted(worker, budget=1)
+    stage.broker.expect("UPLOADED", number=1)
+    stage.broker.close()
+    program.term()
+    assert program.process.wait(60) == 0
+    assert len(stage.ac.requests) == 1
+    stage.restart_broker(2)
+    stage.start()
+    stage.claimed(stage.broker.welcome(), 1)
+    assert stage.broker.expect("UPLOADED", number=1).outcome == DONE
+    assert len(stage.ac.requests) == 1
+
+
 def test_term_of_an_idle_uploader_is_quick(up):
     up.broker.until(lambda: up.broker.heartbeats)  # it has read WELCOME
     up.program.term()

@@ -166,3 +166,29 @@ task_state_t bench_state(bench_t *b, uint64_t number) {
     const task_t *task = tasks_find(view.tasks, number);
     return task ? task->state : TASK_STATES;
 }
+
+uint64_t bench_claimed(bench_t *b, uint64_t *session, const char *method, uint16_t flags) {
+    *session = bench_join(b, ROLE_EXECUTOR, EXECUTOR, 5, NULL, 0);
+    bench_beat(b, EXECUTOR, *session, NULL, 0);
+    uint64_t number = bench_fetch(b, "id", method, flags);
+    bench_tick(b);
+    const out_t *push = bench_out(b, OUT_PUSH, EXECUTOR);
+    assert_non_null(push);
+    assert_int_equal(push->msg.task.attempt, 1);
+    assert_int_equal(push->msg.task.remaining_ms, 60000);
+    bench_ref(b, EXECUTOR, MSG_CLAIM, *session, number, 1);
+    assert_non_null(bench_heard(b, EXECUTOR, MSG_CLAIMED));
+    return number;
+}
+
+uint64_t bench_uploading(bench_t *b, uint64_t *session) {
+    uint64_t executor;
+    uint64_t number = bench_claimed(b, &executor, "GET", TASK_IDEMPOTENT);
+    bench_result(b, executor, number, 1);
+    *session = bench_join(b, ROLE_UPLOADER, UPLOADER, 0, NULL, 0);
+    bench_beat(b, UPLOADER, *session, NULL, 0);
+    bench_tick(b);
+    bench_ref(b, UPLOADER, MSG_CLAIM, *session, number, 1);
+    assert_int_equal(bench_state(b, number), TASK_UPLOADING);
+    return number;
+}

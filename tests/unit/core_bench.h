@@ -46,6 +46,10 @@ void bench_ref(bench_t *b, uint64_t peer, msg_type_t type, uint64_t session, uin
 void bench_result(bench_t *b, uint64_t session, uint64_t number, uint32_t attempt);
 void bench_result_flags(bench_t *b, uint64_t session, uint64_t number, uint32_t attempt, uint16_t flags);
 void bench_uploaded(bench_t *b, uint64_t session, uint64_t number, uint32_t attempt, outcome_t outcome);
+/* An executor that has claimed a new task; returns the number. */
+uint64_t bench_claimed(bench_t *b, uint64_t *session, const char *method, uint16_t flags);
+/* An uploader that has claimed the result of a new task; returns the number. */
+uint64_t bench_uploading(bench_t *b, uint64_t *session);
 /* The state, or TASK_STATES when the core does not have the task. */
 task_state_t bench_state(bench_t *b, uint64_t number);
 

@@ -111,28 +111,13 @@ static void test_logs_task_skips_execute(void **state) {
     bench_close(&b);
 }
 
-/* An executor that has claimed the task; returns the number. */
-static uint64_t claimed_task(bench_t *b, uint64_t *session, const char *method, uint16_t flags) {
-    *session = bench_join(b, ROLE_EXECUTOR, EXECUTOR, 5, NULL, 0);
-    bench_beat(b, EXECUTOR, *session, NULL, 0);
-    uint64_t number = bench_fetch(b, "id", method, flags);
-    bench_tick(b);
-    const out_t *push = bench_out(b, OUT_PUSH, EXECUTOR);
-    assert_non_null(push);
-    assert_int_equal(push->msg.task.attempt, 1);
-    assert_int_equal(push->msg.task.remaining_ms, 60000);
-    bench_ref(b, EXECUTOR, MSG_CLAIM, *session, number, 1);
-    assert_non_null(bench_heard(b, EXECUTOR, MSG_CLAIMED));
-    return number;
-}
-
 static void test_claim(void **state) {
     (void)state;
     bench_t b;
     uint64_t session;
     bench_open(&b, REDELIVER_IDEMPOTENT);
     bench_start(&b);
-    uint64_t number = claimed_task(&b, &session, "POST", 0);
+    uint64_t number = bench_claimed(&b, &session, "POST", 0);
     assert_int_equal(bench_record(&b, REC_TASK_RUNNING)->task.holder, EXECUTOR);
     bench_ref(&b, EXECUTOR, MSG_CLAIM, session, number, 1); /* repeated: answered, journaled once */
     assert_non_null(bench_heard(&b, EXECUTOR, MSG_CLAIMED));
@@ -155,7 +140,7 @@ static void test_result(void **state) {
     uint64_t session;
     bench_open(&b, REDELIVER_IDEMPOTENT);
     bench_start(&b);
-    uint64_t number = claimed_task(&b, &session, "POST", 0);
+    uint64_t number = bench_claimed(&b, &session, "POST", 0);
     uint64_t other = bench_join(&b, ROLE_EXECUTOR, EXECUTOR2, 6, NULL, 0);
     bench_result(&b, other, number, 1); /* it is not the other's */
     assert_int_equal(bench_heard(&b, EXECUTOR2, MSG_DENIED)->denied.reason, DENIED_OTHER);
@@ -169,19 +154,6 @@ static void test_result(void **state) {
     bench_ref(&b, EXECUTOR, MSG_CLAIM, session, number, 1); /* a CLAIM that comes after its own result */
     assert_non_null(bench_heard(&b, EXECUTOR, MSG_STORED));
     bench_close(&b);
-}
-
-/* A result that the uploader has claimed under the attempt; returns its number. */
-static uint64_t uploading(bench_t *b, uint64_t *session) {
-    uint64_t executor;
-    uint64_t number = claimed_task(b, &executor, "GET", TASK_IDEMPOTENT);
-    bench_result(b, executor, number, 1);
-    *session = bench_join(b, ROLE_UPLOADER, UPLOADER, 0, NULL, 0);
-    bench_beat(b, UPLOADER, *session, NULL, 0);
-    bench_tick(b);
-    bench_ref(b, UPLOADER, MSG_CLAIM, *session, number, 1);
-    assert_int_equal(bench_state(b, number), TASK_UPLOADING);
-    return number;
 }
 
 static void test_uploaded(void **state) {
@@ -202,7 +174,7 @@ static void test_uploaded(void **state) {
         uint64_t session;
         bench_open(&b, REDELIVER_IDEMPOTENT);
         bench_start(&b);
-        uint64_t number = uploading(&b, &session);
+        uint64_t number = bench_uploading(&b, &session);
         bench_uploaded(&b, session, number, 1, table[i].outcome);
         assert_non_null(bench_heard(&b, UPLOADER, MSG_GONE));
         assert_non_null(bench_record(&b, table[i].record));
@@ -236,7 +208,7 @@ static void test_taken_before(void **state) {
         core_view_t view;
         bench_open(&b, REDELIVER_IDEMPOTENT);
         bench_start(&b);
-        uint64_t number = uploading(&b, &session);
+        uint64_t number = bench_uploading(&b, &session);
         uint64_t fetcher = bench_join(&b, ROLE_FETCHER, FETCHER, 0, NULL, 0);
         const msg_t denied = {.type = MSG_REPORT,
                               .report = {.session = fetcher,
@@ -255,176 +227,6 @@ static void test_taken_before(void **state) {
     }
 }
 
-static void test_retry(void **state) {
-    (void)state;
-    bench_t b;
-    uint64_t session;
-    bench_open(&b, REDELIVER_IDEMPOTENT);
-    bench_start(&b);
-    uint64_t number = uploading(&b, &session);
-    bench_uploaded(&b, session, number, 1, OUTCOME_SERVER);
-    for (int i = 0; i < 8 && !bench_out(&b, OUT_PUSH, UPLOADER); i++) {
-        bench_beat(&b, UPLOADER, session, NULL, 0);
-        bench_later(&b, 1000);
-        if (i < 4) assert_null(bench_out(&b, OUT_PUSH, UPLOADER)); /* 5 to 7 s */
-    }
-    assert_int_equal(bench_out(&b, OUT_PUSH, UPLOADER)->msg.task.attempt, 2);
-    assert_int_equal(bench_out(&b, OUT_PUSH, UPLOADER)->msg.task.tries, 1);
-    bench_close(&b);
-}
-
-static void test_lost_worker(void **state) {
-    (void)state;
-    static const struct {
-        redeliver_t redeliver;
-        const char *method;
-        uint16_t flags;
-        task_state_t state;
-    } table[] = {{REDELIVER_IDEMPOTENT, "GET", TASK_IDEMPOTENT, TASK_READY},
-                 {REDELIVER_IDEMPOTENT, "POST", 0, TASK_DONE},
-                 {REDELIVER_NEVER, "GET", TASK_IDEMPOTENT, TASK_DONE},
-                 {REDELIVER_ALWAYS, "POST", 0, TASK_READY}};
-    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
-        bench_t b;
-        uint64_t session;
-        bench_open(&b, table[i].redeliver);
-        bench_start(&b);
-        uint64_t number = claimed_task(&b, &session, table[i].method, table[i].flags);
-        bench_clear(&b);
-        bench_later(&b, 5000);
-        assert_int_equal(bench_state(&b, number), TASK_RUNNING);
-        bench_later(&b, 1000);
-        assert_int_equal(bench_state(&b, number), table[i].state);
-        assert_non_null(bench_out(&b, OUT_CLOSE, EXECUTOR));
-        if (table[i].state == TASK_DONE) assert_non_null(bench_record(&b, REC_TASK_FAIL));
-        bench_close(&b);
-    }
-}
-
-static void test_returned(void **state) {
-    (void)state;
-    static const struct {
-        const char *method;
-        uint16_t flags;
-        bool started;
-        task_state_t state;
-        record_type_t record;
-    } table[] = {{"POST", 0, false, TASK_READY, REC_TASK_READY},
-                 {"POST", 0, true, TASK_DONE, REC_TASK_FAIL},
-                 {"GET", TASK_IDEMPOTENT, true, TASK_READY, REC_WORKER}};
-    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
-        bench_t b;
-        uint64_t session;
-        bench_open(&b, REDELIVER_IDEMPOTENT);
-        bench_start(&b);
-        uint64_t number = claimed_task(&b, &session, table[i].method, table[i].flags);
-        msg_t msg = {.type = MSG_RETURN, .give_back = {session, number, 1, table[i].started}};
-        bench_say(&b, EXECUTOR, &msg);
-        assert_non_null(bench_heard(&b, EXECUTOR, MSG_GONE));
-        assert_int_equal(bench_state(&b, number), table[i].state);
-        if (table[i].record != REC_WORKER) assert_non_null(bench_record(&b, table[i].record));
-        if (table[i].flags == 0) { /* it cannot have it all the same */
-            msg_held_t held = {session, number, 1, PHASE_STARTED};
-            (void)bench_join(&b, ROLE_EXECUTOR, EXECUTOR, 5, &held, 1);
-            assert_int_equal(bench_heard(&b, EXECUTOR, MSG_WELCOME)->welcome.drop.count, 1);
-        }
-        bench_close(&b);
-    }
-}
-
-static void test_late_wake(void **state) {
-    (void)state;
-    bench_t b;
-    uint64_t session;
-    bench_open(&b, REDELIVER_IDEMPOTENT);
-    bench_start(&b);
-    uint64_t number = claimed_task(&b, &session, "POST", 0);
-    b.now.ms += 3 * (int64_t)PROTOCOL_LOST_MS; /* stood still; what was sent meanwhile is still to be read */
-    bench_tick(&b);
-    bench_beat(&b, EXECUTOR, session, &number, 1);
-    assert_non_null(bench_heard(&b, EXECUTOR, MSG_HEARTBEAT));
-    assert_int_equal(bench_state(&b, number), TASK_RUNNING);
-    bench_later(&b, PROTOCOL_LOST_MS + 2000);
-    assert_int_equal(bench_state(&b, number), TASK_DONE); /* outcome unknown */
-    bench_close(&b);
-}
-
-static void test_forgotten_claim(void **state) {
-    (void)state;
-    bench_t b;
-    uint64_t session;
-    bench_open(&b, REDELIVER_IDEMPOTENT);
-    bench_start(&b);
-    uint64_t number = claimed_task(&b, &session, "GET", TASK_IDEMPOTENT);
-    bench_beat(&b, EXECUTOR, session, &number, 1);
-    bench_beat(&b, EXECUTOR, session, NULL, 0);
-    assert_int_equal(bench_state(&b, number), TASK_RUNNING);
-    b.beat_seq -= 2; /* one from before, overtaken by the other two */
-    bench_beat(&b, EXECUTOR, session, NULL, 0);
-    assert_int_equal(bench_state(&b, number), TASK_RUNNING);
-    assert_non_null(bench_heard(&b, EXECUTOR, MSG_HEARTBEAT));
-    b.beat_seq++;
-    bench_beat(&b, EXECUTOR, session, NULL, 0);
-    assert_int_equal(bench_heard(&b, EXECUTOR, MSG_DENIED)->denied.reason, DENIED_LOST);
-    assert_int_equal(bench_state(&b, number), TASK_READY);
-    bench_close(&b);
-}
-
-static void test_unclaimed(void **state) {
-    (void)state;
-    bench_t b;
-    bench_open(&b, REDELIVER_IDEMPOTENT);
-    bench_start(&b);
-    uint64_t session = bench_join(&b, ROLE_EXECUTOR, EXECUTOR, 5, NULL, 0);
-    bench_beat(&b, EXECUTOR, session, NULL, 0);
-    uint64_t number = bench_fetch(&b, "id", "POST", 0);
-    bench_tick(&b);
-    for (int i = 0; i < 5; i++) {
-        bench_beat(&b, EXECUTOR, session, NULL, 0);
-        bench_later(&b, 1000);
-    }
-    assert_int_equal(bench_out(&b, OUT_PUSH, EXECUTOR)->msg.task.attempt, 2);
-    bench_ref(&b, EXECUTOR, MSG_CLAIM, session, number, 1); /* the late claim */
-    assert_non_null(bench_heard(&b, EXECUTOR, MSG_DENIED));
-    bench_ref(&b, EXECUTOR, MSG_CLAIM, session, number, 2);
-    assert_non_null(bench_heard(&b, EXECUTOR, MSG_CLAIMED));
-    bench_close(&b);
-}
-
-static void test_expired(void **state) {
-    (void)state;
-    bench_t b;
-    bench_open(&b, REDELIVER_IDEMPOTENT);
-    bench_start(&b);
-    uint64_t number = bench_fetch(&b, "id", "GET", TASK_IDEMPOTENT);
-    bench_clear(&b);
-    bench_later(&b, 59000);
-    assert_int_equal(bench_state(&b, number), TASK_READY);
-    bench_later(&b, 1000);
-    assert_int_equal(bench_state(&b, number), TASK_DONE);
-    assert_non_null(bench_record(&b, REC_TASK_FAIL));
-    bench_close(&b);
-}
-
-static void test_place_replaced(void **state) {
-    (void)state;
-    bench_t b;
-    uint64_t session;
-    bench_open(&b, REDELIVER_IDEMPOTENT);
-    bench_start(&b);
-    uint64_t number = claimed_task(&b, &session, "GET", TASK_IDEMPOTENT);
-    uint64_t next = bench_join(&b, ROLE_EXECUTOR, EXECUTOR2, 5, NULL, 0);
-    assert_int_equal(bench_record(&b, REC_WORKER_GONE)->instance, EXECUTOR);
-    assert_non_null(bench_out(&b, OUT_CLOSE, EXECUTOR));
-    assert_int_equal(bench_state(&b, number), TASK_READY);
-    bench_beat(&b, EXECUTOR2, next, NULL, 0);
-    bench_tick(&b);
-    assert_int_equal(bench_out(&b, OUT_PUSH, EXECUTOR2)->msg.task.attempt, 2);
-    bench_result(&b, session, number, 1); /* of the dead one, late */
-    assert_int_equal(bench_state(&b, number), TASK_PUSHED);
-    bench_close(&b);
-}
-
 static void say_body(bench_t *b, uint64_t session, uint64_t number, uint32_t attempt, uint8_t kind) {
     msg_t body = {.type = MSG_BODY, .body = {session, number, attempt, 1, 1000000, kind}};
     bench_say(b, EXECUTOR, &body);
@@ -437,7 +239,7 @@ static void test_body(void **state) {
     uint64_t session;
     bench_open(&b, REDELIVER_IDEMPOTENT);
     bench_start(&b);
-    uint64_t number = claimed_task(&b, &session, "POST", 0);
+    uint64_t number = bench_claimed(&b, &session, "POST", 0);
     say_body(&b, session, number + 1, 1, BODY_RAW);
     assert_int_equal(bench_heard(&b, EXECUTOR, MSG_DENIED)->denied.reason, DENIED_UNKNOWN);
     say_body(&b, session, number, 2, BODY_RAW);
@@ -552,14 +354,6 @@ int main(void) {
         cmocka_unit_test(test_result),
         cmocka_unit_test(test_uploaded),
         cmocka_unit_test(test_taken_before),
-        cmocka_unit_test(test_retry),
-        cmocka_unit_test(test_lost_worker),
-        cmocka_unit_test(test_late_wake),
-        cmocka_unit_test(test_returned),
-        cmocka_unit_test(test_forgotten_claim),
-        cmocka_unit_test(test_unclaimed),
-        cmocka_unit_test(test_expired),
-        cmocka_unit_test(test_place_replaced),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -145,8 +145,10 @@ class Faults:
         self.note("kill -9 of all")
 
     def agent_killed(self):
-        """Its programs end in order without it; then it is started again."""
-        self.drained += len(self.agent.pids("executor"))
+        """Its programs end in order without it; but it is started again at once, and others take their places."""
+        for role in ("executor", "uploader"):
+            for pid in self.agent.pids(role):
+                self.has_died(role, pid, time.monotonic())
         self.agent.run.kill()
         self.note("kill -9 sluice run")
 

@@ -80,8 +80,8 @@ def aborted(elapsed_ms):
     return f'{at}Z warn sluice-fetcher event=poll_aborted count=1 elapsed_ms={elapsed_ms} why="x" task_may_be_lost=1\n'
 
 
-@pytest.mark.parametrize("log, prepare, most", [("", killed("fetcher"), 1), ("", killed("uploader"), 0), (aborted(9), killed("broker"), 1),
-                                                (aborted(9), killed("fetcher"), 2)])
+@pytest.mark.parametrize("log, prepare, most", [("", killed("fetcher"), 1), ("", killed("uploader"), 0),
+                                                (aborted(9), killed("broker"), 1), (aborted(9), killed("fetcher"), 2)])
 def test_soak_lost(log, prepare, most):
     """A death costs one task that was handed out at its time; one that stood still and lived on has none."""
     def task(at):

@@ -207,11 +207,12 @@ static void put_result(loop_t *self) {
     begin(self, &self->free_ac, PUT_RESULT, task);
 }
 
+/* What is measured begins, as the agent's rounds do, with nothing on its way. */
 static void start_what_may(loop_t *self) {
+    long limit = self->posted < self->warm ? self->warm : self->tasks;
     while (self->ready && self->free_tool)
         ask_tool(self);
-    bool room =
-        !self->empty && self->fetched + self->fetching < self->tasks && self->ready_count < self->slots;
+    bool room = !self->empty && self->fetched + self->fetching < limit && self->ready_count < self->slots;
     if (self->done && self->free_ac && self->posting == 0) put_result(self);
     if (room && self->free_ac && self->fetching == 0) get_task(self);
     if (self->done && self->free_ac && !room) put_result(self);

@@ -12,6 +12,7 @@ import measure
 import profile_case
 import small_cases
 from cases import Case
+from floor_side import FloorSide
 from long_cases import growth
 
 BUILD = os.environ["SLUICE_BUILD"]
@@ -61,6 +62,15 @@ def test_a_body_is_compared_with_curl_and_gzip(tmp_path):
 def test_the_floor_of_lone_tasks_waits_for_them(tmp_path):
     _, cases = run_bench(tmp_path, "lone", "--tasks", 15, "--rounds", 1)
     assert 0 < cases["lone"]["floor"]["tasks_per_s"] <= 50
+
+
+def test_the_floor_counts_from_an_empty_loop(tmp_path):
+    """10 slots need twice 300 ms for 19 tasks, and the one that warms it up is none of them."""
+    side = FloorSide(Case("slow", "", tool_ms=300), BUILD, tmp_path / "floor")
+    try:
+        assert side.run(19)["tasks_per_s"] <= 19 / 0.6
+    finally:
+        side.close()
 
 
 def test_start(tmp_path):

@@ -39,6 +39,7 @@ class FloorSide(Side):
         process = subprocess.Popen(self.words(tasks, warm), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         try:
             if self.case.apart_ms:
+                self.mock.wait("ac_polls_waiting>=1")
                 self.add_apart(tasks + warm)
             out, error = process.communicate(timeout=900)
         finally:

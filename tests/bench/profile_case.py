@@ -1,7 +1,9 @@
 """Where the time of each process goes: samples of the CPU clock by perf while a case is worked off, by what was running (the
 kernel, a library or code of our own), the main thread and the I/O threads of ZeroMQ apart."""
 import collections
+import os
 import re
+import select
 import signal
 import subprocess
 
@@ -43,10 +45,17 @@ class Perf:
 
     def __init__(self, pids, data):
         self.data = data
+        control, ack = (data.with_name(name) for name in ("perf.control", "perf.ack"))
+        self.pipes = []
+        for pipe in (control, ack):
+            os.mkfifo(pipe)
+            self.pipes.append(os.open(pipe, os.O_RDWR))
         self.process = subprocess.Popen(
-            ["perf", "record", "-q", "-e", "cpu-clock", "-F", str(FREQUENCY), "-o", data, "-p", ",".join(map(str, pids))],
+            ["perf", "record", "-q", "-e", "cpu-clock", "-F", str(FREQUENCY), "-D", "-1", "--control",
+             f"fifo:{control},{ack}", "-o", data, "-p", ",".join(map(str, pids))],
             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-        e2e.until(lambda: self.process.poll() is not None or (data.exists() and data.stat().st_size), "perf's start")
+        os.write(self.pipes[0], b"enable\n")
+        e2e.until(lambda: self.process.poll() is not None or select.select(self.pipes[1:], [], [], 0)[0], "perf's start")
         self.check(None)
 
     def check(self, *right):
@@ -70,6 +79,8 @@ class Perf:
         if self.process.poll() is None:
             self.process.kill()
             self.process.wait()
+        for pipe in self.pipes:
+            os.close(pipe)
 
 
 def run_profile(case, arguments, folder):

@@ -60,8 +60,9 @@ def test_a_body_is_compared_with_curl_and_gzip(tmp_path):
 
 
 def test_the_floor_of_lone_tasks_waits_for_them(tmp_path):
-    _, cases = run_bench(tmp_path, "lone", "--tasks", 15, "--rounds", 1)
-    assert 0 < cases["lone"]["floor"]["tasks_per_s"] <= 50
+    """They take 1.2 s to come, of which it may have stood still for most; it takes a hundredth of that for as many at once."""
+    _, cases = run_bench(tmp_path, "lone", "--tasks", 60, "--rounds", 1)
+    assert 0 < cases["lone"]["floor"]["tasks_per_s"] < 500
 
 
 def test_the_floor_counts_from_an_empty_loop(tmp_path):

@@ -310,9 +310,10 @@ int64_t core_due_ms(const core_t *self, int64_t now_ms) {
     if ((self->stopped && !self->stop_told) || self->reconfigured) return now_ms;
     bool peers =
         self->execute.workers || self->upload.workers || self->fetchers || self->tools || self->awaited;
-    int64_t look = now_ms + 500; /* silent workers, the log of a pause */
+    int64_t look = now_ms + LATE_WAKE_MS / 2; /* silent workers, the log of a pause */
     if ((peers || self->paused) && look < due) due = look;
-    if (due < self->judge_ms) due = self->judge_ms;
+    if (due < self->judge_ms) /* what is overdue waits; but a sleep of our own must not pass for a stop */
+        due = self->judge_ms < look ? self->judge_ms : look;
     return due;
 }
 

@@ -103,6 +103,36 @@ static void test_late_wake(void **state) {
     bench_close(&b);
 }
 
+/* Ticks as the shell does it, until `ms` later. */
+static void ticks_until(bench_t *b, int64_t ms) {
+    int64_t end_ms = b->now.ms + ms;
+    for (int64_t due_ms; (due_ms = core_due_ms(b->core, b->now.ms)) < end_ms;) {
+        b->now.ms = due_ms;
+        bench_tick(b);
+    }
+    b->now.ms = end_ms;
+}
+
+/* Whatever comes in between, and however seldom: after a stop the lost are judged once the grace is over. */
+static void test_judged_after_a_stop(void **state) {
+    (void)state;
+    bench_t b;
+    uint64_t session;
+    bench_open(&b, REDELIVER_IDEMPOTENT);
+    bench_start(&b);
+    uint64_t number = bench_claimed(&b, &session, "POST", 0);
+    uint64_t other = bench_join(&b, ROLE_EXECUTOR, EXECUTOR2, 6, NULL, 0);
+    b.now.ms += 3 * (int64_t)PROTOCOL_LOST_MS;
+    bench_tick(&b);
+    for (int i = 0; i < 3; i++) {
+        ticks_until(&b, 1001); /* a heartbeat that is due each second, and is late as they are */
+        bench_beat(&b, EXECUTOR2, other, NULL, 0);
+        bench_tick(&b);
+    }
+    assert_int_equal(bench_state(&b, number), TASK_DONE); /* outcome unknown */
+    bench_close(&b);
+}
+
 static void test_forgotten_claim(void **state) {
     (void)state;
     bench_t b;
@@ -181,10 +211,11 @@ static void test_place_replaced(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_retry),           cmocka_unit_test(test_lost_worker),
-        cmocka_unit_test(test_late_wake),       cmocka_unit_test(test_returned),
-        cmocka_unit_test(test_forgotten_claim), cmocka_unit_test(test_unclaimed),
-        cmocka_unit_test(test_expired),         cmocka_unit_test(test_place_replaced),
+        cmocka_unit_test(test_retry),          cmocka_unit_test(test_lost_worker),
+        cmocka_unit_test(test_late_wake),      cmocka_unit_test(test_judged_after_a_stop),
+        cmocka_unit_test(test_returned),       cmocka_unit_test(test_forgotten_claim),
+        cmocka_unit_test(test_unclaimed),      cmocka_unit_test(test_expired),
+        cmocka_unit_test(test_place_replaced),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

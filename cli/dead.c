@@ -12,9 +12,6 @@
 #include "cli/tool.h"
 #include "common/program.h"
 
-#define ID_MIN 12
-#define ID_MAX 48
-
 typedef struct {
     tool_t tool;
     bool json, all, number;
@@ -33,24 +30,14 @@ static void put_head(page_t *page, yajl_val root) {
     page_end(page);
 }
 
-/* As wide as the longest on the page, within reason. */
-static unsigned id_columns(yajl_val root) {
-    size_t most = ID_MIN;
-    for (size_t i = 0; i < json_count(root, "tasks"); i++) {
-        size_t len = strlen(json_text(json_item(root, "tasks", i), "task"));
-        most = len > most ? len : most;
-    }
-    return (unsigned)(most < ID_MAX ? most : ID_MAX) + 2;
-}
-
-static void put_task(page_t *page, yajl_val task, int64_t now_ms, unsigned columns) {
+static void put_task(page_t *page, yajl_val task, int64_t now_ms) {
     char buf[PAGE_SHORT_MAX];
-    page_add_cell(page, STYLE_PLAIN, json_text(task, "task"), columns);
     (void)snprintf(buf, sizeof buf, "%" PRId64, json_number(task, "number"));
     page_add_cell(page, STYLE_PLAIN, buf, 14);
     page_add_cell(page, STYLE_PLAIN, page_duration(now_ms - json_number(task, "buried_ms"), buf), 12);
     page_add_cell(page, STYLE_PLAIN, page_number(json_number(task, "tries"), buf), 7);
-    page_add(page, STYLE_PLAIN, "%s", page_bytes(json_number(task, "bytes"), buf));
+    page_add_cell(page, STYLE_PLAIN, page_bytes(json_number(task, "bytes"), buf), 10);
+    page_add_text(page, STYLE_PLAIN, json_text(task, "task"), 0);
     page_end(page);
     page_label(page, NULL);
     page_add_text(page, STYLE_PLAIN, json_text(task, "method"), 32);
@@ -64,18 +51,17 @@ static void put_task(page_t *page, yajl_val task, int64_t now_ms, unsigned colum
 
 static void put_page(yajl_val root, bool first) {
     page_t page = page_of_stdout();
-    unsigned columns = id_columns(root);
     if (first) put_head(&page, root);
     if (first && json_count(root, "tasks") > 0) {
-        page_add_cell(&page, STYLE_DIM, "TASK", columns);
         page_add_cell(&page, STYLE_DIM, "NUMBER", 14);
         page_add_cell(&page, STYLE_DIM, "BURIED", 12);
         page_add_cell(&page, STYLE_DIM, "TRIES", 7);
-        page_add(&page, STYLE_DIM, "SIZE");
+        page_add_cell(&page, STYLE_DIM, "SIZE", 10);
+        page_add(&page, STYLE_DIM, "TASK");
         page_end(&page);
     }
     for (size_t i = 0; i < json_count(root, "tasks"); i++)
-        put_task(&page, json_item(root, "tasks", i), json_number(root, "now_ms"), columns);
+        put_task(&page, json_item(root, "tasks", i), json_number(root, "now_ms"));
 }
 
 /* Shows a page; *after is where the next one begins, 0 when this was the last. */

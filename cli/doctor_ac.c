@@ -34,7 +34,7 @@ typedef struct {
     bool answered;
     ac_answer_t answer; /* its texts copied into `reason` */
     char reason[256];
-    int64_t answered_wall_ms;
+    int64_t answered_wall_ms, date_unix_s; /* AC's own time then; -1: none given */
     char fault[320];
 } visit_t;
 
@@ -42,8 +42,8 @@ typedef struct {
 
 static void judge_clock(report_t *report, const visit_t *visit) {
     char by[PAGE_SHORT_MAX];
-    if (visit->answer.date_unix_s < 0) return;
-    int64_t skew_s = visit->answered_wall_ms / 1000 - visit->answer.date_unix_s;
+    if (visit->date_unix_s < 0) return;
+    int64_t skew_s = visit->answered_wall_ms / 1000 - visit->date_unix_s;
     int64_t off_s = skew_s < 0 ? -skew_s : skew_s;
     severity_t severity = off_s > SKEW_FAIL ? FOUND_FAILURE : off_s > SKEW_WARN ? FOUND_WARNING : FOUND_OK;
     report_add(report, severity, "clock",
@@ -106,7 +106,8 @@ static void on_answer(void *ctx, const ac_answer_t *answer) {
     visit->answer = *answer;
     visit->answered_wall_ms = clock_wall_ms();
     (void)snprintf(visit->reason, sizeof visit->reason, "%s", answer->reason);
-    visit->answer.body = visit->answer.reason = "";
+    visit->date_unix_s = answer->date[0] ? (int64_t)curl_getdate(answer->date, NULL) : -1;
+    visit->answer.body = visit->answer.reason = visit->answer.date = "";
 }
 
 static ac_request_t question(visit_t *visit) {

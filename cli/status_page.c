@@ -12,6 +12,14 @@
 
 static const char *const codes[] = {"", "\033[1m", "\033[32m", "\033[33m", "\033[1;31m", "\033[2m"};
 
+/* U+061C, U+200E and F, U+202A to E, U+2066 to 9: what follows would show in another order than it has. */
+static bool turns_text(const unsigned char c[static 3]) {
+    if (c[0] == 0xd8) return c[1] == 0x9c;
+    if (c[0] != 0xe2) return false;
+    return (c[1] == 0x80 && (c[2] == 0x8e || c[2] == 0x8f || (c[2] >= 0xaa && c[2] <= 0xae))) ||
+           (c[1] == 0x81 && c[2] >= 0xa6 && c[2] <= 0xa9);
+}
+
 /* Octets of the character at `s`, 0 when it is no valid UTF-8 or one that a terminal would obey. */
 static size_t character(const char *s) {
     const unsigned char *c = (const unsigned char *)s;
@@ -22,7 +30,7 @@ static size_t character(const char *s) {
     bool wrong = (c[0] == 0xc2 && c[1] < 0xa0) ||                                  /* C1 controls */
                  (c[0] == 0xe0 && c[1] < 0xa0) || (c[0] == 0xf0 && c[1] < 0x90) || /* written too long */
                  (c[0] == 0xed && c[1] > 0x9f) || (c[0] == 0xf4 && c[1] > 0x8f); /* surrogates, and beyond */
-    return wrong ? 0 : len;
+    return wrong || turns_text(c) ? 0 : len;
 }
 
 void page_clean(char *text) {

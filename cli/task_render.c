@@ -106,8 +106,10 @@ static void say_running(sentence_t *s, yajl_val task, int64_t now_ms) {
 static void say_buried(sentence_t *s, yajl_val task, int64_t now_ms, int64_t days) {
     char at[PAGE_SHORT_MAX];
     int64_t buried_ms = json_number(task, "buried_ms"), until_ms;
-    say(s, " at %s, for AC refused the result: %.200s; `sluice dead retry %.64s` has it tried again",
-        page_time(buried_ms, now_ms, at), json_text(task, "reason"), json_text(task, "task"));
+    say(s,
+        " at %s, for AC refused the result: %.200s; `sluice dead retry --number %" PRId64
+        "` has it tried again",
+        page_time(buried_ms, now_ms, at), json_text(task, "reason"), json_number(task, "number"));
     if (days > 0 && days < 40000 && !__builtin_add_overflow(buried_ms, days * 86400000, &until_ms))
         say(s, ", until %s", page_time(until_ms, now_ms, at));
 }

@@ -38,7 +38,7 @@ typedef struct {
     outcome_t outcome;      /* OUTCOME_DONE of a get-task: status 200, its body has still to be read */
     uint16_t http_status;   /* 0 without a complete answer */
     int64_t retry_after_ms; /* -1: none given */
-    int64_t date_unix_s;    /* AC's own time; -1: none given */
+    const char *date;       /* the header Date: AC's own time, "" when absent */
     uint32_t elapsed_ms;
     bool stale;     /* a reused connection was dead: the caller may ask anew, on a fresh one */
     bool aborted;   /* by ac_line_abort() or the end of the lease */

@@ -145,7 +145,7 @@ static void finish(ac_line_t *self, ac_answer_t *answer) {
     CRASH_POINT("ac.answered");
     answer->call = self->call;
     answer->elapsed_ms = (uint32_t)(elapsed_ms < 0 ? 0 : elapsed_ms > UINT32_MAX ? UINT32_MAX : elapsed_ms);
-    answer->date_unix_s = self->headers.date[0] ? (int64_t)curl_getdate(self->headers.date, NULL) : -1;
+    answer->date = self->headers.date;
     answer->body = self->body ? self->body : "";
     answer->body_bytes = self->body_bytes;
     answer->reason = self->reason;

@@ -137,7 +137,7 @@ static const field_t abort_fields[] = {U64("session", abort.session), U64("strea
                                        U8R("reason", abort.reason, 1, 4)};
 
 #define LAYOUT(type, fields, payload)                                                                        \
-    { type, #type, payload, sizeof(fields) / sizeof(fields[0]), fields }
+    [type] = {type, #type, payload, sizeof(fields) / sizeof(fields[0]), fields}
 
 static const layout_t layouts[] = {
     LAYOUT(MSG_HELLO, hello, 0),
@@ -179,7 +179,6 @@ static const layout_t layouts[] = {
 };
 
 const layout_t *layout_of(unsigned type) {
-    for (size_t i = 0; i < sizeof layouts / sizeof layouts[0]; i++)
-        if ((unsigned)layouts[i].type == type) return &layouts[i];
-    return NULL;
+    bool known = type < sizeof layouts / sizeof layouts[0] && layouts[type].name;
+    return known ? &layouts[type] : NULL;
 }

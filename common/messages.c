@@ -1,5 +1,6 @@
 #include "common/messages.h"
 
+#define MSGPACK_SBUFFER_INIT_SIZE 512 /* of a header; 8 KB where nothing is said */
 #include <msgpack.h>
 #include <stdarg.h>
 #include <stdio.h>

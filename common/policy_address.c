@@ -103,18 +103,23 @@ bool cidr_holds_spelled(const cidr_t *cidr, const policy_address_t *address) {
     return is_within(cidr, address->spelled);
 }
 
+/* NAT64 of a network's own: 64:ff9b:1::/48 */
+#define OWN_NAT64                                                                                            \
+    { {0x00, 0x64, 0xff, 0x9b, 0x00, 0x01}, 48 }
+
 /* Where the octets of the IPv4 address are. */
 static const struct {
-    const char *net;
+    cidr_t net;
     uint8_t at[4];
     uint8_t mask;
 } embeddings[] = {
-    {"2002::/16", {2, 3, 4, 5}, 0},           /* 6to4 */
-    {"2001::/32", {12, 13, 14, 15}, 0xff},    /* Teredo */
-    {"::ffff:0:0:0/96", {12, 13, 14, 15}, 0}, /* SIIT */
-    {"64:ff9b:1::/48", {12, 13, 14, 15}, 0},  /* NAT64 of a network's own: /96, /64, /56, /48 */
-    {"64:ff9b:1::/48", {9, 10, 11, 12}, 0},   {"64:ff9b:1::/48", {7, 9, 10, 11}, 0},
-    {"64:ff9b:1::/48", {6, 7, 9, 10}, 0},
+    {{{0x20, 0x02}, 16}, {2, 3, 4, 5}, 0},              /* 6to4: 2002::/16 */
+    {{{0x20, 0x01, 0, 0}, 32}, {12, 13, 14, 15}, 0xff}, /* Teredo: 2001::/32 */
+    {{{[8] = 0xff, 0xff}, 96}, {12, 13, 14, 15}, 0},    /* SIIT: ::ffff:0:0:0/96 */
+    {OWN_NAT64, {12, 13, 14, 15}, 0},                   /* /96, /64, /56, /48 */
+    {OWN_NAT64, {9, 10, 11, 12}, 0},
+    {OWN_NAT64, {7, 9, 10, 11}, 0},
+    {OWN_NAT64, {6, 7, 9, 10}, 0},
 };
 
 static bool is_isatap(const uint8_t octets[16]) {
@@ -127,9 +132,8 @@ size_t policy_embedded(const policy_address_t *address, policy_address_t inner[E
     if (memcmp(address->octets, mapped, sizeof mapped) == 0) return 0;
     if (is_isatap(address->octets)) set_v4(&inner[count++], address->octets + 12);
     for (size_t i = 0; i < sizeof embeddings / sizeof embeddings[0] && count < EMBEDDED_MAX; i++) {
-        cidr_t net;
         uint8_t octets[4];
-        if (!cidr_read(embeddings[i].net, &net) || !cidr_holds(&net, address)) continue;
+        if (!cidr_holds(&embeddings[i].net, address)) continue;
         for (size_t j = 0; j < sizeof octets; j++)
             octets[j] = address->octets[embeddings[i].at[j]] ^ embeddings[i].mask;
         set_v4(&inner[count++], octets);

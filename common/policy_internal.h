@@ -8,6 +8,8 @@ typedef struct {
     uint8_t octets[16];
     unsigned bits; /* 0 to 128 */
 } cidr_t;
+#define CIDR_V4(a, b, c, d, bits)                                                                            \
+    { {[10] = 0xff, 0xff, a, b, c, d}, 96 + (bits) } /* as ::ffff:a.b.c.d */
 
 typedef struct {
     unsigned first, last;

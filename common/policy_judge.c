@@ -20,15 +20,16 @@ typedef struct {
 
 /* Where clouds keep the keys of their machines, and what is no routed address at all. */
 static const struct {
-    const char *text, *what;
+    cidr_t net;
+    const char *what;
 } forbidden_nets[] = {
-    {"169.254.0.0/16", "link-local and cloud metadata addresses"},
-    {"fe80::/10", "link-local addresses"},
-    {"fd00:ec2::/32", "cloud metadata addresses"},
-    {"fd20:ce::254", "cloud metadata addresses"},
-    {"100.100.100.200", "cloud metadata addresses"},
-    {"168.63.129.16", "cloud metadata addresses"},
-    {"192.0.0.192", "cloud metadata addresses"},
+    {CIDR_V4(169, 254, 0, 0, 16), "link-local and cloud metadata addresses"},
+    {{{0xfe, 0x80}, 10}, "link-local addresses"},
+    {{{0xfd, 0x00, 0x0e, 0xc2}, 32}, "cloud metadata addresses"},
+    {{{0xfd, 0x20, 0x00, 0xce, [14] = 0x02, 0x54}, 128}, "cloud metadata addresses"}, /* fd20:ce::254 */
+    {CIDR_V4(100, 100, 100, 200, 32), "cloud metadata addresses"},
+    {CIDR_V4(168, 63, 129, 16, 32), "cloud metadata addresses"},
+    {CIDR_V4(192, 0, 0, 192, 32), "cloud metadata addresses"},
 };
 static const char *const forbidden_names[] = {"metadata.google.internal", "metadata.goog", "metadata",
                                               "instance-data", "instance-data.ec2.internal"};
@@ -150,11 +151,8 @@ static const char *forbidden_name(const char *host) {
 }
 
 static const char *forbidden_address(const policy_address_t *address) {
-    for (size_t i = 0; i < sizeof forbidden_nets / sizeof forbidden_nets[0]; i++) {
-        cidr_t cidr;
-        if (cidr_read(forbidden_nets[i].text, &cidr) && cidr_holds(&cidr, address))
-            return forbidden_nets[i].what;
-    }
+    for (size_t i = 0; i < sizeof forbidden_nets / sizeof forbidden_nets[0]; i++)
+        if (cidr_holds(&forbidden_nets[i].net, address)) return forbidden_nets[i].what;
     return NULL;
 }
 

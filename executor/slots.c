@@ -77,10 +77,7 @@ run_t *slots_at(const slots_t *self, uint32_t index) {
 }
 
 CURL *slots_take_easy(slots_t *self) {
-    CURL *easy = self->idle_count > 0 ? self->idle[--self->idle_count] : curl_easy_init();
-
-    if (easy) curl_easy_reset(easy);
-    return easy;
+    return self->idle_count > 0 ? self->idle[--self->idle_count] : curl_easy_init();
 }
 
 void slots_give_easy(slots_t *self, CURL *easy) {

@@ -118,8 +118,12 @@ void from_broker_task(from_broker_t *self, const msg_task_t *task, zframe_t **pa
 bool from_broker_taken(from_broker_t *self, result_t *result, int64_t now_ms) {
     if (!taken_has(self->taken, result->number, result->task_id)) return false;
     call_t call = result->call == CALL_UPLOAD_URL ? CALL_PUT_RESULT : result->call;
-    ac_answer_t answer = {
-        .call = call, .outcome = OUTCOME_DONE, .http_status = 200, .retry_after_ms = -1, .reason = ""};
+    ac_answer_t answer = {.call = call,
+                          .outcome = OUTCOME_DONE,
+                          .http_status = 200,
+                          .retry_after_ms = -1,
+                          .date = "",
+                          .reason = ""};
     log_info("result_taken_before", "number=%" PRIu64 " attempt=%u", result->number, result->attempt);
     from_broker_outcome(self, result, 0, &answer, now_ms);
     return true;
@@ -134,6 +138,7 @@ static void on_claimed(from_broker_t *self, const msg_ref_t *ref, int64_t now_ms
     ac_answer_t answer = {.call = result->call,
                           .outcome = OUTCOME_REFUSED,
                           .retry_after_ms = -1,
+                          .date = "",
                           .reason = "this build does not know the call"};
     log_error("call_unsupported", "number=%" PRIu64 " call=%s", result->number, ac_call_name(result->call));
     from_broker_outcome(self, result, 0, &answer, now_ms);

@@ -19,7 +19,8 @@ class Case:
     sync: bool = True
     apart_ms: int = 0            # one task at a time, so far apart
     queue: int = 100
-    skip: str = ""               # why it cannot be run
+    kind: str = "rounds"         # floor and agent in turn; or the name of what measures it otherwise
+    by_name: bool = False        # run only when it is asked for
 
     @property
     def large(self):
@@ -49,10 +50,12 @@ CASES = [
     Case("executors-16", "16 executor processes", executors=16),
     Case("tcp", "executors by tcp", tcp=True),
     Case("curve", "executors by tcp with CURVE", curve=True),
-    Case("ac-50ms", "an AC 50 ms away over TLS", tls=True, ac_ms=50, tasks=400),
-    Case("scale", "a million tasks, 100,000 of them in the queue, 64 executors of 200 slots: see docs/PERFORMANCE.md",
-         tasks=1000000, slots=200, executors=64, queue=100000),
-    Case("queue", "100,000 tasks brought into the queue, then worked off by 4 executors of 200 slots", tasks=100000,
-         queue=100000, slots=1, tool_ms=20),
+    Case("ac-50ms", "an AC 50 ms away over TLS", tls=True, ac_ms=50, tasks=200),
     Case("no-sync", "without the syncs of the disk (fsync and fdatasync do nothing)", sync=False),
+    Case("start", "from `sluice run` to the first poll of AC, so many times", tasks=10, kind="start"),
+    Case("idle", "60 s in long polls: CPU and wake-ups", kind="idle"),
+    Case("scale", "a million tasks, 64 executors of 200 slots: cost of each tenth", tasks=1000000, slots=200, executors=64,
+         queue=100000, kind="scale", by_name=True),
+    Case("queue", "100,000 tasks brought into the queue, then worked off by 4 executors of 200 slots", tasks=100000,
+         queue=100000, slots=1, tool_ms=20, kind="queue", by_name=True),
 ]

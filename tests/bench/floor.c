@@ -1,7 +1,7 @@
 /* The floor of the benchmarks: a bare curl_multi loop that makes the three requests of every task, get-task,
  * the tool's and put-result, under the limits of the agent, and nothing else: it keeps nothing, checks
- * nothing, and posts a result of the right length with a made-up output. Prints what it cost as one JSON
- * line. */
+ * only the status, and posts a result of the right length with a made-up output. Prints what it cost as one
+ * JSON line. */
 #include <curl/curl.h>
 #include <errno.h>
 #include <stdbool.h>
@@ -56,6 +56,12 @@ static int64_t now_us(void) {
 
 static _Noreturn void die(const char *what) {
     (void)fprintf(stderr, "floor: %s\n", what);
+    exit(1);
+}
+
+static _Noreturn void die_of_status(kind_t kind, long status) {
+    static const char *const names[] = {"get-task", "the tool", "put-result"};
+    (void)fprintf(stderr, "floor: %s answers %ld\n", names[kind], status);
     exit(1);
 }
 
@@ -201,11 +207,12 @@ static void put_result(loop_t *self) {
     begin(self, &self->free_ac, PUT_RESULT, task);
 }
 
+/* What is measured begins, as the agent's rounds do, with nothing on its way. */
 static void start_what_may(loop_t *self) {
+    long limit = self->posted < self->warm ? self->warm : self->tasks;
     while (self->ready && self->free_tool)
         ask_tool(self);
-    bool room =
-        !self->empty && self->fetched + self->fetching < self->tasks && self->ready_count < self->slots;
+    bool room = !self->empty && self->fetched + self->fetching < limit && self->ready_count < self->slots;
     if (self->done && self->free_ac && self->posting == 0) put_result(self);
     if (room && self->free_ac && self->fetching == 0) get_task(self);
     if (self->done && self->free_ac && !room) put_result(self);
@@ -244,6 +251,9 @@ static void end(loop_t *self, CURL *easy, CURLcode code) {
     transfer = (transfer_t *)(void *)private;
     (void)curl_multi_remove_handle(self->multi, easy);
     if (code != CURLE_OK) die(curl_easy_strerror(code));
+    long status = 0;
+    (void)curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
+    if (status < 200 || status > 299) die_of_status(transfer->kind, status);
     transfer_t **list = transfer->kind == TOOL ? &self->free_tool : &self->free_ac;
     if (transfer->kind == GET_TASK) {
         took_task(self, transfer);
@@ -310,14 +320,26 @@ static double seconds(struct timeval time) {
     return (double)time.tv_sec + (double)time.tv_usec / 1e6;
 }
 
+/* Memory of this process, shared pages by their share; the resource usage tells of the program before exec,
+ * too. */
+static long pss_kb(void) {
+    char line[128];
+    long found = 0;
+    FILE *file = fopen("/proc/self/smaps_rollup", "r");
+    while (file && !found && fgets(line, sizeof line, file))
+        if (strncmp(line, "Pss:", 4) == 0) found = strtol(line + 4, NULL, 10);
+    if (file) (void)fclose(file);
+    return found;
+}
+
 static void report(const loop_t *self) {
     struct rusage usage;
     double elapsed = (double)(now_us() - self->warm_us) / 1e6;
     (void)getrusage(RUSAGE_SELF, &usage);
     double user = seconds(usage.ru_utime) - seconds(self->warm_usage.ru_utime);
     double system = seconds(usage.ru_stime) - seconds(self->warm_usage.ru_stime);
-    (void)printf("{\"tasks\":%ld,\"seconds\":%.6f,\"user_s\":%.6f,\"system_s\":%.6f,\"rss_kb\":%ld}\n",
-                 self->posted - self->warm, elapsed, user, system, usage.ru_maxrss);
+    (void)printf("{\"tasks\":%ld,\"seconds\":%.6f,\"user_s\":%.6f,\"system_s\":%.6f,\"pss_kb\":%ld}\n",
+                 self->posted - self->warm, elapsed, user, system, pss_kb());
 }
 
 int main(int argc, char **argv) {

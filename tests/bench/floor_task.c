@@ -25,13 +25,20 @@ void floor_text_add(floor_text_t *self, const char *bytes, size_t size) {
     memcpy(reserve(self, size), bytes, size);
 }
 
-/* The text of a member, which has no escapes in what the mock generates. */
+/* The text of a member; NULL when there is none. The mock escapes quotes and backslashes in what it
+ * generates, and nothing else. */
 static char *member(const char *json, const char *name) {
     const char *at = strstr(json, name);
     if (!at) return NULL;
     at += strlen(name);
-    char *copy = strndup(at, strcspn(at, "\""));
+    char *copy = strdup(at), *to = copy;
     if (!copy) no_memory();
+    for (; *at && *at != '"'; at++) {
+        if (*at == '\\') at++;
+        if (!*at) break;
+        *to++ = *at;
+    }
+    *to = '\0';
     return copy;
 }
 

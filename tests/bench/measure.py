@@ -1,4 +1,4 @@
-"""One side of a comparison: a mock AC of its own and what works off its tasks, the agent of a build or the floor."""
+"""One side of a comparison: a mock AC of its own and what works off its tasks, here the agent of a build."""
 import contextlib
 import json
 import pathlib
@@ -7,62 +7,41 @@ import sys
 import time
 import urllib.parse
 
+from processes import connections_to, cpu_ns, memory_kb, status_kb
+
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "e2e"))
 import agent as e2e  # noqa: E402
 from certificates import Authority  # noqa: E402
+from ports import find_port  # noqa: E402
 
-CURVE_PORT = 16740
-ROLES = ("broker", "fetcher", "executor", "uploader", "sluice")
-
-
-def cpu_ns(pid):
-    """CPU time of all threads, by the scheduler's own account, in nanoseconds."""
-    total = 0
-    for task in pathlib.Path(f"/proc/{pid}/task").glob("*"):
-        with contextlib.suppress(OSError):
-            total += int((task / "schedstat").read_text().split()[0])
-    return total
-
-
-def memory_kb(pid, name="Pss"):
-    with contextlib.suppress(OSError):
-        for line in pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-            if line.startswith(name + ":"):
-                return int(line.split()[1])
-    return 0
-
-
-def status_of(pid):
-    text = pathlib.Path(f"/proc/{pid}/status").read_text()
-    return dict(line.split(":\t", 1) for line in text.splitlines() if ":\t" in line)
-
-
-def switches(pid):
-    """Wake-ups: a thread that gave up the processor by itself was woken since."""
-    total = 0
-    for task in pathlib.Path(f"/proc/{pid}/task").glob("*"):
-        with contextlib.suppress(OSError):
-            text = (task / "status").read_text()
-            total += int(text.split("voluntary_ctxt_switches:\t", 1)[1].split()[0])
-    return total
+WORKERS = ("broker", "fetcher", "executor", "uploader")
+ROLES = (*WORKERS, "sluice")
 
 
 class Side:
-    """The mock AC and its tools, with the way to them that the case asks for."""
+    """The mock AC and its tools, with the way to them that the case asks for. What fails while it is made leaves nothing
+    running."""
 
     def __init__(self, case, build, folder, long_poll):
         self.case, self.build, self.folder, self.done = case, pathlib.Path(build).resolve(), folder, 0
-        folder.mkdir(parents=True)
+        self.mock = self.proxy = self.authority = None
+        try:
+            self._start_mock(long_poll)
+        except BaseException:
+            self.close()
+            raise
+
+    def _start_mock(self, long_poll):
+        case = self.case
+        self.folder.mkdir(parents=True)
         e2e.BUILD = self.build
         options = ["--methods", case.methods, "--bodyBytes", case.body, "--toolDelayMs", case.tool_ms, "--record", 0,
                    "--longPollMs", "10000-13000" if long_poll else 0]
-        self.authority = None
         if case.tls:
-            self.authority = Authority(folder)
+            self.authority = Authority(self.folder)
             certificate, key = self.authority.issue("server")
             options += ["--tlsCert", certificate, "--tlsKey", key, "--toolTlsCert", certificate, "--toolTlsKey", key]
-        self.mock = MockOverTls(folder, *options) if case.tls else e2e.Mock(folder, *options)
-        self.proxy = None
+        self.mock = MockOverTls(self.folder, *options) if case.tls else e2e.Mock(self.folder, *options)
         self.ac = self.mock.ac
         if case.ac_ms:
             script = pathlib.Path(__file__).with_name("delay_proxy.py")
@@ -75,17 +54,26 @@ class Side:
         case = self.case
         self.mock.add(count=count, methods=case.methods, bodyBytes=case.body, toolDelayMs=case.tool_ms)
 
+    def add_apart(self, count):
+        """One task at a time, as far apart as the case says."""
+        for _ in range(count):
+            self.add(1)
+            time.sleep(self.case.apart_ms / 1000)
+
     def wait(self, count, deadline=900):
         """By the mock's own wait, which costs it nothing while it lasts."""
         end = time.monotonic() + deadline
         while time.monotonic() < end:
+            if self.mock.process.poll() is not None:
+                raise RuntimeError(f"{self.case.name}: the mock AC has ended with {self.mock.process.returncode}")
             with contextlib.suppress(OSError):
                 self.mock.get(f"/_control/wait?cond=delivered>={count}&timeoutMs=20000")
                 return
         raise TimeoutError(f"{self.case.name}: {count} results did not come in {deadline} s")
 
     def close(self):
-        self.mock.close()
+        if self.mock:
+            self.mock.close()
         if self.proxy:
             self.proxy.terminate()
             self.proxy.wait()
@@ -109,20 +97,29 @@ class AgentSide(Side):
     """The whole agent, as `sluice run` starts it."""
 
     def __init__(self, case, build, folder, more=()):
+        self.agent = self.remote = None
         super().__init__(case, build, folder, long_poll=True)
+        try:
+            self._start_agent(more)
+        except BaseException:
+            self.close()
+            raise
+
+    def _start_agent(self, more):
+        case = self.case
         queue = max(case.queue, case.slots * case.executors)
-        options = [*e2e.FAST, "--executorPoolSize", case.slots, "--executors", case.executors, "--taskQueueSize",
-                   queue, "--responseQueueSize", queue, *more]
+        options = [*e2e.FAST, "--executorPoolSize", case.slots, "--executors", 0 if case.curve else case.executors,
+                   "--taskQueueSize", queue, "--responseQueueSize", queue, *more]
+        if case.tcp or case.curve:
+            self.port = find_port()
+            self.endpoint = f"tcp://127.0.0.1:{self.port}"
+            options += ["--bind", self.endpoint]
         if case.tcp:
-            options += ["--bind", "tcp://127.0.0.1:16540"]
-        self.remote = None
-        if case.curve:
-            options += ["--bind", f"tcp://127.0.0.1:{CURVE_PORT}", "--executors", 0]
+            options += ["--broker", self.endpoint]
         if case.tls:
             options += ["--caBundle", self.authority.certificate, "--toolCaBundle", self.authority.certificate]
-        real = self.mock.ac
-        self.mock.ac = self.ac
-        self.agent = e2e.Agent(folder, self.mock, *options)
+        real, self.mock.ac = self.mock.ac, self.ac
+        self.agent = e2e.Agent(self.folder, self.mock, *options)
         self.mock.ac = real
         if not case.sync:
             self.agent.environment["LD_PRELOAD"] = str(self.build / "tests/bench/bench-nosync.so")
@@ -131,12 +128,29 @@ class AgentSide(Side):
         self.agent.start()
         if case.curve:
             self.remote = self.remote_executor(broker_key)
-        self.agent.status_until(lambda s: len(s["workers"]) == 2 + case.executors, "sessions of all workers")
+        e2e.until(self._all_there, "sessions of all workers")
         time.sleep(0.5)
-        self.pids = {role: self.agent.pids(role) for role in ROLES[:-1]} | {"sluice": [self.agent.run.pid]}
+        self.pids = {role: self.agent.pids(role) for role in WORKERS} | {"sluice": [self.agent.run.pid]}
         if self.remote:
             self.pids["executor"] = [self.remote.pid]
-        self.idle_rss = self.rss()
+        self._check_links()
+        self.idle_rss = {pid: status_kb(pid, "VmRSS") for pids in self.pids.values() for pid in pids}
+
+    def _all_there(self):
+        if self.agent.run.poll() is not None:
+            raise RuntimeError(f"{self.case.name}: sluice run has ended with {self.agent.run.returncode}:\n"
+                               f"{self.agent.log_tail(5)}")
+        status = self.agent.status()
+        return status and len(status["workers"]) == 2 + self.case.executors
+
+    def _check_links(self):
+        """That those that should be connected by tcp are, and the others are not."""
+        by_tcp = WORKERS[1:] if self.case.tcp else ("executor",) if self.case.curve else ()
+        for role in WORKERS[1:] if self.case.tcp or self.case.curve else ():
+            for pid in self.pids[role]:
+                count = connections_to(pid, self.port)
+                if (count > 0) != (role in by_tcp):
+                    raise RuntimeError(f"{self.case.name}: the {role} has {count} connections to {self.endpoint}")
 
     def sluice_key(self, *words):
         """`sluice key`; the last word that it says, which is the public part of a new key."""
@@ -148,27 +162,32 @@ class AgentSide(Side):
         home = self.folder / "remote"
         public = self.sluice_key("new", "far", "--role", "executor", "--stateDir", home / "state")
         self.sluice_key("allow", public, "--stateDir", self.agent.state)
-        words = ["--broker", f"tcp://127.0.0.1:{CURVE_PORT}", "--brokerKey", broker_key, "--key", "far", "--stateDir",
+        words = ["--broker", self.endpoint, "--brokerKey", broker_key, "--key", "far", "--stateDir",
                  home / "state", "--runtimeDir", home / "run", "--executorPoolSize", self.case.slots, "--name", "far"]
         return subprocess.Popen([self.build / "bin/sluice-executor", *map(str, words)], stdin=subprocess.DEVNULL,
                                 stdout=self.agent.log, stderr=self.agent.log)
 
-    def rss(self):
-        return {pid: int(status_of(pid)["VmRSS"].split()[0]) for pids in self.pids.values() for pid in pids}
-
     def cpu(self):
         return {role: sum(map(cpu_ns, pids)) for role, pids in self.pids.items()}
 
-    def counters(self):
+    def broker_rss_kb(self):
+        return memory_kb(self.pids["broker"][0], "Rss")
+
+    def status(self):
         e2e.BUILD = self.build
-        return self.agent.status()["counters"]
+        return self.agent.status_until(lambda status: True, "an answer of the broker")
+
+    def counters(self):
+        return self.status()["counters"]
 
     def count_until(self, counter, count, deadline=900):
+        """Waits until a counter of the broker has come so far; returns it."""
         end = time.monotonic() + deadline
-        while self.counters()[counter] < count:
+        while (found := self.counters()[counter]) < count:
             if time.monotonic() > end:
                 raise TimeoutError(f"{self.case.name}: {counter} does not reach {count} in {deadline} s")
-            time.sleep(0.2)
+            time.sleep(0.1)
+        return found
 
     def more_executors(self, count, slots):
         for number in range(count):
@@ -179,12 +198,7 @@ class AgentSide(Side):
     def run(self, tasks):
         """Works off so many tasks; what each cost."""
         before, cpu, start = self.counters(), self.cpu(), time.monotonic()
-        if self.case.apart_ms:
-            for _ in range(tasks):
-                self.add(1)
-                time.sleep(self.case.apart_ms / 1000)
-        else:
-            self.add(tasks)
+        (self.add_apart if self.case.apart_ms else self.add)(tasks)
         self.done += tasks
         self.wait(self.done)
         seconds, after_cpu, after = time.monotonic() - start, self.cpu(), self.counters()
@@ -199,63 +213,20 @@ class AgentSide(Side):
         for key in ("wrong", "lost", "duplicates", "ac_too_many"):
             if books[key]:
                 raise RuntimeError(f"{self.case.name}: {books[key]} {key}; no benchmark of a wrong agent")
-        peaks = {pid: int(status_of(pid)["VmHWM"].split()[0]) for pids in self.pids.values() for pid in pids}
-        return {"pss_kb": {role: sum(map(memory_kb, pids)) for role, pids in self.pids.items()},
+        peaks = {pid: status_kb(pid, "VmHWM") for pids in self.pids.values() for pid in pids}
+        by_role = {role: sum(map(memory_kb, pids)) for role, pids in self.pids.items()}
+        return {"pss_kb": sum(by_role.values()), "pss_kb_by_role": by_role,
                 "peak_over_idle_kb": {role: max(peaks[p] - self.idle_rss.get(p, peaks[p]) for p in pids)
                                       for role, pids in self.pids.items()},
                 "ac_connections": books["ac_connections_opened"],
                 "hand_to_tool_us": books["hand_to_tool_us"], "tool_to_result_us": books["tool_to_result_us"]}
 
     def close(self):
+        if self.mock:  # the agent's drain would wait for the end of a long poll
+            self.mock.close()
         if self.remote:
             self.remote.terminate()
             self.remote.wait()
-        self.agent.close()
+        if self.agent:
+            self.agent.close()
         super().close()
-
-
-class FloorSide(Side):
-    """The bare loop, one process a round; for large bodies `curl | gzip`."""
-
-    def __init__(self, case, build, folder):
-        super().__init__(case, build, folder, long_poll=False)
-        self.key = e2e.KEY
-
-    def run(self, tasks):
-        if self.case.large:
-            return self.pipe(tasks)
-        warm = max(1, tasks // 20)
-        self.add(tasks + warm)
-        words = [self.build / "tests/bench/bench-floor", "--ac", self.ac, "--key", self.key, "--slots",
-                 self.case.slots * self.case.executors, "--tasks", tasks + warm, "--warm", warm]
-        if self.case.tls:
-            words += ["--ca", self.authority.certificate]
-        done = subprocess.run([str(word) for word in words], capture_output=True, check=False, text=True)
-        if done.returncode != 0:
-            raise RuntimeError(f"{self.case.name}: {done.stderr.strip()}")
-        told = json.loads(done.stdout)
-        return {"tasks_per_s": told["tasks"] / told["seconds"],
-                "cpu_us": (told["user_s"] + told["system_s"]) / told["tasks"] * 1e6}
-
-    def pipe(self, tasks):
-        """The bodies of so many tasks through `curl | gzip`, at the agent's level, one after the other."""
-        self.add(tasks)
-        urls = []
-        for _ in range(tasks):
-            got = subprocess.run(
-                ["curl", "-sSf", "-H", f"Authorization: Bearer {self.key}", "-H", "Content-Type: application/json",
-                 f"{self.ac}/api/http-teleport/get-task?agentId=1_abcdef&agentVersion=2.0.0"],
-                capture_output=True, check=True)
-            urls.append(json.loads(got.stdout)["data"])
-        start, cpu = time.monotonic(), children_s()
-        for task in urls:
-            subprocess.run(["sh", "-c", 'curl -sSf -H "X-Mock-Task: $1" "$2" | gzip -3 > /dev/null', "sh",
-                            task["requestHeaders"]["X-Mock-Task"], task["url"]], check=True)
-        seconds, used = time.monotonic() - start, children_s() - cpu
-        return {"tasks_per_s": tasks / seconds, "cpu_us": used / tasks * 1e6}
-
-
-def children_s():
-    import resource
-    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return usage.ru_utime + usage.ru_stime

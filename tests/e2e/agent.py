@@ -209,6 +209,10 @@ class Agent:
                               capture_output=True, timeout=30, check=False)
         return json.loads(done.stdout) if done.returncode == 0 else None
 
+    def slots(self):
+        """Of each executor."""
+        return int(self.options[self.options.index("--executorPoolSize") + 1]) if "--executorPoolSize" in self.options else 10
+
     def bound(self):
         return ["--broker", self.options[self.options.index("--bind") + 1]] if "--bind" in self.options else []
 

@@ -18,23 +18,28 @@ COUNTERS = {"fetcher": ["handed"], "executor": ["tool_requests"], "uploader": ["
             "broker": ["handed", "tool_requests", "delivered"]}
 
 
+def recover(world, name, busy):
+    """Kills it and waits until its successor works. Returns the agent, and the seconds that it took."""
+    mock = world.start_mock("--longPollMs", "20000-20000", "--acDelayMs", 20 if busy else 0)
+    agent = world.make_agent(*FAST).start()
+    agent.joined("fetcher", "executor", "uploader")
+    mock.add(count=1000 if busy else 10, methods="GET", toolDelayMs="5-20")
+    mock.wait("delivered>=10")
+    former = agent.pid(name)
+    os.kill(former, 9)
+    begun = time.monotonic()
+    until(lambda: not os.path.exists(f"/proc/{former}"), "its end")
+    before = mock.books()
+    if not busy:
+        mock.add(count=10, methods="GET", toolDelayMs="5-20")
+    until(lambda: all((books := mock.books())[key] > before[key] for key in COUNTERS[name]), "work")
+    return agent, time.monotonic() - begun
+
+
 def measure(name, busy):
     world = World()
     try:
-        mock = world.start_mock("--longPollMs", "20000-20000", "--acDelayMs", 20 if busy else 0)
-        agent = world.make_agent(*FAST).start()
-        agent.joined("fetcher", "executor", "uploader")
-        mock.add(count=1000 if busy else 10, methods="GET", toolDelayMs="5-20")
-        mock.wait("delivered>=10")
-        former = agent.pid(name)
-        os.kill(former, 9)
-        begun = time.monotonic()
-        until(lambda: not os.path.exists(f"/proc/{former}"), "its end")
-        before = mock.books()
-        if not busy:
-            mock.add(count=10, methods="GET", toolDelayMs="5-20")
-        until(lambda: all((books := mock.books())[key] > before[key] for key in COUNTERS[name]), "work")
-        took = time.monotonic() - begun
+        agent, took = recover(world, name, busy)
         if name in ("fetcher", "uploader"):  # whether the dead held a credit is seen when it has run out
             with contextlib.suppress(TimeOut):
                 until(lambda: "event=credit_expired" in agent.log_text(), "the end of a credit", 7 - took)

@@ -13,7 +13,7 @@ import time
 import pytest
 
 from agent import FAST, World, until
-from fault_tools import Toll, check_toll, settle
+from fault_tools import Toll, check_toll, given_up, settle
 from ports import find_port
 
 SHORT_S, LONG_S = 1.5, 7.0  # below and above lost (5 s)
@@ -91,26 +91,34 @@ def thread_in(name):
             assert libc.setns(home.fileno(), 0) == 0
 
 
+def late_results(agent):
+    """Results that the executor had when it came back and heard that they are not its any more."""
+    return len(re.findall("sluice-executor event=task_(?:dropped|denied) .*phase=3", agent.log_text()))
+
+
 def cut_off(world, case, hosts):
     to_broker, to_executor, seconds = case
     mock = world.start_mock("--longPollMs", "300-300")
     agent = world.make_agent(*FAST, "--bind", f"tcp://127.0.0.1:{hosts.port}", "--broker", f"tcp://127.0.0.1:{hosts.port}")
     agent.keep("broker", "fetcher", "uploader", "executor")
     with thread_in(hosts.far):
-        agent.program("executor")
+        far = agent.program("executor").pid
     agent.status_until(lambda s: len(s["workers"]) == 4, "all workers")
     mock.add(count=120, methods="GET,POST,PUT", toolDelayMs="20-300", bodyBytes="100-4000")
     mock.add(count=2, methods="GET", bodyBytes="3000000-3000000")
     mock.wait("delivered>=20")
     hosts.cut(to_broker, to_executor)
     end = time.monotonic() + seconds
-    until(lambda: time.monotonic() > end, "the end of the cut", seconds + 30)
+    long, toll = seconds > SHORT_S, Toll()
+    over = lambda: time.monotonic() > end and (not long or given_up(agent.log_text())[str(far)])
+    until(over, "the end of the cut, and of the session if it is long", seconds + 30)
     hosts.heal()
-    toll = Toll({"executor": 1} if seconds > SHORT_S else {})
+    if long:  # one session, once
+        toll.lost_executor(far)
+        until(lambda: late_results(agent), "the dropping of late results")
     books = settle(agent, mock, 122, toll)
     check_toll(books, 122, toll)
-    if seconds > SHORT_S:
-        assert re.search("nothing was heard from it|the broker is silent|connection to the broker was made anew", agent.log_text())
+    assert long or late_results(agent) == 0 or toll["executor"]
     return books
 
 

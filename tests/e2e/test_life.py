@@ -4,6 +4,7 @@ import re
 import signal
 import sqlite3
 import subprocess
+import time
 
 import pytest
 
@@ -103,6 +104,23 @@ def test_waiting(world):
     assert "first_byte" in events(again)
     mock.config(faults=[])
     task(agent, "tried", "gone")
+
+
+def test_retried_past_its_expiry(world):
+    """Expiry is for the tool: what it has answered is given to AC however late AC takes it."""
+    mock, agent = agent_with(world)
+    for slow in range(5):  # tasks whose time is over before the tool is asked, on a machine that is busy elsewhere
+        mock.config(faults=["put-result:503:1:x1"])  # the next try is 5 s later at least
+        mock.post("/_control/tasks", {"task": {"taskId": f"late-{slow}", "url": "{tool}/late", "method": "GET",
+                                               "expiryTsMs": int(time.time() * 1000) + 4500},
+                                      "tool": {"status": 200, "body": "hello", "repeats": True}})
+        late = task(agent, f"late-{slow}", "gone")
+        if "first_byte" in events(late):
+            break
+    assert events(late)[-4:] == ["upload_failed", "pushed", "claimed", "delivered"] and "failed" not in events(late)
+    assert late["timeline"][-1]["at_ms"] > late["timeline"][0]["at_ms"] + 4500
+    books = mock.books()
+    assert (books["delivered"], books["error_results"], books["wrong"]) == (slow + 1, slow, 0), books["wrong_reasons"]
 
 
 def test_dead(world):

@@ -33,6 +33,7 @@
     X(BOOK_OUTCOME_UNKNOWN, "outcome_unknown")                                                               \
     X(BOOK_REEXECUTED_SAFE, "reexecuted_safe")                                                               \
     X(BOOK_REEXECUTED_UNSAFE, "reexecuted_unsafe")                                                           \
+    X(BOOK_REEXECUTED_FAULTED, "reexecuted_faulted")                                                         \
     X(BOOK_TOOL_REQUESTS, "tool_requests")                                                                   \
     X(BOOK_TOOL_NOT_FOUND, "tool_not_found")                                                                 \
     X(BOOK_TOOL_IN_FLIGHT, "tool_in_flight")                                                                 \

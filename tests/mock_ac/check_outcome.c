@@ -136,13 +136,7 @@ static void check_plain(const task_t *task, const received_t *received, buf_t *r
 /* What makes an error result right, when no script expects it. */
 static bool error_explained(const tasks_t *tasks, const task_t *task, const received_t *received,
                             result_class_t class) {
-    size_t count = 0;
-    const fault_t *faults = task_faults(task, &count);
-    for (size_t i = 0; i < count; i++) {
-        fault_kind_t kind = faults[i].kind;
-        if (kind == FAULT_RESET || kind == FAULT_RESET_AFTER || kind == FAULT_HALF || kind == FAULT_STALL)
-            return true;
-    }
+    if (task_was_cut_off(task)) return true;
     bool expired = task_expiry_ts_ms(task) && received->now_ms >= task_expiry_ts_ms(task);
     if (class == RESULT_ERROR_NETWORK && task_met_outage(tasks, task)) return true;
     return class == RESULT_OUTCOME_UNKNOWN || expired || !task_plan(task)->known;

@@ -222,9 +222,10 @@ void task_executed(tasks_t *self, task_t *task) {
     task->dead = false;
     task->seen = true;
     share(self, task, 1);
-    if (task->tool_calls > task->tool_calls_due && !task->init.plan.repeats)
-        books_add(self->books,
-                  method_is_safe(task_method(task)) ? BOOK_REEXECUTED_SAFE : BOOK_REEXECUTED_UNSAFE, 1);
+    if (task->tool_calls <= task->tool_calls_due || task->init.plan.repeats) return;
+    bool safe = method_is_safe(task_method(task));
+    books_add(self->books, safe ? BOOK_REEXECUTED_SAFE : BOOK_REEXECUTED_UNSAFE, 1);
+    if (safe && task_was_cut_off(task)) books_add(self->books, BOOK_REEXECUTED_FAULTED, 1);
 }
 
 void task_answered(task_t *task) {
@@ -263,6 +264,15 @@ void tasks_outstanding(tasks_t *self, void (*each)(void *ctx, const task_t *task
 
 void task_faulted(task_t *task, fault_t fault) {
     if (task->fault_count < FAULTS_KEPT) task->faults[task->fault_count++] = fault;
+}
+
+bool task_was_cut_off(const task_t *task) {
+    for (size_t i = 0; i < task->fault_count; i++) {
+        fault_kind_t kind = task->faults[i].kind;
+        if (kind == FAULT_RESET || kind == FAULT_RESET_AFTER || kind == FAULT_HALF || kind == FAULT_STALL)
+            return true;
+    }
+    return false;
 }
 
 /* ---- what is known of a task ---- */

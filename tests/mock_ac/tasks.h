@@ -80,6 +80,8 @@ void tasks_outstanding(tasks_t *self, void (*each)(void *ctx, const task_t *task
 
 /* A fault at the tool: it explains an error result, or another answer than the planned one. */
 void task_faulted(task_t *task, fault_t fault);
+/* Whether the tool has left a request for it without an answer, or with half of one. */
+bool task_was_cut_off(const task_t *task);
 
 /* ---- what is known of a task ---- */
 

@@ -1,5 +1,6 @@
 """Each kind of fault does what its name says, and is counted."""
 
+import contextlib
 import http.client
 import json
 import time
@@ -108,6 +109,17 @@ def test_statuses(start, kind, status, header, value):
     assert mock.put(result, client).status == 200
     books = mock.books()
     assert books["duplicates"] == 0 and books["ac_connections_opened"] == 1 and books["ac_too_many"] == 0
+
+
+@pytest.mark.parametrize("fault, faulted", [("reset", 1), ("reset_after", 1), ("503", 0)])
+def test_repeated_to_a_tool_that_cut_it_off(start, fault, faulted):
+    mock = start("--tasks", 1, "--methods", "GET", "--fault", f"tool:{fault}:1:x1")
+    raw = mock.poll()
+    with contextlib.suppress(ConnectionError, http.client.HTTPException):
+        mock.execute(raw)
+    mock.execute(raw)
+    books = mock.books()
+    assert (books["reexecuted_safe"], books["reexecuted_faulted"]) == (1, faulted)
 
 
 def test_garbage_takes_no_task(start):

@@ -124,6 +124,7 @@ def test_duplicates_and_reexecution(start):
     mock.deliver(raw)
     books = mock.books()
     assert books["duplicates"] == 1 and books["reexecuted_safe"] == 1 and books["reexecuted_unsafe"] == 0
+    assert books["reexecuted_faulted"] == 0
     assert books["delivered"] == 1 and books["results"] == 2 and books["wrong"] == 0
     mock.add({"generate": {"count": 1, "methods": "POST"}})
     mock.poll()

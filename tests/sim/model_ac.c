@@ -15,6 +15,10 @@ uint64_t ticket_length(const world_t *world, const ticket_t *ticket) {
                    ((uint64_t)LARGE_CHUNKS * MSG_CHUNK_MAX);
 }
 
+bool ticket_is_invalid(const ticket_t *ticket) {
+    return ticket->lifetime_ms % 50 == NO_URL_LIFETIME;
+}
+
 bool ticket_is_large(const ticket_t *ticket) {
     return ticket->lifetime_ms % 50 == LARGE_LIFETIME;
 }
@@ -64,7 +68,7 @@ static size_t task_answer(const world_t *world, uint32_t index, char *text, size
     const char *config = t->lifetime_ms % 20 != 3 ? ""
                          : t->id % 2              ? ",\"globalConfig\":{\"debugMode\":true}"
                                                   : ",\"globalConfig\":{\"debugMode\":false,\"poolSize\":0}";
-    bool invalid = t->lifetime_ms % 50 == 7, logs = ticket_is_logs(t);
+    bool invalid = ticket_is_invalid(t), logs = ticket_is_logs(t);
     int n = snprintf(text, size,
                      "{\"data\":" TICKET_MEMBER
                      "%u,\"taskId\":\"%s-%u\",\"method\":\"%s\",%s\"expiryTsMs\":%lld%s}}",
@@ -182,7 +186,7 @@ static void serve_get_task(world_t *world, flight_t *request) {
         request->found = true;
         request->outcome = OUTCOME_DONE;
         request->status = 200;
-        request->doc = (doc_t){DOC_TASK, (uint32_t)(ticket - world->tickets)};
+        request->doc = (doc_t){DOC_TASK, (uint32_t)(ticket - world->tickets), 0};
         TRACE(world, "ac     hands out ticket %u, id %u, %s", request->doc.ticket, ticket->id,
               method_name(ticket->method));
         if (!world->calm && chance(world, world->plan.ac_fail_percent * 2000)) { /* half of the answer */
@@ -201,6 +205,7 @@ static void take_result(world_t *world, flight_t *request) {
     if (task != logs || (request->call == CALL_UPLOAD_LOGS) != logs || request->doc.kind == DOC_NONE)
         world_fail(world, "ticket %u: what was uploaded by call %u is no result", request->doc.ticket,
                    request->call);
+    check_delivered(world, request->doc);
     request->outcome = ticket->refused ? OUTCOME_REFUSED : OUTCOME_DONE;
     request->status = ticket->refused ? 400 : 200;
     if (ticket->refused) return;

@@ -143,6 +143,7 @@ static void start_run(world_t *world, int proc, item_t *item) {
     }
     if (!proc_runs(world, proc)) return;
     check_tool_start(world, proc, item);
+    item->doc.run = world->tickets[item->doc.ticket].starts;
     item->phase = PHASE_STARTED;
     item->tag = ++world->tags;
     int64_t run_us = (int64_t)rnd(world, (uint64_t)world->plan.tool_us);

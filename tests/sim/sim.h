@@ -27,6 +27,7 @@
 #define BROKER          0
 #define FETCHER         1
 #define WALL_START_MS   1700000000000
+#define PERSON          ((uint64_t)1 << 60) /* instance of no process: who says orders by hand */
 #define NEVER           INT64_MAX
 #define SECOND          ((int64_t)1000000)
 #define SWITCHES_MAX    2
@@ -44,6 +45,7 @@ typedef enum { DOC_NONE, DOC_TASK, DOC_RESULT, DOC_ERROR, DOC_OCTETS } doc_kind_
 typedef struct {
     doc_kind_t kind;
     uint32_t ticket; /* of DOC_OCTETS their count */
+    uint32_t run;    /* of an executor's result: which start at the tool it is from */
 } doc_t;
 
 /* A task as AC handed it out once. */
@@ -62,6 +64,8 @@ typedef struct {
     uint32_t starts, delivered;
     bool answered; /* an uploader has read that AC has its result, and the machine has not gone down since */
     bool buried, gone;
+    uint8_t ordered; /* order_t: what a person has said of its buried result, and is not committed yet */
+    doc_t stored;    /* the result that the journal has, or has had */
 } ticket_t;
 
 /* A request to AC, open from its start until our side closes the connection. */
@@ -165,6 +169,7 @@ typedef struct {
     int64_t cut_until_us;
     bool cut_loses, cut_out, cut_in; /* which way */
     int64_t cont_us;                 /* when it went on after it had stood still */
+    int64_t first_us;                /* when it starts for the first time */
     int64_t died_us, pipe_us;        /* what was to arrive after pipe_us died with it */
     int sends_left;                  /* it crashes after so many sends; -1: not set */
     uint16_t slots;
@@ -219,8 +224,13 @@ struct world_t {
     uint64_t taken[TICKETS_MAX];
     int64_t disk_full_us; /* until then nothing can be written */
     int doomed;           /* the process that crashes when the event under way is over; 0: none */
+    bool paused;          /* a person was told that fetching is paused, and has not had it resumed */
     bool calm;            /* faults have ceased */
     int64_t calm_us;
+    struct {
+        uint32_t steps;   /* that the tasks have made in all */
+        int64_t since_us; /* of the latest, or of the end of a wait that is long */
+    } progress;
     /* the books */
     struct {
         uint64_t events, messages, lost_messages, repeated_messages, crashes, stops, switches, reboots, cuts;
@@ -228,6 +238,7 @@ struct world_t {
         uint64_t disk_full, drains, requests, uploader_losses, lost_answers, taken_unanswered;
         uint64_t chunks, most_ahead;
         uint32_t most_in_flight, late_fetches;
+        int64_t most_still; /* without a step of any task in the calm; percent of what is allowed */
     } books;
     bool failed, done;
     char failure[512];
@@ -308,6 +319,7 @@ const row_t *journal_find_id(const world_t *world, uint32_t id);
 /* Now, or before the latest commit. */
 bool journal_has_credit(const world_t *world, uint64_t credit, uint16_t budget);
 bool journal_has_fetch(const world_t *world, uint64_t instance, uint64_t seq);
+bool journal_has_pause(const world_t *world); /* by hand */
 
 /* sim_bodies.c */
 bool sim_bodies_start(world_t *world); /* with the broker */
@@ -326,7 +338,6 @@ int64_t sim_body_bytes(const world_t *world, uint64_t number); /* of one in the 
 
 /* sim_check.c */
 void check_turn(world_t *world, effects_t *fx);
-void check_committed(world_t *world, const record_t *record);
 void check_out(world_t *world, const out_t *out);
 void check_ac_start(world_t *world, call_t call, doc_t doc);
 void check_tool_start(world_t *world, int proc, const item_t *item);
@@ -334,11 +345,21 @@ void check_end(world_t *world);
 bool all_settled(world_t *world);
 bool ticket_settled(const ticket_t *ticket);
 
+/* sim_check_journal.c */
+void check_committed(world_t *world, const record_t *record); /* before it is applied */
+void check_obeyed(world_t *world);                            /* when a turn is committed */
+void check_delivered(world_t *world, doc_t doc);
+
+/* sim_progress.c */
+void progress_begin(world_t *world);
+
 /* model_ac.c */
-#define LOGS_LIFETIME  8  /* rest by 50 of the lifetime of a ticket that asks for the agent's logs */
-#define LARGE_CHUNKS   24 /* at most */
-#define LARGE_LIFETIME 9  /* likewise of one with a large answer */
+#define LOGS_LIFETIME   8  /* rest by 50 of the lifetime of a ticket that asks for the agent's logs */
+#define NO_URL_LIFETIME 7  /* likewise of one without a URL */
+#define LARGE_CHUNKS    24 /* at most */
+#define LARGE_LIFETIME  9  /* likewise of one with a large answer */
 bool ticket_is_large(const ticket_t *ticket);
+bool ticket_is_invalid(const ticket_t *ticket);                       /* it has no URL */
 uint64_t ticket_length(const world_t *world, const ticket_t *ticket); /* of its large body */
 bool ticket_is_logs(const ticket_t *ticket);                          /* it asks for the agent's logs */
 int ac_start(world_t *world, int proc, ac_line_t *line, call_t call, doc_t doc); /* index of the request */
@@ -391,6 +412,9 @@ void executor_welcome(peer_t *peer, const msg_welcome_t *welcome);
 
 /* model_person.c */
 void person_begin(world_t *world);
+void person_heard(world_t *world, const msg_t *msg); /* the broker takes it in now */
+void person_answered(world_t *world, const msg_t *msg);
+void person_forgotten(world_t *world); /* with the broker */
 
 /* model_uploader.c */
 void uploader_start(world_t *world, int proc);

@@ -47,6 +47,7 @@ int broker_start(world_t *world) {
     broker_t *self = calloc(1, sizeof *self);
     world->broker = self;
     if (!self) return ERR_NOMEM;
+    person_forgotten(world);
     self->fx = effects_new();
     int err = self->fx ? journal_restore(world, &self->core, moment(world)) : ERR_NOMEM;
     if (!err && !sim_bodies_start(world)) err = ERR_NOMEM;
@@ -204,6 +205,7 @@ static void commit(world_t *world, sim_event_t *event) {
         check_committed(world, &records[i]);
         journal_apply(world, &records[i]);
     }
+    check_obeyed(world);
     if (world->trace) trace_records(world, records, count);
     sim_event_t *next = world_after(world, (int64_t)rnd(world, 500), BROKER, send_all, 0);
     if (next) next->life = world->procs[BROKER].life;
@@ -236,6 +238,7 @@ static void step(world_t *world, event_kind_t kind, letter_t *letter, uint64_t p
             sim_bodies_chunk(world, &letter->msg.chunk, letter->doc.ticket);
             return;
         }
+        if (event.peer == PERSON) person_heard(world, &letter->msg);
         TRACE(world, "step   %s of %s", msg_type_name(letter->msg.type), world->procs[letter->from].name);
         if (letter->doc.kind != DOC_NONE && (doc = malloc(sizeof letter->doc)) != NULL) {
             *(doc_t *)doc = letter->doc;
@@ -265,6 +268,7 @@ static void turn(world_t *world) {
     size_t records, outs;
     (void)effects_records(self->fx, &records);
     (void)effects_outs(self->fx, &outs);
+    if (records == 0) check_obeyed(world);
     if (records == 0 && outs == 0) {
         rest(world);
         return;
@@ -303,7 +307,7 @@ void broker_by_hand(world_t *world, bool drain) {
     letter_t *letter = calloc(1, sizeof *letter);
     if (!letter) return;
     TRACE(world, "HAND   sluice %s", drain ? "drain" : "resume");
-    letter->instance = (uint64_t)1 << 60;
+    letter->instance = PERSON;
     letter->from = FETCHER; /* it comes from no process of the world */
     letter->msg.type = MSG_DRAIN;
     letter->msg.drain.mode = drain;

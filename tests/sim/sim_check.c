@@ -34,6 +34,9 @@ void check_tool_start(world_t *world, int proc, const item_t *item) {
     const proc_t *p = &world->procs[proc];
     ticket->starts++;
     TRACE(world, "TOOL   %s starts ticket %u, %s", p->name, item->doc.ticket, method_name(ticket->method));
+    if (ticket->starts > 1 && world->plan.chaos_us == 0)
+        world_fail(world, "twice: ticket %u was started %u times, and nothing had gone wrong",
+                   item->doc.ticket, ticket->starts);
     if (method_idempotent(ticket->method)) return;
     if (ticket->starts > 1)
         world_fail(world, "twice: ticket %u, a %s, was started %u times", item->doc.ticket,
@@ -44,54 +47,7 @@ void check_tool_start(world_t *world, int proc, const item_t *item) {
                    item->doc.ticket);
 }
 
-/* --- the journal and the messages that follow from it --- */
-
-static void check_task_new(world_t *world, const record_t *record) {
-    uint32_t index = ((const doc_t *)record->doc)->ticket;
-    ticket_t *ticket = &world->tickets[index];
-    if (journal_find_id(world, ticket->id))
-        world_fail(world, "dedup: ticket %u became a task while its id %u is held", index, ticket->id);
-    ticket->number = record->task.number;
-    if (++ticket->taken > 1) world_fail(world, "dedup: ticket %u became a second task", index);
-}
-
-static void check_credit(world_t *world, const record_t *record) {
-    if (record->used > record->units || record->units - record->used > 2 * CREDIT_BUDGET_MAX)
-        world_fail(world, "budget: a credit of %u in all, %u used", record->units, record->used);
-}
-
-void check_committed(world_t *world, const record_t *record) {
-    const row_t *row = journal_find(world, record->task.number);
-    ticket_t *ticket = row ? &world->tickets[row->doc.ticket] : NULL;
-    switch (record->type) {
-    case REC_TASK_NEW:
-        check_task_new(world, record);
-        break;
-    case REC_TASK_GONE:
-        if (!ticket) break;
-        ticket->gone = true;
-        if (ticket->delivered == 0 && row->image.state != TASK_BURIED) /* dropped by hand */
-            world_fail(world, "lost: the journal forgets ticket %u, whose result AC has not",
-                       row->doc.ticket);
-        break;
-    case REC_TASK_BURIED:
-        if (!ticket) break;
-        ticket->buried = true;
-        world->books.buried++;
-        if (!ticket->refused)
-            world_fail(world, "lost: ticket %u is buried, but AC did not refuse it", row->doc.ticket);
-        break;
-    case REC_CREDIT:
-        check_credit(world, record);
-        break;
-    case REC_TASK_DONE:
-        if (row && row->image.state == TASK_DONE)
-            world_fail(world, "lost: the result of ticket %u is replaced", row->doc.ticket);
-        break;
-    default:
-        break;
-    }
-}
+/* --- the messages that follow from the journal --- */
 
 static void check_accepted(world_t *world, const msg_accepted_t *accepted) {
     if (!journal_has_fetch(world, accepted->instance, accepted->seq))
@@ -125,6 +81,7 @@ void check_out(world_t *world, const out_t *out) {
     const row_t *row;
     if (out->type == OUT_PUSH) check_push(world, out);
     if (out->type != OUT_CONTROL) return;
+    if (out->peer == PERSON) person_answered(world, &out->msg);
     switch (out->msg.type) {
     case MSG_ACCEPTED:
         check_accepted(world, &out->msg.accepted);
@@ -223,6 +180,7 @@ static void check_fetch_grant(world_t *world, const core_view_t *view, const rec
     if (results * 100 >= world->plan.response_queue * world->plan.threshold)
         world_fail(world, "room: a fetch credit with %u results waiting, %u %% of %u allowed", results,
                    world->plan.threshold, world->plan.response_queue);
+    if (world->paused) world_fail(world, "room: a fetch credit while fetching is paused by hand");
     if (view->executor_slots == 0) world_fail(world, "room: a fetch credit with no executor there");
     if (ready + outstanding > ready_limit(world, view))
         world_fail(world, "room: a fetch credit of %u with %u ready, %u outstanding, limit %u", record->units,

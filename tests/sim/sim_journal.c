@@ -93,6 +93,10 @@ bool journal_has_fetch(const world_t *world, uint64_t instance, uint64_t seq) {
     return false;
 }
 
+bool journal_has_pause(const world_t *world) {
+    return world->journal->drained_wall_ms != 0;
+}
+
 /* --- records --- */
 
 static void apply_new(world_t *world, const record_t *record) {

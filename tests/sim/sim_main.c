@@ -79,6 +79,7 @@ static void print_tail(uint64_t seed) {
 typedef struct {
     uint64_t schedules, failures, events, messages, crashes, switches, reboots, delivered, again, buried;
     uint64_t dead_connections, lost_with_fetcher, stops, cuts, chunks, most_ahead;
+    int64_t most_still;
     double virtual_s;
 } totals_t;
 
@@ -97,6 +98,7 @@ static void add(totals_t *totals, const world_t *world) {
     totals->lost_with_fetcher += world->books.lost_with_fetcher;
     totals->chunks += world->books.chunks;
     if (world->books.most_ahead > totals->most_ahead) totals->most_ahead = world->books.most_ahead;
+    if (world->books.most_still > totals->most_still) totals->most_still = world->books.most_still;
     totals->virtual_s += (double)world->now_us / 1e6;
 }
 
@@ -113,6 +115,9 @@ static void print_totals(const totals_t *t) {
            t->dead_connections, t->lost_with_fetcher);
     printf("chunks of large bodies %" PRIu64 ", at most %" PRIu64 " octets ahead\n", t->chunks,
            t->most_ahead);
+    printf("longest without a step of any task, once the faults had ceased, %" PRId64
+           " %% of what is allowed\n",
+           t->most_still);
     printf("%" PRIu64 " schedules, %" PRIu64 " failures\n", t->schedules, t->failures);
 }
 

@@ -98,8 +98,10 @@ static void arrive(world_t *world, sim_event_t *event) {
         net_free(c);
         return;
     }
-    if (!proc->alive) { /* the broker: its peers keep what they could not send yet, and reconnect */
-        if (chance(world, 30000))
+    if (!proc->alive) {      /* the broker: its peers keep what they could not send yet, and reconnect */
+        if (proc->life == 0) /* nor is there a connection that could break */
+            again_at(world, event, proc->first_us - world->now_us);
+        else if (chance(world, 30000))
             net_free(c);
         else
             again_at(world, event, 100000);

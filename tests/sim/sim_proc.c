@@ -273,7 +273,8 @@ void faults_begin(world_t *world) {
         p->waiting_end = &p->waiting;
         if (world->plan.drift) p->drift_ppm = (int)rnd(world, 20001) - 10000;
         if (i != BROKER) p->clock_us = (int64_t)rnd(world, 1000 * SECOND);
-        world_after(world, (int64_t)rnd(world, 3 * SECOND), i, first_start, 0);
+        p->first_us = (int64_t)rnd(world, 3 * SECOND);
+        world_after(world, p->first_us, i, first_start, 0);
     }
     if (world->plan.chaos_us > 0) world_after(world, SECOND, -1, fault, 0);
     if (world->plan.chaos_us > 0) person_begin(world);

@@ -148,32 +148,6 @@ static void calm_down(world_t *world, sim_event_t *event) {
     TRACE(world, "CALM   no more faults");
 }
 
-static void look_for_end(world_t *world, sim_event_t *event) {
-    (void)event;
-    if (!world->calm) {
-        world_after(world, SECOND, -1, look_for_end, 0);
-        return;
-    }
-    if (all_settled(world)) {
-        check_end(world);
-        world->done = true;
-        return;
-    }
-    broker_by_hand(world, false);
-    const plan_t *plan = &world->plan;
-    /* a retry waits 602 s at most, a get-task 600 s; then each task needs a poll and a result */
-    int64_t bound =
-        1400 * SECOND + (int64_t)world->ticket_count * 3 * 62 * SECOND / plan->rate +
-        (int64_t)world->ticket_count * (plan->tool_us + plan->upload_us + plan->poll_us / 4 + SECOND);
-    if (world->now_us - world->calm_us > bound) {
-        check_end(world);
-        world_fail(world, "progress: not all delivered or buried %" PRId64 " s after the faults ceased",
-                   bound / SECOND);
-        return;
-    }
-    world_after(world, 250000, -1, look_for_end, 0);
-}
-
 static int world_open(world_t *world, uint64_t seed, FILE *trace) {
     world->seed = seed;
     world->has_window = seed % 4 != 0;
@@ -187,7 +161,7 @@ static int world_open(world_t *world, uint64_t seed, FILE *trace) {
     world->proc_count = 2 + world->plan.executors + world->plan.uploaders;
     faults_begin(world);
     world_after(world, world->plan.chaos_us, -1, calm_down, 0);
-    world_after(world, 250000, -1, look_for_end, 0);
+    progress_begin(world);
     return 0;
 }
 

@@ -94,12 +94,12 @@ int link_push(link_t *self, const msg_t *msg, const void *payload, size_t payloa
         if (!self->world->calm && chance(self->world, 20000)) return ERR_FULL;
         sim_bodies_check_sent(self->world, &msg->chunk, payload_bytes);
         peer_send(self->world, self->proc, SOCK_RESULTS_IN, msg,
-                  (doc_t){DOC_OCTETS, (uint32_t)payload_bytes});
+                  (doc_t){DOC_OCTETS, (uint32_t)payload_bytes, 0});
         return 0;
     }
     uint32_t ticket = ticket_of(payload, payload_bytes);
     ac_told(self->world, ticket, msg->fetched.instance, msg->fetched.seq);
-    peer_send(self->world, self->proc, SOCK_TASKS_IN, msg, (doc_t){DOC_TASK, ticket});
+    peer_send(self->world, self->proc, SOCK_TASKS_IN, msg, (doc_t){DOC_TASK, ticket, 0});
     return 0;
 }
 

@@ -1,4 +1,7 @@
 """The books of a soak: what AC saw, what the agent left behind, and whether each promise held."""
+import datetime
+import re
+import time
 
 # What a settled process may take more at the end than at the start: allocators and caches, not a leak.
 MEMORY_KB = 6 * 1024
@@ -29,34 +32,86 @@ class Accounts:
                          for what, value, must, good in self.rows)
 
 
-def explain_lost(outstanding, windows):
-    """Each task without a result must be one that AC handed to a fetcher, or a connection, that just died. Returns
-    those that are, and those that are not."""
-    explained, lost = [], []
+IN_HAND = 2  # requests of an uploader that AC may have taken when it dies
+SLACK_S = 1.5  # between what the mock books, what the soak sees and what the log says
+SUPERVISED_S = 10.0  # what `sluice run`, which may itself have been stopped, takes at most to see a death
+
+_DEATHS = re.compile(r"^(\S+)Z \w+ \S+ event=(?:program_killed program=sluice-(?P<role>\w+) pid=(?P<pid>\d+) |"
+                     r"poll_aborted count=\d+ elapsed_ms=(?P<elapsed>\d+) .*task_may_be_lost=1)", re.M)
+
+
+class Explained:
+    """What the faults of the run, and the log's word on those that nobody asked for, explain."""
+
+    def __init__(self, agent, faults, books, kinds):
+        log, died = agent.log_text(), faults.died
+        self.polls = list(faults.cuts)  # when a fetcher or its connection died: each may have cost a task
+        wall_s = time.time() - time.monotonic()
+        for line in _DEATHS.finditer(log):
+            at = datetime.datetime.fromisoformat(line[1] + "+00:00").timestamp() - wall_s
+            if line["elapsed"]:
+                self.polls.append((at - int(line["elapsed"]) / 1000, at))
+            elif int(line["pid"]) not in died[line["role"]]:
+                died[line["role"]][int(line["pid"])] = (at - SUPERVISED_S, at)
+                if line["role"] == "executor":
+                    faults.toll.lost_executor(line["pid"])
+        self.polls += died["fetcher"].values()
+        faults.toll.count_switched(agent)
+        self.doubled = IN_HAND * len(died["uploader"]) + books["unanswered"]
+        self.redone = self._redone(log, faults)
+        self.errors = self._errors(books, kinds, faults.outages)
+
+    def _redone(self, log, faults):
+        """Tasks done again or of unknown outcome: as many as a lost executor has slots. One that is told to end gives up what
+        runs past its drain's time, and what no broker takes from it; the log says how much."""
+        self.slots = max([10, *map(int, re.findall("sluice-executor event=config slots=(\\d+)", log))])
+        given_up = log.count('why="its executor gave it back"') + log.count("outcome unknown: executor stopped during")
+        left = sum(map(int, re.findall("sluice-executor event=drain_incomplete held=(\\d+)", log)))
+        return self.slots * faults.toll["executor"] + min(given_up + left, self.slots * faults.drained)
+
+    def _errors(self, books, kinds, outages):
+        """The agent's errors: of tasks that are made for them, of requests that met a fault, and of what the executors had or
+        got while no tool could be reached."""
+        made = sum(kinds.get(kind, 0) for kind in ("unreachable", "not_a_request", "expiring"))
+        met = sum(books["faults"].get("tool:" + kind, 0) for kind in ("reset", "reset_after", "half", "stall", "garbage"))
+        with_executors = 2 * 2 * self.slots  # two of them; the lookahead is as much again
+        return made + met + sum(end - begin + with_executors for begin, end in outages)
+
+
+def explain_lost(outstanding, polls):
+    """Each task without a result must be one that AC handed to a fetcher, or a connection, that just died, each to another.
+    Returns those that are, and those that are not."""
+    explained, lost, free = [], [], sorted(polls, key=lambda poll: poll[1])
     for task in sorted(outstanding, key=lambda task: task["handed_at_us"]):
         at = task["handed_at_us"] / 1e6
-        free = [w for w in windows if w.what != "broker" or task["state"] == "handed_to_dead"]
-        window = next((w for w in sorted(free, key=lambda w: w.end) if w.take(at)), None)
-        (explained if window and not task["times_executed"] else lost).append(task)
+        death = next((poll for poll in free if poll[0] - SLACK_S <= at <= poll[1] + SLACK_S), None)
+        if death and not task["times_executed"]:
+            free.remove(death)
+            explained.append(task)
+        else:
+            lost.append(task)
     return explained, lost
 
 
-def tasks_and_requests(accounts, books, outstanding, faults, in_hand, seconds):
-    explained, lost = explain_lost(outstanding, faults.windows)
-    room = sum(w.room for w in faults.windows) + len(explained)
-    lost_answers = books["unanswered"]
+def tasks_and_requests(accounts, books, outstanding, may, seconds):
+    """`may`: Explained."""
+    explained, lost = explain_lost(outstanding, may.polls)
+    again = books["reexecuted_safe"] - books["reexecuted_faulted"]
+    twice = min(books["duplicates"], books["outcome_unknown"] // 2)  # delivered twice, it is in the books twice
     accounts.row("tasks handed out", books["handed"])
     accounts.row("delivered once", books["delivered"] - books["duplicates"])
-    accounts.most("delivered twice (an uploader killed, an answer lost)", books["duplicates"],
-                  in_hand + lost_answers)
-    accounts.most("handed to a connection or fetcher that died", len(explained), room)
+    accounts.most("delivered twice (an uploader killed, an answer lost)", books["duplicates"], may.doubled)
+    accounts.row("handed to a connection or fetcher that died", len(explained), f"each to another of {len(may.polls)}")
     accounts.equal("lost", len(lost))
     accounts.equal("not handed out", books["waiting"])
     accounts.equal("wrong results or requests", books["wrong"])
     accounts.equal("POST, PATCH run twice", books["reexecuted_unsafe"])
-    accounts.row("GET, PUT, ... run again (executor killed)", books["reexecuted_safe"])
-    accounts.row("agent's errors (of tools, expiry)", books["error_results"] - books["outcome_unknown"])
-    accounts.row("outcome unknown (executor killed during POST)", books["outcome_unknown"])
+    accounts.row("GET, PUT, ... repeated to a tool that failed", books["reexecuted_faulted"])
+    accounts.row("GET, PUT, ... run again (executor lost)", again)
+    accounts.row("outcome unknown (executor lost during POST)", books["outcome_unknown"])
+    accounts.most("both together", again + books["outcome_unknown"] - twice, may.redone)
+    accounts.most("agent's errors (of tools, expiry)", books["error_results"] - books["outcome_unknown"],
+                  may.errors + books["duplicates"])
     accounts.most("AC requests in flight", books["ac_max_in_flight"], 2)
     accounts.equal("refused by AC as too many", books["ac_too_many"])
     accounts.equal("breaches of AC's contract", books["protocol_errors"])

@@ -4,31 +4,19 @@ import heapq
 import itertools
 import os
 import random
+import select
 import signal
 import subprocess
 import time
 
+from fault_tools import PROGRAMS, Toll
+
 AC_CALLS = ["get-task", "put-result", "upload-result", "upload-url", "store"]
 STOPS_S = [0.1, 0.4, 1.0, 2.0, 3.5, 5.5, 8.0]
-IN_HAND = 2  # requests of an uploader that AC may have taken when it dies
-SLACK_S = 1.5  # between what the mock books and what this process sees
-
-
-class Window:
-    """A time in which tasks handed out by AC may have met a connection that died, or a fetcher that did."""
-
-    def __init__(self, what, start, end, room):
-        self.what, self.start, self.end, self.room = what, start - SLACK_S, end + SLACK_S, room
-
-    def take(self, at):
-        if self.room == 0 or not self.start <= at <= self.end:
-            return False
-        self.room -= 1
-        return True
 
 
 class Faults:
-    """step() does what is due; the counts and windows are for the books."""
+    """step() does what is due; the rest is for the books."""
 
     def __init__(self, seed, agent, mock, say, mean_s=1.6):
         self.random = random.Random(f"faults-{seed}")
@@ -38,8 +26,11 @@ class Faults:
         self.later = []
         self.order = itertools.count()
         self.counts = {}
-        self.windows = []
-        self.broken_until = 0.0  # the broker is stopped or restarted until then
+        self.toll = Toll()  # of executors
+        self.died = {name: {} for name in PROGRAMS}  # by pid, from when to when it may have been: by these faults
+        self.cuts = []  # times in which AC's connections were cut
+        self.drained = 0  # executors that were told to end
+        self.outages = []  # of the tools: tasks handed out by their begin, and by their end
         self.kinds = [(self.kill, 26), (self.stop, 26), (self.terminate, 12), (self.ac_fault, 22), (self.tool_fault, 12),
                       (self.ac_down, 5), (self.tool_down, 5), (self.servers_stop, 4), (self.all_killed, 2),
                       (self.agent_killed, 1), (self.agent_restarted, 2), (self.agent_stopped, 2)]
@@ -81,11 +72,10 @@ class Faults:
         self.counts[what] = self.counts.get(what, 0) + 1
         self.say(f"{what} {detail}".rstrip())
 
-    def window(self, what, seconds=0.0, room=1):
-        now = time.monotonic()
-        if self.broken_until >= now - 1 and room == 1 and what != "broker":
-            room = 2  # broker and fetcher at once
-        self.windows.append(Window(what, now, now + seconds, room))
+    def outage_over(self, handed):
+        """The mock can be spoken to again."""
+        for outage in self.outages:
+            outage[1] = outage[1] or handed
 
     # Single processes
 
@@ -94,31 +84,29 @@ class Faults:
         pids = self.agent.pids(role)
         return (role, self.random.choice(pids)) if pids else (role, None)
 
-    def touch(self, role, seconds=0.0):
-        """Books what this may cost: see the windows."""
-        if role == "broker":
-            self.broken_until = max(self.broken_until, time.monotonic() + seconds)
-            self.window("broker", seconds + 6)  # a lease that is not renewed ends the poll under way
-        elif role == "fetcher":
-            self.window("fetcher", seconds)
+    def has_died(self, role, pid, since):
+        if pid in self.died[role]:
+            return
+        self.died[role][pid] = (since, time.monotonic())
+        if role == "executor":
+            self.toll.lost_executor(pid)
 
     def kill(self):
         role, pid = self.victim()
         if pid is None:
             return
-        self.touch(role)
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
+            self.has_died(role, pid, time.monotonic())
             self.note(f"kill -9 {role}")
 
     def terminate(self):
         role, pid = self.victim()
         if pid is None:
             return
-        if role == "broker":
-            self.touch(role, 8)
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGTERM)
+            self.drained += role == "executor"
             self.note(f"SIGTERM {role}")
 
     def stop(self):
@@ -126,10 +114,10 @@ class Faults:
         if pid is None:
             return
         seconds = self.random.choice(STOPS_S)
-        self.touch(role, seconds + 1)
-        self.stop_pid(pid, seconds, f"STOP {role}")
+        self.stop_pid(pid, seconds, f"STOP {role}", role)
 
-    def stop_pid(self, pid, seconds, what):
+    def stop_pid(self, pid, seconds, what, role=None):
+        begun = time.monotonic()
         try:
             handle = os.pidfd_open(pid)
             signal.pidfd_send_signal(handle, signal.SIGSTOP)
@@ -138,6 +126,8 @@ class Faults:
         self.note(what, f"for {seconds} s")
 
         def go_on():
+            if role in ("fetcher", "uploader") and select.select([handle], [], [], 0)[0]:
+                self.has_died(role, pid, begun)  # by its own switch; perhaps nobody else has seen it
             with contextlib.suppress(ProcessLookupError):
                 signal.pidfd_send_signal(handle, signal.SIGCONT)
             os.close(handle)
@@ -147,24 +137,23 @@ class Faults:
 
     def all_killed(self):
         """As a machine that loses its power does it."""
-        children = [pid for role in ("fetcher", "broker", "uploader", "executor") for pid in self.agent.pids(role)]
-        self.touch("broker", 2)
-        self.window("fetcher", 0, 2)
-        for pid in [self.agent.run.pid, *children]:
+        for pid, role in [(self.agent.run.pid, None), *((pid, role) for role in PROGRAMS for pid in self.agent.pids(role))]:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
+                if role:
+                    self.has_died(role, pid, time.monotonic())
         self.note("kill -9 of all")
-        self.counts["uploader deaths unseen"] = self.counts.get("uploader deaths unseen", 0) + IN_HAND
 
     def agent_killed(self):
-        """Its programs end in order without it; then it is started again."""
-        self.touch("broker", 10)
-        self.window("fetcher", 10, 2)
+        """Its programs end in order without it; but it is started again at once, and others take their places."""
+        for role in ("executor", "uploader"):
+            for pid in self.agent.pids(role):
+                self.has_died(role, pid, time.monotonic())
         self.agent.run.kill()
         self.note("kill -9 sluice run")
-        self.counts["uploader deaths unseen"] = self.counts.get("uploader deaths unseen", 0) + IN_HAND
 
     def agent_restarted(self):
+        self.drained += len(self.agent.pids("executor"))
         self.agent.run.terminate()
         self.note("SIGTERM sluice run")
 
@@ -212,14 +201,16 @@ class Faults:
 
     def ac_down(self):
         seconds = self.random.choice([0.5, 2.0, 4.0])
-        self.window("AC down", seconds)
+        self.cuts.append((time.monotonic(), time.monotonic() + seconds))
         self.mock.config(acDownMs=int(seconds * 1000))
         self.note("AC down", f"for {seconds} s")
 
     def tool_down(self):
         seconds = self.random.choice([0.5, 2.0, 4.0])
+        handed = self.mock.books()["handed"]
         self.mock.config(toolDownMs=int(seconds * 1000))
         self.mock.deaf_until = time.monotonic() + seconds + 0.2  # its controls live on the same port
+        self.outages.append([handed, None])
         self.note("tool down", f"for {seconds} s")
 
     def servers_stop(self):

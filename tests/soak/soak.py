@@ -21,7 +21,7 @@ os.environ.setdefault("SLUICE_BUILD", str(TESTS.parent / "build/release"))
 import accounts as accounting
 import measure
 from agent import Agent, Mock, until
-from faults import IN_HAND, Faults
+from faults import Faults
 from load import Load
 from ports import find_port
 
@@ -72,6 +72,7 @@ class Soak:
     def look(self):
         if not self.faults.deaf():
             self.books = self.mock.books()
+            self.faults.outage_over(self.books["handed"])
 
     def feed(self):
         now = time.monotonic()
@@ -178,10 +179,9 @@ class Soak:
 
     def verdict(self, start, left, rest, seconds):
         log = self.agent.log_text()
-        deaths = IN_HAND * sum("event=program_killed program=sluice-uploader" in line for line in log.splitlines())
-        deaths += self.faults.counts.pop("uploader deaths unseen", 0)
         books = accounting.Accounts()
-        lost = accounting.tasks_and_requests(books, self.books, rest, self.faults, deaths, seconds)
+        may = accounting.Explained(self.agent, self.faults, self.books, self.load.kinds)
+        lost = accounting.tasks_and_requests(books, self.books, rest, may, seconds)
         accounting.what_is_left(books, start, left)
         for role, kb in self.peak.items():
             books.row(f"{role}: most memory (PSS) in KiB on the way", kb)

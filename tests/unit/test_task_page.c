@@ -71,7 +71,8 @@ static void test_states(void **state) {
          "Now on its way to AC: the result is with executor-1 (pid 7 on h), which waits for AC's answer; 1 "
          "try,"},
         {"\"state\":\"buried\",\"buried_ms\":1700000000000,\"reason\":\"answered 400\",\"timeline\":[]",
-         "for AC refused the result: answered 400; `sluice dead retry t-1` has it tried again, until "
+         "for AC refused the result: answered 400; `sluice dead retry --number 4294967299` has it tried "
+         "again, until "
          "2023-11-2"},
         {"\"state\":\"gone\",\"ended_ms\":1700000010000,\"timeline\":[{\"event\":\"delivered\",\"call\":"
          "\"put-result\",\"status\":200}]",
@@ -122,12 +123,14 @@ static void test_nothing_harms_it(void **state) {
         "9223372036854775807}]}",
         "{\"now_ms\":9223372036854775807,\"dead_letter_days\":39999,\"tasks\":[{\"state\":\"buried\","
         "\"buried_ms\":9223372036854775807,\"timeline\":[{\"at_ms\":-9223372036854775808},{\"at_ms\":1}]}]}",
+        "{\"tasks\":[{\"task\":\"a\\u202eb\"}]}", /* shows the rest of the line from right to left */
         "{\"tasks\":[{\"task\":\"\\u001b[2J\",\"state\":\"dropped\",\"timeline\":[{\"event\":\"\\u009b\"}]}]"
         "}"};
     for (size_t i = 0; i < sizeof odd / sizeof odd[0]; i++) {
         char *page = render(odd[i]);
         assert_null(strchr(page, '\x1b'));
         assert_null(strstr(page, "\xc2\x9b"));
+        assert_null(strstr(page, "\xe2\x80\xae"));
         free(page);
     }
 }

@@ -1,0 +1,112 @@
+"""The books themselves: each bound is red when a count is one more than the faults explain."""
+import pathlib
+import sys
+import time
+import types
+
+import pytest
+
+sys.path[:0] = [str(pathlib.Path(__file__).resolve().parent), str(pathlib.Path(__file__).resolve().parent.parent / "e2e")]
+
+import accounts as accounting
+from fault_tools import PROGRAMS, Toll, check_toll, given_up
+from faults import Faults
+
+CLEAN = dict.fromkeys(("wrong", "reexecuted_unsafe", "reexecuted_safe", "reexecuted_faulted", "outcome_unknown", "duplicates",
+                       "handed_to_dead", "lost", "ac_too_many", "waiting", "protocol_errors", "ac_requests", "unanswered",
+                       "error_results"), 0) | {"wrong_reasons": [], "ac_max_in_flight": 2, "handed": 99, "faults": {}}
+
+JOINED = "T info sluice-broker event=worker_joined name=executor-1 session={} slots=10 kept=0 dropped=0 pid={}\n"
+SILENT = 'T info sluice-broker event=worker_gone name=executor-1 session={} tasks=9 why="nothing was heard from it"\n'
+BEGUN = "T info sluice-broker event=journal_opened path=x start=2 tasks=9\n"
+AWAY = 'T warn sluice-broker event=task_redelivered task=x method=GET why="its executor did not come back"\n'
+
+
+def agent_of(log):
+    return types.SimpleNamespace(log_text=lambda: log, kept=None, kills=dict.fromkeys(PROGRAMS, 0), slots=lambda: 10,
+                                 pids=lambda role: [], run=None)
+
+
+@pytest.mark.parametrize("log, found", [
+    (JOINED.format(1, 7) + SILENT.format(1) + JOINED.format(2, 7) + SILENT.format(2), {"7": 2}),
+    (JOINED.format(1, 7) + BEGUN + AWAY + AWAY + JOINED.format(9, 7), {"7": 1}),  # it lived
+    (JOINED.format(1, 7) + BEGUN + AWAY + JOINED.format(9, 8), {}),               # another: that one was killed
+    (JOINED.format(1, 7) + BEGUN + JOINED.format(9, 7) + AWAY, {}),
+])
+def test_executors_given_up(log, found):
+    assert given_up(log) == found
+
+
+def test_one_that_the_test_stopped_is_counted_once():
+    toll = Toll()
+    toll.lost_executor(7)
+    for _ in range(2):
+        toll.count_switched(agent_of(JOINED.format(1, 7) + SILENT.format(1) + JOINED.format(2, 8) + SILENT.format(2)))
+    assert toll["executor"] == 2
+
+
+@pytest.mark.parametrize("died, count, most", [
+    ({"fetcher": 1}, "handed_to_dead", 1), ({"fetcher": 1, "machine": 1}, "lost", 9), ({"machine": 1}, "lost", 0),
+    ({"uploader": 1}, "duplicates", 2), ({"uploader": 1, "machine": 1}, "duplicates", 10),
+    ({"executor": 2}, "outcome_unknown", 20), ({"executor": 1}, "reexecuted_safe", 10), ({"broker": 3}, "reexecuted_safe", 0),
+    ({"broker": 1}, "outcome_unknown", 0)])
+def test_toll(died, count, most):
+    def check(value):
+        toll = Toll(died)
+        toll.slots = 10
+        gone = value if count in ("handed_to_dead", "lost") else 0
+        check_toll(CLEAN | {count: value, "delivered": 99 - gone}, 99, toll)
+    check(most)
+    with pytest.raises(AssertionError):
+        check(most + 1)
+
+
+def soaked(log, counts, outstanding=(), prepare=lambda faults: None):
+    """The promises that are broken."""
+    faults = Faults(1, None, types.SimpleNamespace(deaf_until=0), None)
+    prepare(faults)
+    books, found = CLEAN | {"delivered": 99} | counts, accounting.Accounts()
+    may = accounting.Explained(agent_of(log), faults, books, {"unreachable": 3})
+    accounting.tasks_and_requests(found, books, outstanding, may, 60)
+    return found.failures
+
+
+def killed(role):
+    return lambda faults: faults.has_died(role, 7, time.monotonic())
+
+
+def aborted(elapsed_ms):
+    at = time.strftime("%Y-%m-%dT%H:%M:%S.000", time.gmtime())
+    return f'{at}Z warn sluice-fetcher event=poll_aborted count=1 elapsed_ms={elapsed_ms} why="x" task_may_be_lost=1\n'
+
+
+@pytest.mark.parametrize("log, prepare, most", [("", killed("fetcher"), 1), ("", killed("uploader"), 0),
+                                                (aborted(9), killed("broker"), 1), (aborted(9), killed("fetcher"), 2)])
+def test_soak_lost(log, prepare, most):
+    """A death costs one task that was handed out at its time; one that stood still and lived on has none."""
+    def task(at):
+        return {"handed_at_us": at * 1e6, "state": "outstanding", "times_executed": 0}
+    now = time.monotonic()
+    assert not soaked(log, {}, [task(now)] * most, prepare)
+    assert soaked(log, {}, [task(now)] * (most + 1), prepare) == ["lost: 1, must be 0"]
+    assert soaked(log, {}, [task(now - 60)], prepare) == ["lost: 1, must be 0"]
+    assert soaked(log, {}, [task(now) | {"times_executed": 1}], prepare) == ["lost: 1, must be 0"]
+
+
+@pytest.mark.parametrize("counts, prepare, more", [
+    ({"reexecuted_safe": 4, "outcome_unknown": 6, "error_results": 6}, killed("executor"), "reexecuted_safe"),
+    ({"reexecuted_safe": 4, "reexecuted_faulted": 4}, killed("broker"), "outcome_unknown"),
+    ({"duplicates": 2}, killed("uploader"), "duplicates"),
+    ({"error_results": 5, "faults": {"tool:reset": 2, "tool:503": 9}}, killed("broker"), "error_results")])
+def test_soak_bounds(counts, prepare, more):
+    assert not soaked("", counts, prepare=prepare)
+    assert soaked("", counts | {more: counts.get(more, 0) + 1}, prepare=prepare)
+
+
+def test_soak_given_back():
+    """Executors that were told to end give up what runs too long, and no more than they have."""
+    log = 'T warn sluice-broker event=task_redelivered task=x method=GET why="its executor gave it back"\n'
+    ended = lambda faults: setattr(faults, "drained", 1)
+    assert not soaked(log * 10, {"reexecuted_safe": 10}, prepare=ended)
+    assert soaked(log * 9, {"reexecuted_safe": 10}, prepare=ended) and soaked(log * 11, {"reexecuted_safe": 11}, prepare=ended)
+    assert soaked(log, {"reexecuted_safe": 1})

@@ -3,6 +3,7 @@ the end of each program by SIGTERM. Every step goes on when a program dies in it
 undone."""
 import contextlib
 import os
+import re
 import signal
 import sqlite3
 import subprocess
@@ -117,14 +118,26 @@ def held_by(agent, pid):
 
 
 def end_under_work(mock, agent, name, meanwhile, **tasks):
-    """SIGTERM while tasks are on their way to a worker: what it has not begun it gives back."""
+    """SIGTERM while tasks are on their way to a worker: what it has not begun it gives back. So the broker stands when the
+    worker reads them, and it is told to end before its claim is answered. (One that had not read them yet ends with none.)"""
     for tries in range(1, 5):
+        look(lambda: (s := agent.status()) and agent.pid(name) in {worker["pid"] for worker in s["workers"]}, f"the {name}")
         with contextlib.suppress(ProcessLookupError, TimeOut), standing(agent, name) as pid:
             mock.add(count=1, **tasks)
             look(lambda: held_by(agent, pid), f"a task with the {name}", 2)
             meanwhile(pid, tries)
-            os.kill(pid, signal.SIGTERM)
-            return
+            drains = held_at_drains(agent, name)
+            with standing(agent, "broker"):
+                os.kill(pid, signal.SIGCONT)
+                time.sleep(0.1 * tries)
+                os.kill(pid, signal.SIGTERM)
+                until(lambda: len(held_at_drains(agent, name)) > len(drains), f"a drain of the {name}", 2)
+            if held_at_drains(agent, name)[-1] > 0:
+                return
+
+
+def held_at_drains(agent, name):
+    return [int(held) for held in re.findall(rf"sluice-{name} event=draining held=(\d+)", agent.log_text())]
 
 
 def end_executor(mock, agent):

@@ -128,7 +128,9 @@ static bool runs(void *ctx, uint64_t session, uint64_t number, uint32_t attempt)
 
 static void send_to(void *ctx, uint64_t peer, const msg_t *msg) {
     broker_t *b = ctx;
+    CRASH_POINT_MSG("send", msg->type);
     (void)sockets_control(b->sockets, peer, msg);
+    CRASH_POINT_MSG("sent", msg->type);
 }
 
 static uint64_t spool_bytes_of(const config_t *config) {

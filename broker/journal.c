@@ -243,6 +243,7 @@ int journal_commit(journal_t *self, const record_t *records, size_t count, char 
     if (journal_run(self->statements[ST_BEGIN]) != 0) return journal_failed(self, why);
     for (size_t i = 0; i < count; i++) {
         int err = write_record(self, &records[i]);
+        CRASH_POINT_RECORD("written", records[i].type);
         if (err == 0) continue;
         err = err == ERR_IO ? journal_failed(self, why)
                             : journal_fail(why, err, "cannot write a result: %s", err_str(err));

@@ -40,11 +40,14 @@ static int migrate(journal_t *self, int64_t version, char *why) {
     int err = journal_exec(self, "BEGIN IMMEDIATE");
     for (int64_t from = version; !err && from < JOURNAL_VERSION; from++)
         err = journal_exec(self, journal_migrations[from]);
-    if (err || journal_exec(self, now) || journal_exec(self, "COMMIT")) {
+    if (!err) err = journal_exec(self, now);
+    CRASH_POINT("migrate.written");
+    if (err || journal_exec(self, "COMMIT")) {
         err = journal_failed(self, why);
         if (!sqlite3_get_autocommit(self->db)) (void)journal_exec(self, "ROLLBACK");
         return err;
     }
+    CRASH_POINT("migrate.committed");
     return 0;
 }
 

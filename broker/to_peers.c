@@ -97,6 +97,7 @@ static void keep_documents(broker_t *self) {
     record_t *records = effects_records(self->effects, &count);
     for (size_t i = 0; i < count; i++) {
         record_t *r = &records[i];
+        CRASH_POINT_RECORD("committed", r->type);
         if (r->type == REC_TASK_GONE) {
             if (r->task.call == CALL_UPLOAD_RESULT || r->task.call == CALL_UPLOAD_URL)
                 spool_remove(self->spool, r->task.number);

@@ -6,6 +6,7 @@
 #include <sys/mman.h>
 #include <zlib.h>
 
+#include "common/crash_point.h"
 #include "common/err.h"
 #include "common/mapped_file.h"
 
@@ -58,14 +59,19 @@ int window_put(window_t *self, const void *header, size_t header_bytes, const vo
         memcpy(slot->bytes, header, header_bytes);
         memcpy(slot->bytes + header_bytes, task, task_bytes);
         slot->sum = sum_of(slot);
+        CRASH_POINT("window.put");
         __atomic_store_n(&slot->state, FULL, __ATOMIC_RELEASE);
+        CRASH_POINT("window.full");
         return i;
     }
     return -1;
 }
 
 void window_drop(window_t *self, int slot) {
-    if (self && slot >= 0) __atomic_store_n(&self->slots[slot].state, 0, __ATOMIC_RELEASE);
+    if (!self || slot < 0) return;
+    CRASH_POINT("window.drop");
+    __atomic_store_n(&self->slots[slot].state, 0, __ATOMIC_RELEASE);
+    CRASH_POINT("window.dropped");
 }
 
 static int is_whole(const slot_t *slot) {

@@ -79,7 +79,10 @@ void taken_note(taken_t *self, uint64_t number, const char *task_id) {
 
 void taken_drop(taken_t *self, uint64_t number, const char *task_id) {
     note_t *note = find(self, number, task_id);
-    if (note) set_number(note, 0);
+    if (!note) return;
+    CRASH_POINT("taken.drop");
+    set_number(note, 0);
+    CRASH_POINT("taken.dropped");
 }
 
 bool taken_has(const taken_t *self, uint64_t number, const char *task_id) {

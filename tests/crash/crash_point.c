@@ -1,6 +1,7 @@
 /* The points of a test build. SLUICE_CRASH names where to die: PROGRAM/POINT[:N], separated by commas, at the
  * N-th hit in a process (1). Each dies once: the first to do so leaves a file POINT with its pid in the
- * directory SLUICE_CRASH_DIR. Every hit adds a line to the file "hits" there, if there is such a file. */
+ * directory SLUICE_CRASH_DIR. Every hit adds a line PROGRAM/POINT PID to the file "hits" there, if there is
+ * such a file. */
 #include "common/crash_point.h"
 
 #include <errno.h>
@@ -12,6 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "broker/effects.h"
 #include "common/messages.h"
 
 #define POINTS_MAX 4
@@ -60,7 +62,8 @@ void crash_point(const char *name) {
     if (armed_count < 0) read_environment();
     if (hits >= 0) {
         char line[128];
-        int len = snprintf(line, sizeof line, "%s/%s\n", program_invocation_short_name, name);
+        int len =
+            snprintf(line, sizeof line, "%s/%s %ld\n", program_invocation_short_name, name, (long)getpid());
         if (write(hits, line, (size_t)len) != len) abort();
     }
     for (int i = 0; i < armed_count; i++)
@@ -71,5 +74,16 @@ void crash_point_msg(const char *place, unsigned type) {
     char name[64];
     if (type == 0) return; /* nothing is sent: a line of the log, a socket that is closed */
     (void)snprintf(name, sizeof name, "%s.%s", place, msg_type_name(type));
+    crash_point(name);
+}
+
+void crash_point_record(const char *place, unsigned type) {
+    static const char *const types[REC_TYPES] = {[REC_TASK_BURIED] = "TASK_BURIED",
+                                                 [REC_TASK_REVIVED] = "TASK_REVIVED",
+                                                 [REC_TASK_GONE] = "TASK_GONE",
+                                                 [REC_DRAIN] = "PAUSE"};
+    char name[64];
+    if (type >= REC_TYPES || !types[type]) return;
+    (void)snprintf(name, sizeof name, "%s.%s", place, types[type]);
     crash_point(name);
 }

@@ -78,10 +78,11 @@ def is_something_buried_or_gone(mock, agent):
 
 
 def pause_and_resume(mock, agent):
-    """While a poll is under way, whose credit is taken back then."""
-    mock.config(longPollMs="1500-1500")
+    """While a poll is under way, whose credit was renewed and is taken back then."""
+    mock.config(longPollMs="3000-3000")
     time.sleep(0.2)  # the longest that one of the former takes
     mock.wait("ac_polls_waiting>=1")
+    time.sleep(1.2)  # a credit is renewed each second
     order(agent, is_paused, "drain")
     mock.config(longPollMs="200-200")
     order(agent, lambda status: not is_paused(status), "resume")

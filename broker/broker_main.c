@@ -24,7 +24,7 @@
 #define NAME           "sluice-broker"
 #define PAYLOADS_BYTES ((size_t)8 * 1024 * 1024)
 #define WHY_MAX        640
-#define TURN_EVERY_US  300 /* under load: one commit for all that has come meanwhile */
+#define TURN_EVERY_US  900 /* under load: one commit for all that has come meanwhile */
 #define FREE_TURNS     8   /* the life of one task takes fewer */
 
 typedef struct {

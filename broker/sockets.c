@@ -63,11 +63,6 @@ static bool split_tcp(const char *bind, char *host, size_t size, int *port) {
     return *port > 0;
 }
 
-static void close_one(void **socket) {
-    if (*socket) (void)zmq_close(*socket);
-    *socket = NULL;
-}
-
 /* Binds to tcp as well. What is set before holds for what is bound after, so that ipc stays as it is. */
 static int bind_tcp(sockets_t *self, void *socket, const char *name, int offset, char *why) {
     const key_pair_t *key = self->workers.key;
@@ -146,8 +141,8 @@ void sockets_close(sockets_t **self) {
     if ((*self)->monitor.socket) (void)zmq_socket_monitor((*self)->sources[FROM_CONTROL], NULL, 0);
     inlet_close(&(*self)->monitor);
     for (int i = 0; i < FROM_COUNT; i++)
-        close_one(&(*self)->sources[i]);
-    close_one(&(*self)->events);
+        wire_close(&(*self)->sources[i]);
+    wire_close(&(*self)->events);
     zap_destroy(&(*self)->zap);
     key_wipe(&(*self)->key, sizeof(*self)->key);
     free((*self)->runtime_dir);
@@ -358,7 +353,7 @@ int sockets_renew_events(sockets_t *self) {
     int err = ERR_IO;
     if (self->events) zsock_set_linger(self->events, 0);
     for (int i = 0; i < RENEW_TRIES && err == ERR_IO; i++) {
-        close_one(&self->events);
+        wire_close(&self->events);
         if (i > 0) (void)nanosleep(&pause, NULL);
         err = bind_one(self, &self->events, ZMQ_PUB, "events", PORT_EVENTS, why);
     }

@@ -11,6 +11,7 @@
 #include "broker/zap.h"
 #include "common/dirs.h"
 #include "common/err.h"
+#include "common/link_wire.h"
 
 worker_socket_t *worker_sockets_find(worker_sockets_t *self, uint64_t peer) {
     for (worker_socket_t *s = self->list; s; s = s->next)
@@ -99,7 +100,7 @@ int worker_sockets_open(worker_sockets_t *self, const worker_wish_t *wish, int64
     s->push = socket_new(ZMQ_PUSH, wish->slots ? wish->slots : 1, (int)MSG_WIRE_MAX);
     int err = s->push ? bind_somewhere(self, s, wish, now_ms) : ERR_FULL;
     if (err) {
-        if (s->push) (void)zmq_close(s->push);
+        wire_close(&s->push);
         free(s);
         return err;
     }
@@ -123,7 +124,7 @@ static void socket_free(worker_sockets_t *self, worker_socket_t *s, int64_t now_
         drop_first(s);
     if (s->port >= 0) self->rests_until[s->port] = now_ms + PORT_REST_MS;
     zsock_set_linger(s->push, 0); /* its session is over: what is queued is stale */
-    (void)zmq_close(s->push);
+    wire_close(&s->push);
     if (strncmp(s->endpoint, "ipc://", 6) == 0) (void)unlink(s->endpoint + sizeof "ipc://" - 1);
     free(s);
 }

@@ -7,12 +7,11 @@ import sys
 import time
 import urllib.parse
 
-from processes import connections_to, cpu_ns, memory_kb, status_kb
-
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "e2e"))
 import agent as e2e  # noqa: E402
 from certificates import Authority  # noqa: E402
 from ports import find_port  # noqa: E402
+from processes import connections_to, cpu_ns, memory_kb, status_kb  # noqa: E402
 
 WORKERS = ("broker", "fetcher", "executor", "uploader")
 ROLES = (*WORKERS, "sluice")

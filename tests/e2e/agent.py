@@ -26,7 +26,7 @@ class TimeOut(AssertionError):
     pass
 
 
-def until(condition, what, deadline=DEADLINE):
+def until(condition, what, deadline=DEADLINE, pause_s=0.02):
     """Waits until condition() is true and returns its value."""
     end = time.monotonic() + deadline
     while True:
@@ -35,7 +35,7 @@ def until(condition, what, deadline=DEADLINE):
             return value
         if time.monotonic() > end:
             raise TimeOut(f"{what} did not come about in {deadline:.0f} s")
-        time.sleep(0.02)
+        time.sleep(pause_s)
 
 
 class Mock:

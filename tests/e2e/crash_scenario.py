@@ -5,32 +5,18 @@ import contextlib
 import os
 import re
 import signal
-import sqlite3
 import subprocess
 import time
 
 from agent import BUILD, DEADLINE, TimeOut, until
 from fault_tools import is_idle
-from test_life import OLD
 
 TASKS = 14
 
 
 def look(condition, what, deadline=DEADLINE):
-    """Waits for what costs a process to ask for, and less often for that: many scenarios go side by side."""
-    end = time.monotonic() + deadline
-    while not condition():
-        if time.monotonic() > end:
-            raise TimeOut(f"{what} did not come about in {deadline:.0f} s")
-        time.sleep(0.2)
-
-
-def older_journal(state):
-    """One of an older build: with a pause by hand, and a buried result of a task that AC knows nothing of."""
-    state.mkdir()
-    with sqlite3.connect(state / "journal.db") as journal:
-        journal.executescript(OLD)
-    journal.close()
+    """For what costs a process to ask for: less often, since many scenarios go side by side."""
+    return until(condition, what, deadline, pause_s=0.2)
 
 
 def order(agent, obeyed, *words):

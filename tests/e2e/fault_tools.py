@@ -147,6 +147,12 @@ def await_ends(agent, mock, total, toll, deadline):
         time.sleep(0.1)
 
 
+def redone(books):
+    """Tasks that were begun and gave no result: done again, or given up."""
+    twice = min(books["duplicates"], books["outcome_unknown"] // 2)  # delivered twice, it is in the books twice
+    return books["reexecuted_safe"] + books["outcome_unknown"] - twice
+
+
 def check_toll(books, total, toll, in_flight=2):
     """No result lost, no POST twice, never a third AC request, and no more cost than the kills explain."""
     missing = total - books["delivered"]
@@ -156,9 +162,8 @@ def check_toll(books, total, toll, in_flight=2):
     assert missing <= toll.most_unread(), f"{missing} tasks are gone, {toll.most_unread()} can be explained"
     assert missing == books["handed_to_dead"] + books["lost"]
     assert books["duplicates"] <= toll.most_doubled_results()
-    twice = min(books["duplicates"], books["outcome_unknown"] // 2)  # delivered twice, it is in the books twice
-    redone = books["reexecuted_safe"] + books["outcome_unknown"] - twice
-    assert redone <= toll.most_redone(), f"{redone} tasks were done again or given up, {toll.most_redone()} can be explained"
+    assert redone(books) <= toll.most_redone(), \
+        f"{redone(books)} tasks were done again or given up, {toll.most_redone()} can be explained"
 
 
 def kill_all(agent):
@@ -189,5 +194,5 @@ def stop_broker_as_tasks_come(mock, agent, happened, count=2):
     raise TimeOut("nothing came while the broker stood still")
 
 
-__all__ = ["FAST", "MIX", "PROGRAMS", "Toll", "check_toll", "given_up", "is_idle", "kill_all", "settle", "side_by_side",
+__all__ = ["FAST", "MIX", "PROGRAMS", "Toll", "check_toll", "given_up", "is_idle", "kill_all", "redone", "settle", "side_by_side",
            "stop_broker_as_tasks_come"]

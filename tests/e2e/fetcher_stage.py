@@ -29,6 +29,13 @@ class FetcherStage(Stage):
         number = itertools.count(1)
         self.ac.answer = lambda _: answer_of(dict(task(next(number)), **members))
 
+    def empty_after(self, seconds):
+        """AC has no task, and takes so long to say so."""
+        def answer(_):
+            self.ac.released.wait(seconds)
+            return 204, {}, b""
+        self.ac.answer = answer
+
     def window_is_empty(self):
         """Of its eight slots each begins with a word that is 0 while there is nothing in it."""
         window = (self.directory / "state" / "fetcher.window").read_bytes()

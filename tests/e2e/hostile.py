@@ -10,6 +10,7 @@ import zmq
 
 from agent import until
 from fake_broker import FIELDS
+from processes import memory_kb
 
 SOCKETS = {"control": zmq.DEALER, "tasks-in": zmq.PUSH, "results-in": zmq.PUSH}
 OFFSETS = {"control": 0, "tasks-in": 1, "results-in": 2}
@@ -141,20 +142,16 @@ class Watch:
 
     def __init__(self, pid):
         self.pid, self.most, self.over = pid, 0, threading.Event()
-        self.first = self.pss()
+        self.first = memory_kb(pid)
         self.thread = threading.Thread(target=self.run, daemon=True)
         self.thread.start()
 
-    def pss(self):
-        with open(f"/proc/{self.pid}/smaps_rollup", encoding="ascii") as file:
-            return next(int(line.split()[1]) for line in file if line.startswith("Pss:"))
-
     def run(self):
         while not self.over.is_set():
-            try:
-                self.most = max(self.most, self.pss())
-            except (OSError, StopIteration):
+            now = memory_kb(self.pid)
+            if not now:
                 return
+            self.most = max(self.most, now)
             time.sleep(0.02)
 
     def end(self):

@@ -13,9 +13,9 @@ import re
 import pytest
 
 from agent import BUILD
-from crash_scenario import (STEPS, begin_by_hand, end_executor, end_uploader, is_idle, look, older_journal, pause_and_resume,
-                            use)
-from fault_tools import FAST, PROGRAMS, Toll, check_toll, settle, side_by_side
+from crash_scenario import STEPS, begin_by_hand, end_executor, end_uploader, look, pause_and_resume, use
+from fault_tools import FAST, PROGRAMS, Toll, check_toll, is_idle, settle, side_by_side
+from older_journal import older_journal
 
 CRASH_BIN = BUILD / "tests/crash/bin"
 SOURCE = pathlib.Path(__file__).resolve().parents[2]

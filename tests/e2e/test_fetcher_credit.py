@@ -153,11 +153,7 @@ def test_an_answer_without_a_task_is_reported_and_the_credit_given_back(stage, a
 
 
 def test_a_long_empty_poll_goes_on_within_the_budget(stage):
-    def answer(_):
-        stage.ac.released.wait(1.1)
-        return 204, {}, b""
-
-    stage.ac.answer = answer
+    stage.empty_after(1.1)
     stage.broker.auto_renew = True
     stage.granted(budget=2)
     assert stage.broker.expect("REPORT").outcome == EMPTY
@@ -168,11 +164,7 @@ def test_a_long_empty_poll_goes_on_within_the_budget(stage):
 
 def test_a_larger_budget_comes_while_the_credit_is_held(stage):
     """It is used without a round trip; for a credit that is not held it means nothing, and is not given back."""
-    def answer(_):
-        stage.ac.released.wait(1.1)
-        return 204, {}, b""
-
-    stage.ac.answer = answer
+    stage.empty_after(1.1)
     stage.broker.auto_renew = True
     _, worker = stage.granted(budget=2)
     stage.broker.until(lambda: len(stage.ac.requests) == 1)

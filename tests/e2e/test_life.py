@@ -9,6 +9,7 @@ import time
 import pytest
 
 from agent import BUILD, FAST, until
+from older_journal import older_journal
 
 
 def sluice(agent, *words, code=0):
@@ -176,32 +177,11 @@ def test_dead_bounds(world):
     assert 'event=result_dropped task="a"' in agent.log_text() or "event=result_dropped task=a" in agent.log_text()
 
 
-OLD = """
-CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
-CREATE TABLE task (number INTEGER PRIMARY KEY, task_id TEXT NOT NULL, method TEXT NOT NULL, host TEXT NOT NULL,
- state INTEGER NOT NULL, call INTEGER NOT NULL, flags INTEGER NOT NULL, deadline_ms INTEGER NOT NULL,
- expiry_wall INTEGER NOT NULL, accepted_wall INTEGER NOT NULL, next_try_ms INTEGER NOT NULL,
- attempt INTEGER NOT NULL, tries INTEGER NOT NULL, holder INTEGER NOT NULL, generation INTEGER NOT NULL,
- reason TEXT NOT NULL, doc BLOB);
-CREATE TABLE worker (instance INTEGER PRIMARY KEY, place INTEGER NOT NULL, role INTEGER NOT NULL);
-CREATE TABLE fetcher (instance INTEGER PRIMARY KEY, seq INTEGER NOT NULL, mask INTEGER NOT NULL, used INTEGER NOT NULL);
-CREATE TABLE credit (id INTEGER PRIMARY KEY, holder INTEGER NOT NULL, stage INTEGER NOT NULL, budget INTEGER NOT NULL);
-CREATE TABLE rate (slot INTEGER PRIMARY KEY, second INTEGER NOT NULL, units INTEGER NOT NULL);
-INSERT INTO meta VALUES ('epoch', 3), ('boot_id', 'another'), ('drained', 1);
-INSERT INTO task VALUES (12884901889, 'old', 'GET', 'tool.example', 6, 2, 1, 5, 1, 1, 0, 0, 0, 0, 1, 'HTTP 400',
- '{"taskId":"old","url":"http://tool.example/","method":"GET","statusCode":200}');
-PRAGMA user_version = 1;
-"""
-
-
 def test_journal_of_an_older_build(world):
     """It is brought up to date in place; its buried result, and the pause by hand, are there."""
     mock = world.start_mock("--tasks", 1)
     agent = world.make_agent(*FAST)
-    agent.state.mkdir()
-    with sqlite3.connect(agent.state / "journal.db") as journal:
-        journal.executescript(OLD)
-    journal.close()
+    older_journal(agent.state)
     agent.start()
     agent.joined("executor", "uploader", "fetcher")
     buried = ask(agent, "dead")["tasks"][0]

@@ -3,6 +3,8 @@ import datetime
 import re
 import time
 
+from fault_tools import redone
+
 # What a settled process may take more at the end than at the start: allocators and caches, not a leak.
 MEMORY_KB = 6 * 1024
 DESCRIPTORS = 4
@@ -96,8 +98,6 @@ def explain_lost(outstanding, polls):
 def tasks_and_requests(accounts, books, outstanding, may, seconds):
     """`may`: Explained."""
     explained, lost = explain_lost(outstanding, may.polls)
-    again = books["reexecuted_safe"] - books["reexecuted_faulted"]
-    twice = min(books["duplicates"], books["outcome_unknown"] // 2)  # delivered twice, it is in the books twice
     accounts.row("tasks handed out", books["handed"])
     accounts.row("delivered once", books["delivered"] - books["duplicates"])
     accounts.most("delivered twice (an uploader killed, an answer lost)", books["duplicates"], may.doubled)
@@ -107,9 +107,9 @@ def tasks_and_requests(accounts, books, outstanding, may, seconds):
     accounts.equal("wrong results or requests", books["wrong"])
     accounts.equal("POST, PATCH run twice", books["reexecuted_unsafe"])
     accounts.row("GET, PUT, ... repeated to a tool that failed", books["reexecuted_faulted"])
-    accounts.row("GET, PUT, ... run again (executor lost)", again)
+    accounts.row("GET, PUT, ... run again (executor lost)", books["reexecuted_safe"] - books["reexecuted_faulted"])
     accounts.row("outcome unknown (executor lost during POST)", books["outcome_unknown"])
-    accounts.most("both together", again + books["outcome_unknown"] - twice, may.redone)
+    accounts.most("both together", redone(books) - books["reexecuted_faulted"], may.redone)
     accounts.most("agent's errors (of tools, expiry)", books["error_results"] - books["outcome_unknown"],
                   may.errors + books["duplicates"])
     accounts.most("AC requests in flight", books["ac_max_in_flight"], 2)

@@ -3,14 +3,9 @@ import contextlib
 import pathlib
 import sqlite3
 
+from processes import memory_kb
+
 ROLES = ("broker", "fetcher", "executor", "uploader")
-
-
-def pss_kb(pid):
-    for line in pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-        if line.startswith("Pss:"):
-            return int(line.split()[1])
-    return 0
 
 
 def descriptors(pid):
@@ -32,7 +27,7 @@ def of_processes(agent):
         values = {"pss_kb": 0, "fds": 0}
         for pid in agent.pids(role):
             with contextlib.suppress(OSError):
-                values["pss_kb"] = max(values["pss_kb"], pss_kb(pid))
+                values["pss_kb"] = max(values["pss_kb"], memory_kb(pid))
                 values["fds"] = max(values["fds"], descriptors(pid))
         found[role] = values
     return found

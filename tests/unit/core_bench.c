@@ -33,6 +33,11 @@ void bench_start(bench_t *b) {
     assert_int_equal(core_start(b->core, b->now), 0);
 }
 
+void bench_begin(bench_t *b, redeliver_t redeliver) {
+    bench_open(b, redeliver);
+    bench_start(b);
+}
+
 void bench_close(bench_t *b) {
     core_destroy(&b->core);
     effects_destroy(&b->fx, doc_free);

@@ -21,7 +21,8 @@ typedef struct {
 void bench_open(bench_t *b, redeliver_t redeliver);
 /* With settings of the test's own; those that every core needs are filled in. */
 void bench_open_with(bench_t *b, core_settings_t *settings);
-void bench_start(bench_t *b); /* after what is restored */
+void bench_start(bench_t *b);                        /* after what is restored */
+void bench_begin(bench_t *b, redeliver_t redeliver); /* both, with nothing to restore */
 void bench_close(bench_t *b);
 void bench_later(bench_t *b, int64_t ms); /* time passes and the core ticks, second by second; effects stay */
 

@@ -13,8 +13,7 @@
 static void test_hello(void **state) {
     (void)state;
     bench_t b;
-    bench_open(&b, REDELIVER_IDEMPOTENT);
-    bench_start(&b);
+    bench_begin(&b, REDELIVER_IDEMPOTENT);
     uint64_t session = bench_join(&b, ROLE_EXECUTOR, EXECUTOR, 5, NULL, 0);
     assert_int_equal(session >> 32, 1);
     const out_t *opened = bench_out(&b, OUT_OPEN, EXECUTOR);
@@ -60,8 +59,7 @@ static void test_wrong_credit(void **state) {
 static void test_fetch_and_dedup(void **state) {
     (void)state;
     bench_t b;
-    bench_open(&b, REDELIVER_IDEMPOTENT);
-    bench_start(&b);
+    bench_begin(&b, REDELIVER_IDEMPOTENT);
     (void)bench_join(&b, ROLE_FETCHER, FETCHER, 0, NULL, 0);
     uint64_t number = bench_fetch(&b, "id", "GET", TASK_IDEMPOTENT);
     assert_true(number != 0);
@@ -89,8 +87,7 @@ static void test_fetch_and_dedup(void **state) {
 static void test_logs_task_skips_execute(void **state) {
     (void)state;
     bench_t b;
-    bench_open(&b, REDELIVER_IDEMPOTENT);
-    bench_start(&b);
+    bench_begin(&b, REDELIVER_IDEMPOTENT);
     uint64_t executor = bench_join(&b, ROLE_EXECUTOR, EXECUTOR, 5, NULL, 0);
     uint64_t uploader = bench_join(&b, ROLE_UPLOADER, UPLOADER, 6, NULL, 0);
     bench_beat(&b, EXECUTOR, executor, NULL, 0);
@@ -115,8 +112,7 @@ static void test_claim(void **state) {
     (void)state;
     bench_t b;
     uint64_t session;
-    bench_open(&b, REDELIVER_IDEMPOTENT);
-    bench_start(&b);
+    bench_begin(&b, REDELIVER_IDEMPOTENT);
     uint64_t number = bench_claimed(&b, &session, "POST", 0);
     assert_int_equal(bench_record(&b, REC_TASK_RUNNING)->task.holder, EXECUTOR);
     bench_ref(&b, EXECUTOR, MSG_CLAIM, session, number, 1); /* repeated: answered, journaled once */
@@ -138,8 +134,7 @@ static void test_result(void **state) {
     (void)state;
     bench_t b;
     uint64_t session;
-    bench_open(&b, REDELIVER_IDEMPOTENT);
-    bench_start(&b);
+    bench_begin(&b, REDELIVER_IDEMPOTENT);
     uint64_t number = bench_claimed(&b, &session, "POST", 0);
     uint64_t other = bench_join(&b, ROLE_EXECUTOR, EXECUTOR2, 6, NULL, 0);
     bench_result(&b, other, number, 1); /* it is not the other's */
@@ -172,8 +167,7 @@ static void test_uploaded(void **state) {
     for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
         bench_t b;
         uint64_t session;
-        bench_open(&b, REDELIVER_IDEMPOTENT);
-        bench_start(&b);
+        bench_begin(&b, REDELIVER_IDEMPOTENT);
         uint64_t number = bench_uploading(&b, &session);
         bench_uploaded(&b, session, number, 1, table[i].outcome);
         assert_non_null(bench_heard(&b, UPLOADER, MSG_GONE));
@@ -206,8 +200,7 @@ static void test_taken_before(void **state) {
         bench_t b;
         uint64_t session;
         core_view_t view;
-        bench_open(&b, REDELIVER_IDEMPOTENT);
-        bench_start(&b);
+        bench_begin(&b, REDELIVER_IDEMPOTENT);
         uint64_t number = bench_uploading(&b, &session);
         uint64_t fetcher = bench_join(&b, ROLE_FETCHER, FETCHER, 0, NULL, 0);
         const msg_t denied = {.type = MSG_REPORT,
@@ -237,8 +230,7 @@ static void test_body(void **state) {
     (void)state;
     bench_t b;
     uint64_t session;
-    bench_open(&b, REDELIVER_IDEMPOTENT);
-    bench_start(&b);
+    bench_begin(&b, REDELIVER_IDEMPOTENT);
     uint64_t number = bench_claimed(&b, &session, "POST", 0);
     say_body(&b, session, number + 1, 1, BODY_RAW);
     assert_int_equal(bench_heard(&b, EXECUTOR, MSG_DENIED)->denied.reason, DENIED_UNKNOWN);
@@ -299,8 +291,7 @@ static void test_held_back(void **state) {
     (void)state;
     bench_t b;
     core_view_t view;
-    bench_open(&b, REDELIVER_IDEMPOTENT);
-    bench_start(&b);
+    bench_begin(&b, REDELIVER_IDEMPOTENT);
     core_hold_fetching(b.core, "no room");
     core_look(b.core, b.now.ms, &view);
     assert_string_equal(view.fetch_paused, "no room");
@@ -316,8 +307,7 @@ static void test_no_room(void **state) {
     bench_t b;
     core_view_t view;
     char id[16];
-    bench_open(&b, REDELIVER_IDEMPOTENT);
-    bench_start(&b);
+    bench_begin(&b, REDELIVER_IDEMPOTENT);
     (void)bench_join(&b, ROLE_FETCHER, FETCHER, 0, NULL, 0);
     unsigned taken = 0;
     for (; taken < 1000; taken++) {

@@ -23,8 +23,7 @@ static void test_an_instance_stays_with_its_key(void **state) {
     (void)state;
     bench_t b;
     uint64_t key = 0;
-    bench_open(&b, REDELIVER_IDEMPOTENT);
-    bench_start(&b);
+    bench_begin(&b, REDELIVER_IDEMPOTENT);
     b.key = KEY_A;
     uint64_t session = bench_join(&b, ROLE_EXECUTOR, EXECUTOR, 0, NULL, 0);
     assert_true(core_session_key(b.core, session, &key));
@@ -50,8 +49,7 @@ static void test_places_are_a_keys_own(void **state) {
     (void)state;
     bench_t b;
     uint64_t key;
-    bench_open(&b, REDELIVER_IDEMPOTENT);
-    bench_start(&b);
+    bench_begin(&b, REDELIVER_IDEMPOTENT);
     b.key = KEY_A;
     uint64_t session = bench_join(&b, ROLE_EXECUTOR, EXECUTOR, 5, NULL, 0);
     b.key = KEY_B;
@@ -68,8 +66,7 @@ static void test_a_revoked_key_ends_its_sessions_alone(void **state) {
     (void)state;
     bench_t b;
     uint64_t key;
-    bench_open(&b, REDELIVER_IDEMPOTENT);
-    bench_start(&b);
+    bench_begin(&b, REDELIVER_IDEMPOTENT);
     (void)bench_join(&b, ROLE_FETCHER, FETCHER, 0, NULL, 0);
     b.key = KEY_A;
     uint64_t first = bench_join(&b, ROLE_EXECUTOR, EXECUTOR, 0, NULL, 0);

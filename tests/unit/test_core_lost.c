@@ -13,8 +13,7 @@ static void test_retry(void **state) {
     (void)state;
     bench_t b;
     uint64_t session;
-    bench_open(&b, REDELIVER_IDEMPOTENT);
-    bench_start(&b);
+    bench_begin(&b, REDELIVER_IDEMPOTENT);
     uint64_t number = bench_uploading(&b, &session);
     bench_uploaded(&b, session, number, 1, OUTCOME_SERVER);
     for (int i = 0; i < 8 && !bench_out(&b, OUT_PUSH, UPLOADER); i++) {
@@ -41,8 +40,7 @@ static void test_lost_worker(void **state) {
     for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
         bench_t b;
         uint64_t session;
-        bench_open(&b, table[i].redeliver);
-        bench_start(&b);
+        bench_begin(&b, table[i].redeliver);
         uint64_t number = bench_claimed(&b, &session, table[i].method, table[i].flags);
         bench_clear(&b);
         bench_later(&b, 5000);
@@ -69,8 +67,7 @@ static void test_returned(void **state) {
     for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
         bench_t b;
         uint64_t session;
-        bench_open(&b, REDELIVER_IDEMPOTENT);
-        bench_start(&b);
+        bench_begin(&b, REDELIVER_IDEMPOTENT);
         uint64_t number = bench_claimed(&b, &session, table[i].method, table[i].flags);
         msg_t msg = {.type = MSG_RETURN, .give_back = {session, number, 1, table[i].started}};
         bench_say(&b, EXECUTOR, &msg);
@@ -90,8 +87,7 @@ static void test_late_wake(void **state) {
     (void)state;
     bench_t b;
     uint64_t session;
-    bench_open(&b, REDELIVER_IDEMPOTENT);
-    bench_start(&b);
+    bench_begin(&b, REDELIVER_IDEMPOTENT);
     uint64_t number = bench_claimed(&b, &session, "POST", 0);
     b.now.ms += 3 * (int64_t)PROTOCOL_LOST_MS; /* stood still; what was sent meanwhile is still to be read */
     bench_tick(&b);
@@ -118,8 +114,7 @@ static void test_judged_after_a_stop(void **state) {
     (void)state;
     bench_t b;
     uint64_t session;
-    bench_open(&b, REDELIVER_IDEMPOTENT);
-    bench_start(&b);
+    bench_begin(&b, REDELIVER_IDEMPOTENT);
     uint64_t number = bench_claimed(&b, &session, "POST", 0);
     uint64_t other = bench_join(&b, ROLE_EXECUTOR, EXECUTOR2, 6, NULL, 0);
     b.now.ms += 3 * (int64_t)PROTOCOL_LOST_MS;
@@ -137,8 +132,7 @@ static void test_forgotten_claim(void **state) {
     (void)state;
     bench_t b;
     uint64_t session;
-    bench_open(&b, REDELIVER_IDEMPOTENT);
-    bench_start(&b);
+    bench_begin(&b, REDELIVER_IDEMPOTENT);
     uint64_t number = bench_claimed(&b, &session, "GET", TASK_IDEMPOTENT);
     bench_beat(&b, EXECUTOR, session, &number, 1);
     bench_beat(&b, EXECUTOR, session, NULL, 0);
@@ -157,8 +151,7 @@ static void test_forgotten_claim(void **state) {
 static void test_unclaimed(void **state) {
     (void)state;
     bench_t b;
-    bench_open(&b, REDELIVER_IDEMPOTENT);
-    bench_start(&b);
+    bench_begin(&b, REDELIVER_IDEMPOTENT);
     uint64_t session = bench_join(&b, ROLE_EXECUTOR, EXECUTOR, 5, NULL, 0);
     bench_beat(&b, EXECUTOR, session, NULL, 0);
     uint64_t number = bench_fetch(&b, "id", "POST", 0);
@@ -178,8 +171,7 @@ static void test_unclaimed(void **state) {
 static void test_expired(void **state) {
     (void)state;
     bench_t b;
-    bench_open(&b, REDELIVER_IDEMPOTENT);
-    bench_start(&b);
+    bench_begin(&b, REDELIVER_IDEMPOTENT);
     uint64_t number = bench_fetch(&b, "id", "GET", TASK_IDEMPOTENT);
     bench_clear(&b);
     bench_later(&b, 59000);
@@ -194,8 +186,7 @@ static void test_place_replaced(void **state) {
     (void)state;
     bench_t b;
     uint64_t session;
-    bench_open(&b, REDELIVER_IDEMPOTENT);
-    bench_start(&b);
+    bench_begin(&b, REDELIVER_IDEMPOTENT);
     uint64_t number = bench_claimed(&b, &session, "GET", TASK_IDEMPOTENT);
     uint64_t next = bench_join(&b, ROLE_EXECUTOR, EXECUTOR2, 5, NULL, 0);
     assert_int_equal(bench_record(&b, REC_WORKER_GONE)->instance, EXECUTOR);

@@ -95,8 +95,7 @@ static void test_core(void **state) {
     (void)state;
     bench_t b;
     core_view_t view;
-    bench_open(&b, REDELIVER_IDEMPOTENT);
-    bench_start(&b);
+    bench_begin(&b, REDELIVER_IDEMPOTENT);
     (void)bench_join(&b, ROLE_EXECUTOR, EXECUTOR, 0, NULL, 0);
     fetch_with(&b, "a", "{\"poolSize\":5,\"rateLimitPerMin\":7,\"verifyCert\":true,\"debugMode\":1}");
     const msg_t *told = bench_heard(&b, EXECUTOR, MSG_CONFIG);

@@ -188,7 +188,7 @@ static uint64_t number_of(const char *text) {
 }
 
 doc_t *broker_find(broker_t *self, const msg_find_t *find) {
-    yajl_gen g = yajl_gen_alloc(NULL);
+    yajl_gen g = json_begin();
     if (!g) return NULL;
     char id[MSG_TASK_ID_MAX + 1];
     moment_t now = broker_now();
@@ -231,7 +231,7 @@ static void put_buried(yajl_gen g, const task_t *task) {
 }
 
 doc_t *broker_list(broker_t *self, const msg_list_t *list) {
-    yajl_gen g = yajl_gen_alloc(NULL);
+    yajl_gen g = json_begin();
     if (!g) return NULL;
     task_t *tasks[MSG_LIST_MAX];
     bool more;

@@ -149,6 +149,7 @@ void trail_add(trail_t *self, int64_t base_ms, const trail_entry_t *entry) {
     self->len += (uint32_t)size;
 }
 
+    self->unwritten = true;
 void trail_load(trail_t *self, const void *bytes, size_t len) {
     trail_entry_t entry;
     size_t sound = 0;

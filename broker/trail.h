@@ -51,6 +51,7 @@ typedef struct {
 
 /* Adds an entry; texts are cut to 200 octets. `base_ms` is the wall time the trail's own times refer to, the
  * same at each call. Out of memory the entry is left out: the trail is for people. */
+    bool unwritten; /* the journal has not all of it */
 void trail_add(trail_t *self, int64_t base_ms, const trail_entry_t *entry);
 /* A copy of stored octets, as far as they are sound. */
 void trail_load(trail_t *self, const void *bytes, size_t len);

@@ -21,6 +21,7 @@ sluice_unit_test(test_worker_sockets NO_VALGRIND test_worker_sockets.c LIBS brok
 sluice_unit_test(test_keys test_keys.c LIBS broker_core)
 sluice_unit_test(test_json_put test_json_put.c LIBS broker_core)
 sluice_unit_test(test_trail test_trail.c LIBS broker_core)
+sluice_unit_test(test_core_trail test_core_trail.c core_bench.c LIBS broker_core)
 sluice_unit_test(test_history test_history.c LIBS broker_core)
 sluice_unit_test(test_buried test_buried.c core_bench.c LIBS broker_core)
 sluice_unit_test(test_core_restart test_core_restart.c core_bench.c LIBS broker_core)

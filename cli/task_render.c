@@ -264,12 +264,12 @@ static void put_entry(page_t *page, yajl_val entry, int64_t now_ms, int64_t befo
                    at_ms > 0 ? (int)(at_ms % 1000) : 0);
     page->used = 0;
     page_add_cell(page, STYLE_DIM, cell, columns);
-    if (before_ms == 0)
+    if (before_ms == 0 || passed_ms < 0) /* the clock was set back */
         cell[0] = '\0';
     else if (passed_ms >= 10000)
         (void)snprintf(cell, sizeof cell, "+%s", page_duration(passed_ms, gap));
     else
-        (void)snprintf(cell, sizeof cell, "%+" PRId64 " ms", passed_ms);
+        (void)snprintf(cell, sizeof cell, "+%" PRId64 " ms", passed_ms);
     page_add_cell(page, STYLE_DIM, cell, GAP_COLUMNS);
     style_t style = say_event(&s, entry);
     page_add_words_at(page, style, s.text, columns + GAP_COLUMNS);
@@ -289,9 +289,36 @@ static void put_timeline(page_t *page, yajl_val task, int64_t now_ms) {
         put_entry(page, entry, now_ms, before_ms, columns);
         before_ms = json_number(entry, "at_ms");
     }
+/* What an executor has measured the broker hears of with the result: it may have happened before the claim
+ * was noted, or that the executor came back. */
+static bool is_measured(yajl_val entry) {
+    return is(entry, "event", "started") || is(entry, "event", "connected") ||
+           is(entry, "event", "first_byte") || is(entry, "event", "result");
+}
+
+static bool may_come_late(yajl_val entry) {
+    return is(entry, "event", "claimed") || is(entry, "event", "kept") ||
+           is(entry, "event", "handed_out_again");
+}
+
+/* The timeline as it happened: the broker tells it as it came to know. */
+static void in_order(yajl_val *entries, size_t count) {
+    for (size_t i = 1; i < count; i++) {
+        yajl_val entry = entries[i];
+        size_t to = i;
+        if (!is_measured(entry)) continue;
+        for (; to > 0 && may_come_late(entries[to - 1]) &&
+               json_number(entries[to - 1], "at_ms") > json_number(entry, "at_ms");
+             to--)
+            entries[to] = entries[to - 1];
+        entries[to] = entry;
+    }
+}
+
 }
 
 void task_render(page_t *page, yajl_val root) {
+    if (count > 0) in_order(json_member(task, "timeline")->u.array.values, count);
     for (size_t i = 0; i < json_count(root, "tasks"); i++) {
         yajl_val task = json_item(root, "tasks", i);
         if (i > 0) page_end(page);

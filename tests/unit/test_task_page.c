@@ -120,6 +120,32 @@ static void test_nothing_harms_it(void **state) {
         "{\"tasks\":[7,null,[],{}]}",
         "{\"tasks\":[{\"timeline\":[7,null,{}]}]}",
         "{\"now_ms\":-9223372036854775808,\"tasks\":[{\"state\":\"running\",\"expires_ms\":"
+/* What an executor has measured stands where it happened, though the broker heard of it later; and no step
+ * goes back in time, not even when the clock does. */
+static void test_order(void **state) {
+    (void)state;
+    char *page = render("{" NOW "\"tasks\":[{" TASK "\"state\":\"done\",\"timeline\":["
+                        "{\"at_ms\":1700000000000,\"event\":\"pushed\",\"worker\":\"e\"},"
+                        "{\"at_ms\":1700000000009,\"event\":\"claimed\"},"
+                        "{\"at_ms\":1700000007000,\"event\":\"kept\",\"worker\":\"e\"},"
+                        "{\"at_ms\":1700000000005,\"event\":\"started\"},"
+                        "{\"at_ms\":1700000000007,\"event\":\"connected\"},"
+                        "{\"at_ms\":1700000000011,\"event\":\"first_byte\"},"
+                        "{\"at_ms\":1700000000012,\"event\":\"result\"},"
+                        "{\"at_ms\":1700000002000,\"event\":\"pushed\",\"worker\":\"u\"}]}]}");
+    static const char *const order[] = {"handed to e",  "+5 ms",   "begun",      "+2 ms",      "connected",
+                                        "+2 ms",        "claimed", "+2 ms",      "first byte", "+1 ms",
+                                        "result: HTTP", "still",   "handed to u"};
+    const char *at = page;
+    for (size_t i = 0; i < sizeof order / sizeof order[0]; i++) {
+        const char *found = strstr(at, order[i]);
+        if (found == NULL) fail_msg("no \"%s\" behind the others in:\n%s", order[i], page);
+        at = found + strlen(order[i]);
+    }
+    assert_null(strstr(page, " -"));
+    free(page);
+}
+
         "9223372036854775807}]}",
         "{\"now_ms\":9223372036854775807,\"dead_letter_days\":39999,\"tasks\":[{\"state\":\"buried\","
         "\"buried_ms\":9223372036854775807,\"timeline\":[{\"at_ms\":-9223372036854775808},{\"at_ms\":1}]}]}",
@@ -142,3 +168,4 @@ int main(void) {
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
+        cmocka_unit_test(test_order),

@@ -167,7 +167,7 @@ void task_lost(core_t *core, task_t *task, const char *why) {
     case TASK_PUSHED:
     case TASK_DONE_PUSHED:
         core->view.counters.unclaimed++;
-        task_note(core, task, TRAIL_TAKEN_BACK);
+        task_note_text(core, task, TRAIL_UNCLAIMED, str_of(why));
         task_ready_again(core, task, TASK_EV_UNCLAIMED);
         break;
     case TASK_UPLOADING:

@@ -26,6 +26,11 @@
     "\"status\":503,\"next_try_in_ms\":22000,\"why\":\"answered 503\"},"                                     \
     "{\"at_ms\":1700000091000,\"event\":\"omitted\",\"count\":12},{\"event\":\"lost\",\"why\":\"w\"}]"
 
+#define NOT_DONE(why)                                                                                        \
+    "{\"at_ms\":1700000000003,\"event\":\"result\",\"status\":500,\"agent_error\":true,\"why\":\"" why       \
+    "\"},"                                                                                                   \
+    "{\"event\":\"delivered\",\"call\":\"put-result\",\"status\":200}"
+
 static char *render(const char *json) {
     char *text = NULL;
     size_t size;
@@ -83,6 +88,23 @@ static void test_states(void **state) {
         {"\"state\":\"dropped\",\"ended_ms\":1700000010000,\"timeline\":[{\"event\":\"dropped\",\"why\":\"by "
          "hand\"}]",
          ": by hand"},
+        {"\"state\":\"gone\",\"ended_ms\":1700000000250,\"timeline\":[" NOT_DONE(
+             "a:9: connecting: refused") "]",
+         ", 250 ms after the task came; it says that the request could not be done: a:9: connecting: "
+         "refused"},
+        {"\"state\":\"done\",\"timeline\":[" NOT_DONE("a:9: connecting: refused") "]",
+         " result: the request could not be done: a:9: connecting: refused"},
+        {"\"state\":\"done\",\"timeline\":[" NOT_DONE("") "]",
+         " result: the request could not be done, and why"},
+        {"\"state\":\"gone\",\"ended_ms\":1700000000250,\"timeline\":[{\"event\":\"failed\",\"why\":\"Agent "
+         "Side "
+         "Error: Error: task expired\"},{\"event\":\"delivered\",\"call\":\"put-result\",\"status\":200}]",
+         "after the task came; it says that the request could not be done: task expired"},
+        {"\"state\":\"done\",\"timeline\":[{\"event\":\"given_back\"},{\"event\":\"taken_back\",\"why\":"
+         "\"w\"}]",
+         "given back before it was begun"},
+        {"\"state\":\"done\",\"timeline\":[{\"event\":\"taken_back\",\"why\":\"w\"}]",
+         "taken back by the broker: w"},
         {"\"state\":\"done\"," TRIED, "upload failed: answered 503; next try after 22 s"},
         {"\"state\":\"done\"," TRIED, "(12 entries are left out)"},
     };
@@ -98,28 +120,6 @@ static void test_states(void **state) {
     }
 }
 
-/* Every cut and every changed octet of a good answer. */
-static void test_nothing_harms_it(void **state) {
-    (void)state;
-    static const char full[] =
-        "{" NOW "\"tasks\":[{" TASK "\"state\":\"done\",\"tries\":3," WORKER TRIED "}]}";
-    static const char bytes[] = {'0', '"', '[', '}', ',', '-', '\x1b', '\xff'};
-    char text[sizeof full];
-    for (size_t i = 0; i < sizeof full - 1; i++) {
-        for (size_t j = 0; j < sizeof bytes; j++) {
-            memcpy(text, full, sizeof full);
-            text[i] = bytes[j];
-            char *page = render(text);
-            assert_null(strchr(page, '\x1b'));
-            free(page);
-        }
-    }
-    static const char *const odd[] = {
-        "{}",
-        "{\"tasks\":7}",
-        "{\"tasks\":[7,null,[],{}]}",
-        "{\"tasks\":[{\"timeline\":[7,null,{}]}]}",
-        "{\"now_ms\":-9223372036854775808,\"tasks\":[{\"state\":\"running\",\"expires_ms\":"
 /* What an executor has measured stands where it happened, though the broker heard of it later; and no step
  * goes back in time, not even when the clock does. */
 static void test_order(void **state) {
@@ -146,6 +146,28 @@ static void test_order(void **state) {
     free(page);
 }
 
+/* Every cut and every changed octet of a good answer. */
+static void test_nothing_harms_it(void **state) {
+    (void)state;
+    static const char full[] =
+        "{" NOW "\"tasks\":[{" TASK "\"state\":\"done\",\"tries\":3," WORKER TRIED "}]}";
+    static const char bytes[] = {'0', '"', '[', '}', ',', '-', '\x1b', '\xff'};
+    char text[sizeof full];
+    for (size_t i = 0; i < sizeof full - 1; i++) {
+        for (size_t j = 0; j < sizeof bytes; j++) {
+            memcpy(text, full, sizeof full);
+            text[i] = bytes[j];
+            char *page = render(text);
+            assert_null(strchr(page, '\x1b'));
+            free(page);
+        }
+    }
+    static const char *const odd[] = {
+        "{}",
+        "{\"tasks\":7}",
+        "{\"tasks\":[7,null,[],{}]}",
+        "{\"tasks\":[{\"timeline\":[7,null,{}]}]}",
+        "{\"now_ms\":-9223372036854775808,\"tasks\":[{\"state\":\"running\",\"expires_ms\":"
         "9223372036854775807}]}",
         "{\"now_ms\":9223372036854775807,\"dead_letter_days\":39999,\"tasks\":[{\"state\":\"buried\","
         "\"buried_ms\":9223372036854775807,\"timeline\":[{\"at_ms\":-9223372036854775808},{\"at_ms\":1}]}]}",
@@ -164,8 +186,8 @@ static void test_order(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_states),
+        cmocka_unit_test(test_order),
         cmocka_unit_test(test_nothing_harms_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
-        cmocka_unit_test(test_order),

@@ -11,6 +11,8 @@ static bool with(const task_t *task, const worker_t *worker, uint32_t attempt) {
 }
 
 void task_claimed(core_t *core, worker_t *worker, const msg_ref_t *ref) {
+    worker->mute = 0;
+    worker->rest_ms = 0;
     task_t *task = tasks_find(&core->tasks, ref->number);
     if (!with(task, worker, ref->attempt)) {
         if (task && task->last_session == worker->session && task->last_attempt == ref->attempt) {
@@ -187,6 +189,10 @@ bool task_adopt(core_t *core, worker_t *worker, const msg_held_t *held, uint64_t
                          task->worker->session != former_session || task->attempt != held->attempt))
         return false;
     if (!task->worker && task->state == TASK_RUNNING && task->holder != worker->instance) return false;
+    if (!task->worker && task->last_session == held->session && task->last_attempt == held->attempt)
+        return false; /* its outcome was taken, and the answer was lost */
+    if (held->session >> 32 == core->settings.epoch && held->attempt > task->pushes)
+        return false; /* never handed out: the session was one of a journal that was moved aside */
     bool free_again = !task->worker && !task->waits_rejoin;
     if (free_again && held->phase != PHASE_UNSTARTED && task->state == TASK_READY && !task_idempotent(task))
         return false; /* it was given back, and must not be run from both */

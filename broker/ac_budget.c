@@ -38,16 +38,50 @@ bool gate_flows(const ac_gate_t *gate, int64_t now_ms) {
     return gate->fetch_ms != 0 && now_ms < gate->fetch_ms + GATE_FLOW_MS;
 }
 
+/* The room for tasks that are not on their way yet. */
+static uint32_t fetch_room(const ac_gate_t *gate, const gate_view_t *view) {
+    uint32_t outstanding = gate_fetch_outstanding(gate);
+    return view->fetch_room > outstanding ? view->fetch_room - outstanding : 0;
+}
+
+/* What upload credits may still use. */
+static uint32_t upload_units(const ac_gate_t *gate) {
+    uint32_t units = 0;
+    for (int i = 0; i < GATE_CREDITS_MAX; i++) {
+        const credit_t *c = &gate->credits[i];
+        if (c->credit && c->stage == CREDIT_UPLOAD) units += (uint32_t)(c->budget - c->used);
+    }
+    return units;
+}
+
+/* Units that fetching leaves for results. Those that wait have one each, and tasks, of which many may run for
+ * long, a quarter of the minute's together. A quarter is fetching's, whatever waits: what uploads have used
+ * in the minute, or been granted, is of the other three. */
+static uint32_t reserve(const ac_gate_t *gate, const gate_view_t *view, int64_t now_ms) {
+    uint32_t quarter = gate->rate < 4 ? 1 : gate->rate / 4, granted = upload_units(gate);
+    uint32_t had = rate_used(&gate->window, now_ms) - rate_used(&gate->fetched, now_ms) + granted;
+    uint32_t part = gate->rate - quarter;
+    uint32_t wanted = view->waiting > granted ? view->waiting - granted : 0;
+    return least(wanted + least(view->coming, quarter), part > had ? part - had : 0);
+}
+
 uint32_t gate_fetch_budget(ac_gate_t *gate, const gate_view_t *view, int64_t now_ms) {
     if (now_ms < gate->fetch_pause_ms) return 0;
     if (now_ms >= gate->late_ms) gate->late_units = 0;
-    uint32_t outstanding = gate_fetch_outstanding(gate);
-    uint32_t room = view->fetch_room > outstanding ? view->fetch_room - outstanding : 0;
+    uint32_t room = fetch_room(gate, view);
     if (room < view->fetch_least && gate_flows(gate, now_ms)) return 0;
-    uint32_t rate = gate_rate_free(gate, now_ms);
-    uint32_t reserve = least(view->held, gate->rate > 1 ? gate->rate - 1 : 0);
-    rate = rate > reserve ? rate - reserve : 0;
+    uint32_t rate = gate_rate_free(gate, now_ms), kept = reserve(gate, view, now_ms);
+    rate = rate > kept ? rate - kept : 0;
     return least(least(room, rate), CREDIT_BUDGET_MAX);
+}
+
+const char gate_units_kept[] = "the rate limit's minute: what is left of it is for results";
+
+bool gate_keeps_units(const ac_gate_t *gate, const gate_view_t *view, int64_t now_ms) {
+    for (int i = 0; i < GATE_CREDITS_MAX; i++)
+        if (gate->credits[i].credit && gate->credits[i].stage == CREDIT_FETCH) return false;
+    return gate_rate_free(gate, now_ms) <= reserve(gate, view, now_ms) && fetch_room(gate, view) > 0 &&
+           now_ms >= gate->fetch_pause_ms;
 }
 
 uint32_t gate_upload_budget(const ac_gate_t *gate, const gate_view_t *view, int64_t now_ms) {

@@ -271,6 +271,7 @@ int gate_used(ac_gate_t *gate, credit_t *credit, uint16_t used, int64_t now_ms) 
     uint32_t units = (uint32_t)(used - credit->used);
     credit->used = used;
     credit->progress_ms = now_ms;
+    if (credit->stage == CREDIT_FETCH) (void)rate_add(&gate->fetched, now_ms, units);
     return rate_add(&gate->window, now_ms, units);
 }
 
@@ -339,5 +340,6 @@ const char *gate_waits_for(const ac_gate_t *gate, const gate_view_t *view, int64
     if (gate_rate_free(gate, now_ms) == 0) return "the rate limit's minute";
     if (view->waiting == 0 && view->fetch_room == 0) return "room to fetch";
     if (now_ms < gate->fetch_pause_ms) return "the next poll's time";
+    if (gate_keeps_units(gate, view, now_ms)) return gate_units_kept;
     return "nothing";
 }

@@ -53,6 +53,7 @@ typedef struct {
     credit_t credits[GATE_CREDITS_MAX];
     want_t wants[GATE_WANTS_MAX];
     rate_window_t window;
+    rate_window_t fetched; /* of that, what get-task has used; not journaled */
     uint64_t next_credit;
     uint64_t random;
     uint8_t last_stage; /* of the latest grant, for taking turns */
@@ -75,8 +76,8 @@ typedef struct {
 typedef struct {
     uint32_t fetch_room;  /* tasks the system can still take, credits out not counted off */
     uint32_t fetch_least; /* of that, what is worth a credit while tasks flow */
-    uint32_t waiting;     /* results in the upload stage */
-    uint32_t held;        /* tasks and results that will need an upload */
+    uint32_t waiting;     /* results in the upload stage, but for those given up, which wait for long */
+    uint32_t coming;      /* tasks that will be results */
     bool (*claimed)(void *ctx, uint64_t holder); /* whether the uploader has claimed a result */
     bool (*present)(void *ctx, uint64_t holder, uint64_t session); /* whether the session lasts */
     void *ctx;
@@ -129,5 +130,9 @@ uint32_t gate_fetch_outstanding(const ac_gate_t *gate);
 int64_t gate_next_ms(const ac_gate_t *gate, int64_t now_ms);
 /* What the gate waits for, for status: a constant text. */
 const char *gate_waits_for(const ac_gate_t *gate, const gate_view_t *view, int64_t now_ms);
+/* Fetching has room and waits, for what is left of the minute, if anything, is kept for results; and what is
+ * said then. */
+bool gate_keeps_units(const ac_gate_t *gate, const gate_view_t *view, int64_t now_ms);
+extern const char gate_units_kept[];
 
 #endif

@@ -1,0 +1,166 @@
+/* What results that AC alone fails on do to the others, by the core with its gate. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "tests/unit/core_bench.h"
+
+#define GIVEN_UP_MAX 1000
+
+/* Workers of a core that lives through seconds, with an AC that is well but for some results. */
+typedef struct {
+    bench_t b;
+    uint64_t executor, fetcher, uploader, seq;
+    unsigned polls, tries, most_apart_s, apart_s; /* apart: seconds from one poll to the next */
+    struct {
+        uint64_t number;
+        uint32_t attempt;
+    } handed[4];                     /* to the uploader */
+    unsigned count, paused, resumed; /* as logged */
+} scene_t;
+
+static void restore(bench_t *b, uint32_t count, uint32_t tries, int64_t spread_ms) {
+    static char ids[GIVEN_UP_MAX][16];
+    for (uint32_t i = 0; i < count; i++) {
+        (void)snprintf(ids[i], sizeof ids[i], "held%u", i);
+        task_image_t image = {.number = 1 + i, .state = TASK_DONE, .call = CALL_PUT_RESULT, .tries = tries};
+        image.task_id = str_of(ids[i]);
+        image.method = str_of("GET");
+        image.next_try_ms = b->now.ms + 1 + (int64_t)i * spread_ms / count;
+        assert_int_equal(core_restore_task(b->core, &image), 0);
+    }
+}
+
+static void open_scene(scene_t *s, uint32_t rate, int ac_max, uint32_t held, uint32_t tries) {
+    core_settings_t settings = {.redeliver = REDELIVER_IDEMPOTENT};
+    *s = (scene_t){0};
+    bench_open_with(&s->b, &settings);
+    settings.rate_per_min = rate;
+    settings.ac_max = ac_max;
+    settings.response_queue = 2000;
+    restore(&s->b, held, tries, 600000);
+    bench_start(&s->b);
+    core_reconfigure(s->b.core, &settings);
+    s->executor = bench_join(&s->b, ROLE_EXECUTOR, EXECUTOR, 5, NULL, 0);
+    s->fetcher = bench_join(&s->b, ROLE_FETCHER, FETCHER, 6, NULL, 0);
+    s->uploader = bench_join(&s->b, ROLE_UPLOADER, UPLOADER, 7, NULL, 0);
+}
+
+static void tick(scene_t *s) {
+    bench_tick(&s->b);
+    size_t count;
+    const out_t *outs = effects_outs(s->b.fx, &count);
+    for (size_t i = 0; i < count; i++) {
+        if (outs[i].type == OUT_LOG) {
+            s->paused += strcmp(outs[i].event, "fetch_paused") == 0;
+            s->resumed += strcmp(outs[i].event, "fetch_resumed") == 0;
+            if (strcmp(outs[i].event, "fetch_paused") == 0)
+                assert_non_null(strstr(outs[i].text.ptr, "is for results\" ready=0"));
+        }
+        if (outs[i].type != OUT_PUSH) continue;
+        assert_in_range(s->count, 0, 3);
+        s->handed[s->count].number = outs[i].number;
+        s->handed[s->count++].attempt = outs[i].msg.task.attempt;
+    }
+}
+
+/* What the core grants the peer now; 0 for nothing. */
+static uint64_t granted(scene_t *s, uint64_t peer, uint64_t session, uint8_t stage) {
+    msg_t want = {.type = MSG_WANT, .want = {session, ++s->seq, stage}};
+    bench_say(&s->b, peer, &want);
+    tick(s);
+    const msg_t *grant = bench_heard(&s->b, peer, MSG_GRANT);
+    return grant ? grant->grant.credit : 0;
+}
+
+static void give_back(scene_t *s, uint64_t peer, uint64_t session, uint64_t credit) {
+    msg_t release = {.type = MSG_RELEASE, .release = {session, credit, 1}};
+    bench_say(&s->b, peer, &release);
+}
+
+static void poll(scene_t *s) {
+    uint64_t credit = granted(s, FETCHER, s->fetcher, CREDIT_FETCH);
+    s->apart_s++;
+    if (s->apart_s > s->most_apart_s) s->most_apart_s = s->apart_s;
+    if (!credit) return;
+    msg_t report = {.type = MSG_REPORT};
+    report.report =
+        (msg_report_t){s->fetcher, credit, CALL_GET_TASK, OUTCOME_EMPTY, 200, -1, 1000, str_of("")};
+    bench_say(&s->b, FETCHER, &report);
+    give_back(s, FETCHER, s->fetcher, credit);
+    s->polls++;
+    s->apart_s = 0;
+}
+
+/* A result that the uploader was handed, if any: AC answers 500 once more. */
+static void upload(scene_t *s) {
+    if (s->count == 0) return;
+    uint64_t number = s->handed[0].number;
+    uint32_t attempt = s->handed[0].attempt;
+    s->handed[0] = s->handed[--s->count];
+    bench_ref(&s->b, UPLOADER, MSG_CLAIM, s->uploader, number, attempt);
+    uint64_t credit = granted(s, UPLOADER, s->uploader, CREDIT_UPLOAD);
+    bench_uploaded(&s->b, s->uploader, number, attempt, credit ? OUTCOME_SERVER : OUTCOME_NOT_SENT);
+    if (!credit) return;
+    give_back(s, UPLOADER, s->uploader, credit);
+    s->tries++;
+}
+
+static void live(scene_t *s, int seconds) {
+    for (int i = 0; i < seconds; i++) {
+        s->b.now.ms += 1000;
+        s->b.now.wall_ms += 1000;
+        bench_beat(&s->b, EXECUTOR, s->executor, NULL, 0);
+        bench_beat(&s->b, UPLOADER, s->uploader, NULL, 0);
+        bench_beat(&s->b, FETCHER, s->fetcher, NULL, 0);
+        bench_clear(&s->b);
+        tick(s);
+        for (unsigned n = s->count; n > 0; n--)
+            upload(s);
+        poll(s);
+        core_view_t view;
+        core_look(s->b.core, s->b.now.ms, &view);
+        assert_in_range(rate_used(&view.gate->window, s->b.now.ms), 0, view.gate->rate);
+    }
+}
+
+/* Results that were given up wait for minutes, and keep no units of this one. */
+static void test_given_up_results_keep_nothing(void **state) {
+    (void)state;
+    static const uint32_t tries[] = {GIVEN_UP_TRIES, GIVEN_UP_TRIES - 1};
+    for (int i = 0; i < 2; i++) {
+        scene_t s;
+        open_scene(&s, 4, 2, 10, tries[i]);
+        bench_beat(&s.b, EXECUTOR, s.executor, NULL, 0);
+        assert_int_not_equal(granted(&s, FETCHER, s.fetcher, CREDIT_FETCH), 0);
+        assert_int_equal(bench_heard(&s.b, FETCHER, MSG_GRANT)->grant.budget, i == 0 ? 2 : 1);
+        bench_close(&s.b);
+    }
+}
+
+/* The units that are left are for results: that is told when it lasts, and once. */
+static void test_a_pause_is_logged(void **state) {
+    (void)state;
+    scene_t s;
+    open_scene(&s, 4, 2, 600, GIVEN_UP_TRIES - 1);
+    live(&s, 9);
+    assert_int_equal(s.paused, 0);
+    live(&s, 40);
+    assert_int_equal(s.polls, 1);
+    assert_int_equal(s.paused, 1);
+    assert_int_equal(s.resumed, 0);
+    bench_close(&s.b);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_given_up_results_keep_nothing),
+        cmocka_unit_test(test_a_pause_is_logged),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

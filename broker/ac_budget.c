@@ -65,14 +65,24 @@ static uint32_t reserve(const ac_gate_t *gate, const gate_view_t *view, int64_t 
     return least(wanted + least(view->coming, quarter), part > had ? part - had : 0);
 }
 
-uint32_t gate_fetch_budget(ac_gate_t *gate, const gate_view_t *view, int64_t now_ms) {
+/* What fetching could use, were it alone. */
+static uint32_t fetch_use(ac_gate_t *gate, const gate_view_t *view, int64_t now_ms) {
     if (now_ms < gate->fetch_pause_ms) return 0;
     if (now_ms >= gate->late_ms) gate->late_units = 0;
     uint32_t room = fetch_room(gate, view);
-    if (room < view->fetch_least && gate_flows(gate, now_ms)) return 0;
+    return room < view->fetch_least && gate_flows(gate, now_ms) ? 0 : room;
+}
+
+uint32_t gate_fetch_budget(ac_gate_t *gate, const gate_view_t *view, int64_t now_ms) {
+    uint32_t room = fetch_use(gate, view, now_ms);
+    if (room == 0) return 0;
     uint32_t rate = gate_rate_free(gate, now_ms), kept = reserve(gate, view, now_ms);
     rate = rate > kept ? rate - kept : 0;
     return least(least(room, rate), CREDIT_BUDGET_MAX);
+}
+
+bool gate_fetch_may_probe(ac_gate_t *gate, const gate_view_t *view, int64_t now_ms) {
+    return fetch_use(gate, view, now_ms) > 0 && gate_rate_free(gate, now_ms) > 0;
 }
 
 const char gate_units_kept[] = "the rate limit's minute: what is left of it is for results";

@@ -9,6 +9,8 @@ uint16_t gate_most_used(const credit_t *credit);
 /* Tasks are on their way in: the room that the next ones find will soon be larger. */
 bool gate_flows(const ac_gate_t *gate, int64_t now_ms);
 uint32_t gate_fetch_budget(ac_gate_t *gate, const gate_view_t *view, int64_t now_ms);
+/* A probe is one request, for which no result has to wait: it tells soonest of AC that it is well. */
+bool gate_fetch_may_probe(ac_gate_t *gate, const gate_view_t *view, int64_t now_ms);
 uint32_t gate_upload_budget(const ac_gate_t *gate, const gate_view_t *view, int64_t now_ms);
 
 #endif

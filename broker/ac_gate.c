@@ -123,9 +123,11 @@ static credit_t *grant(ac_gate_t *gate, want_t *want, uint32_t budget, int64_t n
     return c;
 }
 
-static credit_t *grant_probe(ac_gate_t *gate, const offer_t *o, int64_t now_ms, uint64_t *seq) {
-    if (now_ms < gate->probe_ms || count(gate, 0) > 0) return NULL;
-    want_t *want = o->fetch_units ? o->fetch : o->upload_units ? o->upload : NULL;
+static credit_t *grant_probe(ac_gate_t *gate, const gate_view_t *view, int64_t now_ms, uint64_t *seq) {
+    if (now_ms < gate->probe_ms || count(gate, 0) > 0 || gate_rate_free(gate, now_ms) == 0) return NULL;
+    want_t *want =
+        gate_fetch_may_probe(gate, view, now_ms) ? want_of(gate, view, CREDIT_FETCH, now_ms) : NULL;
+    if (!want) want = want_of(gate, view, CREDIT_UPLOAD, now_ms);
     if (!want) return NULL;
     gate->probe_ms = now_ms + GATE_PROBE_MS;
     credit_t *c = grant(gate, want, 1, now_ms, seq);
@@ -149,8 +151,8 @@ static credit_t *grant_single(ac_gate_t *gate, const offer_t *o, int64_t now_ms,
 
 credit_t *gate_decide(ac_gate_t *gate, const gate_view_t *view, int64_t now_ms, uint64_t *seq) {
     if (count(gate, 0) >= gate->max || now_ms < gate->pause_ms) return NULL;
+    if (gate->state == GATE_CLOSED) return grant_probe(gate, view, now_ms, seq);
     offer_t o = offers(gate, view, now_ms);
-    if (gate->state == GATE_CLOSED) return grant_probe(gate, &o, now_ms, seq);
     if (gate->max == 1) return grant_single(gate, &o, now_ms, seq);
     int uploads = count(gate, CREDIT_UPLOAD), fetches = count(gate, CREDIT_FETCH);
     if (uploads > 0 && fetches == 0 && long_upload(gate, now_ms))

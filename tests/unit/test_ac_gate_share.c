@@ -142,6 +142,36 @@ static void test_what_fetching_waits_for(void **state) {
     assert_string_equal(waits_for(&b), "the rate limit's minute");
 }
 
+/* A probe is one request, and tells most when it is get-task's: no result is too many for it. */
+static void test_probe(void **state) {
+    (void)state;
+    bench_t b;
+    bench_open(&b, 2, 20);
+    assert_false(outcome(&b, CALL_PUT_RESULT, OUTCOME_SERVER, 11));
+    assert_true(outcome(&b, CALL_PUT_RESULT, OUTCOME_SERVER, 12));
+    b.view.waiting = b.view.coming = 100;
+    rate_add(&b.gate.fetched, b.now, 19);
+    rate_add(&b.gate.window, b.now, 19);
+    b.now += 5000;
+    want(&b, UPLOADER, CREDIT_UPLOAD);
+    want(&b, FETCHER, CREDIT_FETCH);
+    release(&b, expect(&b, CREDIT_FETCH, FETCHER, 1), 1);
+    b.now += GATE_PROBE_MS;
+    want(&b, FETCHER, CREDIT_FETCH);
+    assert_null(decide(&b)); /* no unit is free */
+    b.now += SPAN_S * 1000;
+    b.view.fetch_room = 0;
+    want(&b, UPLOADER, CREDIT_UPLOAD);
+    want(&b, FETCHER, CREDIT_FETCH);
+    release(&b, expect(&b, CREDIT_UPLOAD, UPLOADER, 1), 1);
+    b.view.fetch_room = 1;
+    b.now += GATE_PROBE_MS;
+    b.gate.fetch_pause_ms = b.now + 1; /* get-task has failed on its own */
+    want(&b, UPLOADER, CREDIT_UPLOAD);
+    want(&b, FETCHER, CREDIT_FETCH);
+    expect(&b, CREDIT_UPLOAD, UPLOADER, 1);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_running_tasks),
@@ -149,6 +179,7 @@ int main(void) {
         cmocka_unit_test(test_slow_uploads),
         cmocka_unit_test(test_budgets_of_uploads),
         cmocka_unit_test(test_what_fetching_waits_for),
+        cmocka_unit_test(test_probe),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -64,6 +64,7 @@ typedef struct {
     int64_t fetch_pause_ms;              /* get-task waits until then */
     uint32_t fetch_failures;             /* 5xx of get-task in a row */
     uint64_t failed_call, failed_number; /* the latest failure since the latest success; 0 for none */
+    uint64_t alone;                      /* a result whose failure says nothing of AC; 0 for none */
     uint32_t late_units;                 /* get-task calls of released credits whose task has not come yet */
     int64_t late_ms;                     /* when they are no longer waited for */
     int64_t fetch_ms;                    /* when a fetch credit was granted or released last */

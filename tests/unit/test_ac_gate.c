@@ -413,6 +413,30 @@ static void test_denied(void **state) {
     assert_int_equal(b.gate.state, GATE_OPEN);
 }
 
+/* What AC has failed on for long by itself tells nothing of AC, neither beside others nor as a probe. */
+static void test_failing_alone(void **state) {
+    (void)state;
+    static const outcome_t failures[] = {OUTCOME_SERVER, OUTCOME_NETWORK, OUTCOME_DENIED};
+    for (size_t i = 0; i < sizeof failures / sizeof failures[0]; i++) {
+        bench_t b;
+        bench_open(&b, 2, 250);
+        b.gate.alone = 11;
+        assert_false(outcome(&b, CALL_PUT_RESULT, OUTCOME_SERVER, 10));
+        assert_false(outcome(&b, CALL_PUT_RESULT, failures[i], 11));
+        assert_false(outcome(&b, CALL_PUT_RESULT, OUTCOME_SERVER, 10));
+        b.gate.alone = 0;
+        assert_true(outcome(&b, CALL_PUT_RESULT, OUTCOME_SERVER, 11));
+        b.now += 5000;
+        want(&b, UPLOADER, CREDIT_UPLOAD);
+        release(&b, expect(&b, CREDIT_UPLOAD, UPLOADER, 1), 1);
+        b.gate.alone = 11;
+        assert_false(outcome(&b, CALL_PUT_RESULT, failures[i], 11));
+        assert_int_equal(b.gate.state, GATE_CLOSED);
+        assert_int_equal(b.gate.probe_ms, b.now + 5000); /* another's turn, no later than it was */
+        assert_true(outcome(&b, CALL_PUT_RESULT, OUTCOME_DONE, 11));
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_two_credits),
@@ -434,6 +458,7 @@ int main(void) {
         cmocka_unit_test(test_pauses),
         cmocka_unit_test(test_closing),
         cmocka_unit_test(test_denied),
+        cmocka_unit_test(test_failing_alone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

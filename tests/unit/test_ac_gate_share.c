@@ -108,10 +108,10 @@ static void test_budgets_of_uploads(void **state) {
     b.view.fetch_room = 100;
     want(&b, UPLOADER, CREDIT_UPLOAD);
     expect(&b, CREDIT_UPLOAD, UPLOADER, 12);
-    rate_add(&b.gate.window, b.now, 18);
+    rate_add(&b.gate.window, b.now, 8);
     b.view.coming = 3;
     want(&b, FETCHER, CREDIT_FETCH);
-    expect(&b, CREDIT_FETCH, FETCHER, 40 - 12 - 18 - 0);
+    expect(&b, CREDIT_FETCH, FETCHER, 40 - 12 - 8 - 3);
 }
 
 static const char *waits_for(bench_t *b) {

@@ -22,6 +22,7 @@ typedef struct {
         uint32_t attempt;
     } handed[4];                     /* to the uploader */
     unsigned count, paused, resumed; /* as logged */
+    uint64_t credits[3];             /* held, by stage; 0 for none */
 } scene_t;
 
 static void restore(bench_t *b, uint32_t count, uint32_t tries, int64_t spread_ms) {
@@ -62,6 +63,8 @@ static void tick(scene_t *s) {
             if (strcmp(outs[i].event, "fetch_paused") == 0)
                 assert_non_null(strstr(outs[i].text.ptr, "is for results\" ready=0"));
         }
+        if (outs[i].type == OUT_CONTROL && outs[i].msg.type == MSG_GRANT)
+            s->credits[outs[i].msg.grant.stage] = outs[i].msg.grant.credit;
         if (outs[i].type != OUT_PUSH) continue;
         assert_in_range(s->count, 0, 3);
         s->handed[s->count].number = outs[i].number;
@@ -69,18 +72,20 @@ static void tick(scene_t *s) {
     }
 }
 
-/* What the core grants the peer now; 0 for nothing. */
+/* The peer's credit, held or granted now; 0 for none. */
 static uint64_t granted(scene_t *s, uint64_t peer, uint64_t session, uint8_t stage) {
+    if (s->credits[stage]) return s->credits[stage];
     msg_t want = {.type = MSG_WANT, .want = {session, ++s->seq, stage}};
     bench_say(&s->b, peer, &want);
     tick(s);
-    const msg_t *grant = bench_heard(&s->b, peer, MSG_GRANT);
-    return grant ? grant->grant.credit : 0;
+    return s->credits[stage];
 }
 
-static void give_back(scene_t *s, uint64_t peer, uint64_t session, uint64_t credit) {
-    msg_t release = {.type = MSG_RELEASE, .release = {session, credit, 1}};
+static void give_back(scene_t *s, uint64_t peer, uint64_t session, uint8_t stage, uint16_t used) {
+    if (!s->credits[stage]) return;
+    msg_t release = {.type = MSG_RELEASE, .release = {session, s->credits[stage], used}};
     bench_say(&s->b, peer, &release);
+    s->credits[stage] = 0;
 }
 
 static void poll(scene_t *s) {
@@ -92,7 +97,7 @@ static void poll(scene_t *s) {
     report.report =
         (msg_report_t){s->fetcher, credit, CALL_GET_TASK, OUTCOME_EMPTY, 200, -1, 1000, str_of("")};
     bench_say(&s->b, FETCHER, &report);
-    give_back(s, FETCHER, s->fetcher, credit);
+    give_back(s, FETCHER, s->fetcher, CREDIT_FETCH, 1);
     s->polls++;
     s->apart_s = 0;
 }
@@ -107,7 +112,7 @@ static void upload(scene_t *s) {
     uint64_t credit = granted(s, UPLOADER, s->uploader, CREDIT_UPLOAD);
     bench_uploaded(&s->b, s->uploader, number, attempt, credit ? OUTCOME_SERVER : OUTCOME_NOT_SENT);
     if (!credit) return;
-    give_back(s, UPLOADER, s->uploader, credit);
+    give_back(s, UPLOADER, s->uploader, CREDIT_UPLOAD, 1);
     s->tries++;
 }
 
@@ -123,6 +128,7 @@ static void live(scene_t *s, int seconds) {
         for (unsigned n = s->count; n > 0; n--)
             upload(s);
         poll(s);
+        give_back(s, UPLOADER, s->uploader, CREDIT_UPLOAD, 0); /* granted when its result was given back */
         core_view_t view;
         core_look(s->b.core, s->b.now.ms, &view);
         assert_in_range(rate_used(&view.gate->window, s->b.now.ms), 0, view.gate->rate);
@@ -157,10 +163,30 @@ static void test_a_pause_is_logged(void **state) {
     bench_close(&s.b);
 }
 
+/* However many results have been given up: what their tries leave of a minute is fetching's. */
+static void test_given_up_results(void **state) {
+    (void)state;
+    static const struct {
+        uint32_t rate, given_up;
+        unsigned polls; /* at least, in half an hour */
+    } table[] = {{250, 0, 1700}, {250, 200, 1700}, {250, 249, 1700}, {250, 900, 1700}, {60, 50, 1500},
+                 {60, 59, 1500}, {60, 200, 900},   {20, 19, 450},    {20, 100, 230}};
+    for (size_t t = 0; t < sizeof table / sizeof table[0]; t++) {
+        scene_t s;
+        open_scene(&s, table[t].rate, 2, table[t].given_up, 9);
+        live(&s, 1800);
+        assert_in_range(s.polls, table[t].polls, 1800);
+        assert_in_range(s.most_apart_s, 1, 62); /* never more than a minute without one */
+        assert_in_range(s.tries, 2 * table[t].given_up, 4 * table[t].given_up); /* of three each */
+        bench_close(&s.b);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_given_up_results_keep_nothing),
         cmocka_unit_test(test_a_pause_is_logged),
+        cmocka_unit_test(test_given_up_results),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

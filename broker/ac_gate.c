@@ -225,12 +225,30 @@ static bool has_its_turn(const ac_gate_t *gate, const credit_t *c, int64_t now_m
            long_upload(gate, now_ms);
 }
 
+/* Whether an upload is to have the place of more than one poll: the only one, of which a poll has its turn,
+ * or that beside an upload which lasts. */
+static bool upload_waits(ac_gate_t *gate, const gate_view_t *view, int64_t now_ms) {
+    bool place = gate->max == 1 || (count(gate, CREDIT_UPLOAD) == 1 && long_upload(gate, now_ms));
+    return place && want_of(gate, view, CREDIT_UPLOAD, now_ms);
+}
+
+/* Granted when there might be more of them. Of two it is fetch's: a poll can be begun anew. */
+static bool one_too_many(const ac_gate_t *gate, const credit_t *credit) {
+    int kept = 0, fetches = 0;
+    for (int i = 0; i < GATE_CREDITS_MAX; i++) {
+        const credit_t *c = &gate->credits[i];
+        if (c->credit == 0 || c->revoked) continue;
+        kept++;
+        fetches += c->stage == CREDIT_FETCH;
+    }
+    return kept > gate->max && (credit->stage == CREDIT_FETCH || fetches == 0);
+}
+
 credit_t *gate_recall(ac_gate_t *gate, const gate_view_t *view, int64_t now_ms, uint8_t *reason) {
     bool paused = now_ms < gate->pause_ms || gate->state == GATE_CLOSED;
     bool fetch_waits = gate->max == 2 && lasting_uploads(gate, now_ms) == 2 &&
                        want_of(gate, view, CREDIT_FETCH, now_ms) && gate_fetch_budget(gate, view, now_ms) > 0;
-    bool upload_waits = gate->max == 2 && count(gate, CREDIT_UPLOAD) == 1 && long_upload(gate, now_ms) &&
-                        want_of(gate, view, CREDIT_UPLOAD, now_ms);
+    bool to_upload = upload_waits(gate, view, now_ms);
     /* an uploader keeps the only credit for a moment when nothing waits */
     bool idle = gate->max == 1 && view->waiting == 0 && want_of(gate, view, CREDIT_FETCH, now_ms);
     bool fetch_ends = view->fetch_room < gate_fetch_outstanding(gate) || now_ms < gate->fetch_pause_ms;
@@ -239,8 +257,8 @@ credit_t *gate_recall(ac_gate_t *gate, const gate_view_t *view, int64_t now_ms, 
         if (c->credit == 0 || c->revoked || c->recovered || c->probe) continue;
         bool fetch_over = c->stage == CREDIT_FETCH && fetch_ends;
         bool turn_over = c->budget > 1 && !has_its_turn(gate, c, now_ms) &&
-                         (c->stage == CREDIT_FETCH ? upload_waits : fetch_waits);
-        turn_over = turn_over || (c->stage == CREDIT_UPLOAD && idle);
+                         (c->stage == CREDIT_FETCH ? to_upload : fetch_waits);
+        turn_over = turn_over || (c->stage == CREDIT_UPLOAD && idle) || one_too_many(gate, c);
         if (!paused && !fetch_over && !turn_over) continue;
         c->revoked = true;
         *reason = paused || fetch_over ? REVOKE_PAUSED : REVOKE_WANTED;

@@ -172,6 +172,74 @@ static void test_probe(void **state) {
     expect(&b, CREDIT_UPLOAD, UPLOADER, 1);
 }
 
+static credit_t *recall(bench_t *b, uint8_t reason) {
+    uint8_t said = 0;
+    credit_t *c = gate_recall(&b->gate, &b->view, b->now, &said);
+    if (c) assert_int_equal(said, reason);
+    return c;
+}
+
+/* acMaxConcurrent is 1 all at once, while credits are out that were granted under 2. */
+static void test_fewer_credits(void **state) {
+    (void)state;
+    bench_t b;
+    bench_open(&b, 2, 250);
+    want(&b, FETCHER, CREDIT_FETCH);
+    credit_t *fetch = expect(&b, CREDIT_FETCH, FETCHER, 10);
+    b.gate.max = 1;
+    assert_null(recall(&b, REVOKE_WANTED)); /* nobody else wants it */
+    want(&b, UNCLAIMED, CREDIT_UPLOAD);
+    assert_null(recall(&b, REVOKE_WANTED));
+    want(&b, UPLOADER, CREDIT_UPLOAD);
+    assert_ptr_equal(recall(&b, REVOKE_WANTED), fetch);
+    assert_null(recall(&b, REVOKE_WANTED));
+    release(&b, fetch, 1);
+    release(&b, expect(&b, CREDIT_UPLOAD, UPLOADER, 5), 5);
+    want(&b, FETCHER, CREDIT_FETCH);
+    (void)expect(&b, CREDIT_FETCH, FETCHER, 1);
+    want(&b, UPLOADER, CREDIT_UPLOAD);
+    assert_null(recall(&b, REVOKE_WANTED)); /* a single poll has its turn */
+
+    bench_open(&b, 2, 250);
+    want(&b, UPLOADER, CREDIT_UPLOAD);
+    want(&b, FETCHER, CREDIT_FETCH);
+    credit_t *upload = expect(&b, CREDIT_UPLOAD, UPLOADER, 5);
+    fetch = expect(&b, CREDIT_FETCH, FETCHER, 10);
+    assert_null(recall(&b, REVOKE_WANTED));
+    b.gate.max = 1;
+    assert_ptr_equal(recall(&b, REVOKE_WANTED), fetch); /* one too many; a poll can be begun anew */
+    assert_null(recall(&b, REVOKE_WANTED));
+    want(&b, FETCHER, CREDIT_FETCH);
+    release(&b, fetch, 0);
+    assert_null(decide(&b));
+    release(&b, upload, 5);
+    expect(&b, CREDIT_FETCH, FETCHER, 1);
+
+    bench_open(&b, 2, 250); /* likewise after a restart */
+    const credit_t former = {.credit = 500, .holder = FETCHER, .stage = CREDIT_FETCH, .budget = 8};
+    gate_restore(&b.gate, &former, b.now);
+    b.gate.max = 1;
+    want(&b, UPLOADER, CREDIT_UPLOAD);
+    assert_null(recall(&b, REVOKE_WANTED));
+    assert_true(gate_rejoin(&b.gate, 500, FETCHER, 7, b.now));
+    assert_non_null(recall(&b, REVOKE_WANTED));
+}
+
+/* Two borrowed upload credits, and then there is only one to have. */
+static void test_fewer_upload_credits(void **state) {
+    (void)state;
+    bench_t b;
+    bench_open(&b, 2, 250);
+    b.view.fetch_room = 0;
+    want(&b, UPLOADER, CREDIT_UPLOAD);
+    want(&b, UPLOADER2, CREDIT_UPLOAD);
+    expect(&b, CREDIT_UPLOAD, UPLOADER, 5);
+    expect(&b, CREDIT_UPLOAD, UPLOADER2, 5);
+    b.gate.max = 1;
+    assert_non_null(recall(&b, REVOKE_WANTED));
+    assert_null(recall(&b, REVOKE_WANTED));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_running_tasks),
@@ -180,6 +248,8 @@ int main(void) {
         cmocka_unit_test(test_budgets_of_uploads),
         cmocka_unit_test(test_what_fetching_waits_for),
         cmocka_unit_test(test_probe),
+        cmocka_unit_test(test_fewer_credits),
+        cmocka_unit_test(test_fewer_upload_credits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -232,6 +232,12 @@ static bool upload_waits(ac_gate_t *gate, const gate_view_t *view, int64_t now_m
     return place && want_of(gate, view, CREDIT_UPLOAD, now_ms);
 }
 
+/* Whether an upload could go if polls that are not begun yet gave their units back. */
+static bool upload_lacks_units(ac_gate_t *gate, const gate_view_t *view, const credit_t *c, int64_t now_ms) {
+    return c->stage == CREDIT_FETCH && c->budget > gate_most_used(c) && count(gate, CREDIT_UPLOAD) == 0 &&
+           gate_rate_free(gate, now_ms) == 0 && want_of(gate, view, CREDIT_UPLOAD, now_ms);
+}
+
 /* Granted when there might be more of them. Of two it is fetch's: a poll can be begun anew. */
 static bool one_too_many(const ac_gate_t *gate, const credit_t *credit) {
     int kept = 0, fetches = 0;
@@ -258,7 +264,8 @@ credit_t *gate_recall(ac_gate_t *gate, const gate_view_t *view, int64_t now_ms, 
         bool fetch_over = c->stage == CREDIT_FETCH && fetch_ends;
         bool turn_over = c->budget > 1 && !has_its_turn(gate, c, now_ms) &&
                          (c->stage == CREDIT_FETCH ? to_upload : fetch_waits);
-        turn_over = turn_over || (c->stage == CREDIT_UPLOAD && idle) || one_too_many(gate, c);
+        turn_over = turn_over || (c->stage == CREDIT_UPLOAD && idle) || one_too_many(gate, c) ||
+                    upload_lacks_units(gate, view, c, now_ms);
         if (!paused && !fetch_over && !turn_over) continue;
         c->revoked = true;
         *reason = paused || fetch_over ? REVOKE_PAUSED : REVOKE_WANTED;

@@ -240,6 +240,38 @@ static void test_fewer_upload_credits(void **state) {
     assert_null(recall(&b, REVOKE_WANTED));
 }
 
+/* A credit of many polls has all that is left of the minute, and AC has no tasks: a result that comes
+ * meanwhile does not wait until these polls are over. */
+static void test_units_of_idle_polls(void **state) {
+    (void)state;
+    for (int max = 1; max <= 2; max++) {
+        bench_t b;
+        bench_open(&b, max, 8);
+        b.gate.max = 2;
+        b.view.waiting = 0;
+        want(&b, FETCHER, CREDIT_FETCH);
+        credit_t *fetch = expect(&b, CREDIT_FETCH, FETCHER, 8);
+        b.gate.max = max;
+        gate_used(&b.gate, fetch, 1, b.now);
+        assert_null(recall(&b, REVOKE_WANTED));
+        b.view.waiting = 1;
+        want(&b, UPLOADER, CREDIT_UPLOAD);
+        assert_null(decide(&b));
+        assert_ptr_equal(recall(&b, REVOKE_WANTED), fetch);
+        release(&b, fetch, 2);
+        expect(&b, CREDIT_UPLOAD, UPLOADER, 1);
+    }
+    bench_t b; /* its last poll gives nothing back */
+    bench_open(&b, 2, 8);
+    b.view.waiting = 0;
+    want(&b, FETCHER, CREDIT_FETCH);
+    credit_t *fetch = expect(&b, CREDIT_FETCH, FETCHER, 8);
+    gate_used(&b.gate, fetch, 8, b.now);
+    b.view.waiting = 1;
+    want(&b, UPLOADER, CREDIT_UPLOAD);
+    assert_null(recall(&b, REVOKE_WANTED));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_running_tasks),
@@ -250,6 +282,7 @@ int main(void) {
         cmocka_unit_test(test_probe),
         cmocka_unit_test(test_fewer_credits),
         cmocka_unit_test(test_fewer_upload_credits),
+        cmocka_unit_test(test_units_of_idle_polls),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

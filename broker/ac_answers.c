@@ -31,6 +31,7 @@ static bool gate_failure(ac_gate_t *gate, call_t call, uint64_t number, int64_t 
     }
     gate->failed_call = (uint64_t)call;
     gate->failed_number = number;
+    gate->news_credit = gate->next_credit;
     if (gate->state == GATE_CLOSED || other) return gate_close(gate, now_ms);
     return false;
 }

@@ -9,7 +9,7 @@ void gate_init(ac_gate_t *gate, int max, uint32_t rate, uint64_t seed, uint64_t 
     gate->max = max;
     gate->rate = rate;
     gate->random = seed;
-    gate->next_credit = next_credit;
+    gate->next_credit = gate->news_credit = next_credit;
 }
 
 static credit_t *unused(ac_gate_t *gate) {
@@ -313,6 +313,10 @@ void gate_fetch_ended(ac_gate_t *gate, uint64_t credit) {
 void gate_came(ac_gate_t *gate, uint64_t credit) {
     credit_t *c = gate_find(gate, credit);
     if (c && c->came < c->budget) c->came++;
+}
+
+bool gate_is_news(ac_gate_t *gate, uint64_t credit) {
+    return credit >= gate->news_credit || gate_find(gate, credit);
 }
 
 void gate_release(ac_gate_t *gate, credit_t *credit, int64_t now_ms) {

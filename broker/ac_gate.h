@@ -64,10 +64,11 @@ typedef struct {
     int64_t fetch_pause_ms;              /* get-task waits until then */
     uint32_t fetch_failures;             /* 5xx of get-task in a row */
     uint64_t failed_call, failed_number; /* the latest failure since the latest success; 0 for none */
-    uint64_t alone;                      /* a result whose failure says nothing of AC; 0 for none */
-    uint32_t late_units;                 /* get-task calls of released credits whose task has not come yet */
-    int64_t late_ms;                     /* when they are no longer waited for */
-    int64_t fetch_ms;                    /* when a fetch credit was granted or released last */
+    uint64_t news_credit; /* what came of an older credit, which is over, is older than the latest failure */
+    uint64_t alone;       /* a result whose failure says nothing of AC; 0 for none */
+    uint32_t late_units;  /* get-task calls of released credits whose task has not come yet */
+    int64_t late_ms;      /* when they are no longer waited for */
+    int64_t fetch_ms;     /* when a fetch credit was granted or released last */
     bool seen_ok, seen_failure;
     int64_t ok_wall_ms, error_wall_ms;
     char error[256]; /* of the latest failure */
@@ -114,6 +115,8 @@ void gate_release(ac_gate_t *gate, credit_t *credit, int64_t now_ms);
 void gate_fetch_ended(ac_gate_t *gate, uint64_t credit);
 /* A task or a result has come that was got or posted under the credit. */
 void gate_came(ac_gate_t *gate, uint64_t credit);
+/* Whether what came of the credit tells how AC is now. */
+bool gate_is_news(ac_gate_t *gate, uint64_t credit);
 /* A credit whose time is over (1.25 ttl after its last renewal), its whole budget put into the window; NULL
  * for none. The caller journals it and calls gate_release(). *bucket is the changed bucket. */
 credit_t *gate_expired(ac_gate_t *gate, int64_t now_ms, int *bucket);

@@ -1,4 +1,4 @@
-/* What results that AC alone fails on do to the others, by the core with its gate. */
+/* What results that AC alone fails on do to the others, and what tells of AC, by the core with its gate. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -44,6 +44,7 @@ static void open_scene(scene_t *s, uint32_t rate, int ac_max, uint32_t held, uin
     settings.rate_per_min = rate;
     settings.ac_max = ac_max;
     settings.response_queue = 2000;
+    settings.lookahead = 100;
     restore(&s->b, held, tries, 600000);
     bench_start(&s->b);
     core_reconfigure(s->b.core, &settings);
@@ -144,7 +145,7 @@ static void test_given_up_results_keep_nothing(void **state) {
         open_scene(&s, 4, 2, 10, tries[i]);
         bench_beat(&s.b, EXECUTOR, s.executor, NULL, 0);
         assert_int_not_equal(granted(&s, FETCHER, s.fetcher, CREDIT_FETCH), 0);
-        assert_int_equal(bench_heard(&s.b, FETCHER, MSG_GRANT)->grant.budget, i == 0 ? 2 : 1);
+        assert_int_equal(bench_heard(&s.b, FETCHER, MSG_GRANT)->grant.budget, i == 0 ? 4 : 1);
         bench_close(&s.b);
     }
 }
@@ -182,11 +183,80 @@ static void test_given_up_results(void **state) {
     }
 }
 
+static void say_fetched(scene_t *s, const char *id, uint64_t credit) {
+    msg_t msg = {.type = MSG_FETCHED};
+    msg.fetched = (msg_fetched_t){.instance = FETCHER,
+                                  .seq = ++s->b.fetch_seq,
+                                  .credit = credit,
+                                  .task_id = str_of(id),
+                                  .flags = TASK_IDEMPOTENT,
+                                  .method = str_of("GET"),
+                                  .host = str_of("tool"),
+                                  .expiry_ms = s->b.now.wall_ms + 60000,
+                                  .fetched_ms = s->b.now.wall_ms,
+                                  .config = str_of(""),
+                                  .error = str_of("")};
+    bench_say(&s->b, 0, &msg);
+    assert_non_null(bench_record(&s->b, REC_TASK_NEW));
+}
+
+static void say_denied(scene_t *s) {
+    msg_t denied = {.type = MSG_REPORT};
+    denied.report = (msg_report_t){
+        s->fetcher, s->credits[CREDIT_FETCH], CALL_GET_TASK, OUTCOME_DENIED, 401, -1, 5, str_of("")};
+    bench_say(&s->b, FETCHER, &denied);
+}
+
+static gate_state_t gate_state(scene_t *s, bool *seen_ok) {
+    core_view_t view;
+    core_look(s->b.core, s->b.now.ms, &view);
+    *seen_ok = view.gate->seen_ok;
+    return view.gate->state;
+}
+
+/* What was read before AC's latest failure says nothing of AC now: it waited in an inbox, say. */
+static void test_news_of_ac(void **state) {
+    (void)state;
+    scene_t s;
+    bool seen_ok;
+    open_scene(&s, 250, 2, 0, 0);
+    bench_beat(&s.b, EXECUTOR, s.executor, NULL, 0);
+    say_fetched(&s, "of a former broker", 7);
+    (void)gate_state(&s, &seen_ok);
+    assert_false(seen_ok);
+    uint64_t before = granted(&s, FETCHER, s.fetcher, CREDIT_FETCH);
+    assert_int_not_equal(before, 0);
+    say_fetched(&s, "well", before);
+    (void)gate_state(&s, &seen_ok);
+    assert_true(seen_ok);
+    say_denied(&s);
+    assert_int_equal(gate_state(&s, &seen_ok), GATE_CLOSED);
+    say_fetched(&s, "its credit is out", before);
+    assert_int_equal(gate_state(&s, &seen_ok), GATE_OPEN);
+    say_denied(&s);
+    give_back(&s, FETCHER, s.fetcher, CREDIT_FETCH, 3);
+    say_fetched(&s, "out of the inbox", before);
+    say_fetched(&s, "likewise", 0);
+    assert_int_equal(gate_state(&s, &seen_ok), GATE_CLOSED);
+    bench_later(&s.b, 4000);
+    s.fetcher = bench_join(&s.b, ROLE_FETCHER, FETCHER, 6, NULL, 0);
+    s.executor = bench_join(&s.b, ROLE_EXECUTOR, EXECUTOR, 5, NULL, 0);
+    bench_beat(&s.b, EXECUTOR, s.executor, NULL, 0);
+    bench_later(&s.b, 2000);
+    uint64_t probe = granted(&s, FETCHER, s.fetcher, CREDIT_FETCH);
+    assert_int_not_equal(probe, 0);
+    give_back(&s, FETCHER, s.fetcher, CREDIT_FETCH, 1);
+    say_fetched(&s, "overtaken by RELEASE", probe);
+    assert_int_equal(gate_state(&s, &seen_ok), GATE_OPEN);
+    bench_close(&s.b);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_given_up_results_keep_nothing),
         cmocka_unit_test(test_a_pause_is_logged),
         cmocka_unit_test(test_given_up_results),
+        cmocka_unit_test(test_news_of_ac),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -183,6 +183,37 @@ static void test_given_up_results(void **state) {
     }
 }
 
+/* A result that AC takes does not wait behind older ones that it has failed on, large or small. */
+static void test_others_go_past_them(void **state) {
+    (void)state;
+    static const uint8_t calls[] = {CALL_PUT_RESULT, CALL_UPLOAD_RESULT};
+    for (int i = 0; i < 8; i++) {
+        scene_t s = {0};
+        bench_open(&s.b, REDELIVER_IDEMPOTENT);
+        for (uint64_t n = 1; n <= 4; n++) {
+            char id[8];
+            (void)snprintf(id, sizeof id, "id%u", (unsigned)n);
+            task_image_t image = {.number = n,
+                                  .state = TASK_DONE,
+                                  .tries = n == 4  ? 0
+                                           : i < 4 ? 1
+                                                   : GIVEN_UP_TRIES + (uint32_t)(n == 1)};
+            image.call = calls[n == 4 ? i / 2 % 2 : i % 2];
+            image.task_id = str_of(id);
+            image.method = str_of("GET");
+            assert_int_equal(core_restore_task(s.b.core, &image), 0);
+        }
+        bench_start(&s.b);
+        s.uploader = bench_join(&s.b, ROLE_UPLOADER, UPLOADER, 7, NULL, 0);
+        bench_beat(&s.b, UPLOADER, s.uploader, NULL, 0);
+        tick(&s);
+        assert_in_range(s.count, 1, 2);
+        assert_int_equal(s.handed[0].number, 4);
+        if (s.count == 2) assert_int_equal(s.handed[1].number, 1); /* and of those the oldest */
+        bench_close(&s.b);
+    }
+}
+
 static void say_fetched(scene_t *s, const char *id, uint64_t credit) {
     msg_t msg = {.type = MSG_FETCHED};
     msg.fetched = (msg_fetched_t){.instance = FETCHER,
@@ -256,6 +287,7 @@ int main(void) {
         cmocka_unit_test(test_given_up_results_keep_nothing),
         cmocka_unit_test(test_a_pause_is_logged),
         cmocka_unit_test(test_given_up_results),
+        cmocka_unit_test(test_others_go_past_them),
         cmocka_unit_test(test_news_of_ac),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

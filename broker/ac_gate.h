@@ -78,7 +78,7 @@ typedef struct {
 typedef struct {
     uint32_t fetch_room;  /* tasks the system can still take, credits out not counted off */
     uint32_t fetch_least; /* of that, what is worth a credit while tasks flow */
-    uint32_t waiting;     /* results in the upload stage, but for those given up, which wait for long */
+    uint32_t waiting;     /* results in the upload stage, but for those given up whose next try is far */
     uint32_t coming;      /* tasks that will be results */
     bool (*claimed)(void *ctx, uint64_t holder); /* whether the uploader has claimed a result */
     bool (*present)(void *ctx, uint64_t holder, uint64_t session); /* whether the session lasts */

@@ -214,6 +214,26 @@ static void test_others_go_past_them(void **state) {
     }
 }
 
+/* Those whose next try has come may have one credit, as others may. */
+static void test_due_again(void **state) {
+    (void)state;
+    scene_t s;
+    open_scene(&s, 250, 1, 10, GIVEN_UP_TRIES); /* one is due in each minute */
+    s.b.now.ms += 180000;
+    bench_beat(&s.b, UPLOADER, s.uploader, NULL, 0);
+    tick(&s);
+    bench_later(&s.b, 3000); /* after which it judges again */
+    s.uploader = bench_join(&s.b, ROLE_UPLOADER, UPLOADER, 7, NULL, 0);
+    bench_beat(&s.b, UPLOADER, s.uploader, NULL, 0);
+    s.count = 0;
+    tick(&s);
+    assert_int_equal(s.count, 2); /* its slots */
+    bench_ref(&s.b, UPLOADER, MSG_CLAIM, s.uploader, s.handed[0].number, s.handed[0].attempt);
+    assert_int_not_equal(granted(&s, UPLOADER, s.uploader, CREDIT_UPLOAD), 0);
+    assert_int_equal(bench_heard(&s.b, UPLOADER, MSG_GRANT)->grant.budget, 4);
+    bench_close(&s.b);
+}
+
 static void say_fetched(scene_t *s, const char *id, uint64_t credit) {
     msg_t msg = {.type = MSG_FETCHED};
     msg.fetched = (msg_fetched_t){.instance = FETCHER,
@@ -288,6 +308,7 @@ int main(void) {
         cmocka_unit_test(test_a_pause_is_logged),
         cmocka_unit_test(test_given_up_results),
         cmocka_unit_test(test_others_go_past_them),
+        cmocka_unit_test(test_due_again),
         cmocka_unit_test(test_news_of_ac),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

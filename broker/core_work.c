@@ -165,6 +165,7 @@ void task_uploaded(core_t *core, worker_t *worker, const msg_uploaded_t *uploade
     bool done = uploaded->outcome == OUTCOME_DONE;
     bool before = done && uploaded->credit == 0; /* AC took it once: it says nothing of AC now */
     if (done && uploaded->call != CALL_STORE) gate_came(&core->gate, uploaded->credit);
+    core->gate.alone = task->tries >= GIVEN_UP_TRIES ? task->number : 0;
     if (uploaded->call != CALL_STORE && !before) /* the store is not AC */
         credit_outcome(core, (call_t)uploaded->call, (outcome_t)uploaded->outcome, task->number,
                        uploaded->http_status, uploaded->retry_after_ms, uploaded->elapsed_ms,

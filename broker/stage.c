@@ -20,8 +20,11 @@ static heap_t *queue_of(stage_t *self, const task_t *task) {
     return task_has_body(task) ? &self->large : &self->queue;
 }
 
+/* What AC has failed on comes after what it has not been given yet: many such results with all their tries
+ * would keep those waiting that it takes. */
 int stage_enqueue(stage_t *self, task_t *task) {
-    return heap_put(queue_of(self, task), &task->queued, 0, task->number, task);
+    uint32_t key = task->tries < GIVEN_UP_TRIES ? task->tries : GIVEN_UP_TRIES;
+    return heap_put(queue_of(self, task), &task->queued, key, task->number, task);
 }
 
 void stage_dequeue(stage_t *self, task_t *task) {
@@ -36,10 +39,14 @@ static bool large_may_go(const stage_t *self) {
     return out < STAGE_LARGE_MAX;
 }
 
+static bool goes_before(const task_t *a, const task_t *b) {
+    return a->queued.key != b->queued.key ? a->queued.key < b->queued.key : a->number < b->number;
+}
+
 task_t *stage_next_task(const stage_t *self) {
     task_t *task = heap_first(&self->queue), *large = heap_first(&self->large);
     if (!large || !large_may_go(self)) return task;
-    return task && task->number < large->number ? task : large;
+    return task && goes_before(task, large) ? task : large;
 }
 
 static bool may_take(const worker_t *worker, int64_t now_ms) {

@@ -35,7 +35,7 @@ struct worker_t {
 
 typedef struct {
     stage_id_t id;
-    heap_t queue;      /* tasks that may be pushed, oldest first */
+    heap_t queue;      /* tasks that may be pushed, by their tries, the oldest first */
     heap_t large;      /* of these, results with bodies in the spool */
     worker_t *workers; /* of the stage's role */
 } stage_t;
@@ -48,8 +48,8 @@ void stage_clear(stage_t *self); /* frees the workers */
 
 int stage_enqueue(stage_t *self, task_t *task); /* ERR_NOMEM */
 void stage_dequeue(stage_t *self, task_t *task);
-/* The next task to hand out, NULL when none. The one place where the order is decided: oldest first, but for
- * large results beyond STAGE_LARGE_MAX. */
+/* The next task to hand out, NULL when none. The one place where the order is decided: the least tried first,
+ * of these the oldest, but for large results beyond STAGE_LARGE_MAX. */
 task_t *stage_next_task(const stage_t *self);
 /* The worker that gets it: the one with the most free slots; NULL when none has one. One that is mute (its
  * PULL may not be reached, behind a firewall say) comes last, and gets one task at a time, for a trial. */

@@ -187,7 +187,7 @@ typedef struct {
     uint32_t tasks, loss_ppm, repeat_ppm, late_ppm, ac_fail_percent;
     int64_t delay_us, chaos_us, fault_gap_us, poll_us, tool_us, upload_us, commit_us;
     uint64_t spool_bytes;
-    bool fifo, drift, eager, reboots, disk_full, heavy;
+    bool fifo, drift, eager, reboots, disk_full, heavy, flood;
 } plan_t;
 
 typedef struct broker_t broker_t;
@@ -213,7 +213,7 @@ struct world_t {
     uint32_t ticket_count, next_id;
     flight_t requests[REQUESTS_MAX];
     int64_t starts_us[RATE_STARTS_MAX]; /* of the latest AC requests */
-    uint32_t start_count;
+    uint32_t start_count, minute_count; /* in all; those at least a minute old */
     /* the fetcher's inbox file */
     fetch_file_t inbox[INBOX_MAX];
     uint32_t inbox_count;
@@ -238,7 +238,7 @@ struct world_t {
         uint64_t delivered, delivered_again, buried, dead_connections, lost_with_fetcher, held_already;
         uint64_t disk_full, drains, requests, uploader_losses, lost_answers, taken_unanswered;
         uint64_t chunks, most_ahead;
-        uint32_t most_in_flight, late_fetches;
+        uint32_t most_in_flight, late_fetches, fullest_minute; /* AC requests in 60 s */
         int64_t most_still; /* without a step of any task in the calm; percent of what is allowed */
     } books;
     bool failed, done;

@@ -66,9 +66,18 @@ static int sweep(spool_t *self, spool_owned_fn owned, void *ctx) {
     return 0;
 }
 
+/* In the place of the former one: an uploader may come by at any moment, and the next start may be far away.
+ */
 static int make_link(const char *path, const char *link) {
-    (void)unlink(link);
-    return symlink(path, link) == 0 ? 0 : ERR_IO;
+    char fresh[PATH_MAX + 8];
+    (void)snprintf(fresh, sizeof fresh, "%s.new", link);
+    (void)unlink(fresh);
+    CRASH_POINT("spool.link");
+    if (symlink(path, fresh) != 0) return ERR_IO;
+    CRASH_POINT("spool.link_made");
+    if (rename(fresh, link) != 0) return ERR_IO;
+    CRASH_POINT("spool.linked");
+    return 0;
 }
 
 int spool_open(const char *state_dir, const char *link, uint64_t max_bytes, spool_owned_fn owned, void *ctx,

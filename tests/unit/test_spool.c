@@ -1,5 +1,5 @@
 /* The link by which uploaders find the spool: once it is there it is never missing, whatever a start of the
- * broker does, and wherever it ends. */
+ * broker does and wherever it ends, and one that somebody removed is made anew. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -115,6 +115,18 @@ static void what_a_start_left_is_made_anew(void **state) {
     assert_int_not_equal(access(fresh, F_OK), 0);
 }
 
+/* A cleaner of /tmp may take it while the broker goes on. */
+static void one_that_was_removed_is_there_with_the_next_body(void **state) {
+    fixture_t *it = *state;
+    assert_int_equal(open_it(it), 0);
+    assert_int_equal(__real_unlink(it->link), 0);
+    int fd = spool_create(it->spool, 5, 1);
+    assert_true(fd >= 0);
+    assert_int_equal(spool_write(fd, "body", 4, 0), 0);
+    assert_int_equal(spool_keep(it->spool, fd, 5, 1), 0);
+    leads_to_the_spool(it);
+}
+
 static void a_place_that_is_taken_stops_the_start(void **state) {
     fixture_t *it = *state;
     assert_int_equal(mkdir(it->link, 0700), 0);
@@ -127,6 +139,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(it_is_never_missing_at_a_start, setup, teardown),
         cmocka_unit_test_setup_teardown(what_a_start_left_is_made_anew, setup, teardown),
+        cmocka_unit_test_setup_teardown(one_that_was_removed_is_there_with_the_next_body, setup, teardown),
         cmocka_unit_test_setup_teardown(a_place_that_is_taken_stops_the_start, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -138,6 +138,10 @@ void store_result_begin(store_result_t *self, result_t *result, const ac_answer_
     free(encoding);
 }
 
+void store_result_turn(store_result_t *self, int64_t now_ms) {
+    store_body_turn(self->store, now_ms);
+}
+
 void store_result_forget(store_result_t *self, const result_t *result) {
     if (self->result != result) return;
     store_body_cancel(self->store);

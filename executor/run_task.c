@@ -359,7 +359,8 @@ static void start(executor_t *self, run_t *run) {
         run->started_ms = clock_boot_ms();
         run->easy = slots_take_easy(self->slots);
         run->zipped = self->settings.upload_to_ac;
-        run->response = response_new(run->zipped ? BODY_GZIP : BODY_RAW, self->settings.state_dir);
+        run->response =
+            response_new(run->zipped ? BODY_GZIP : BODY_RAW, self->settings.state_dir, &self->turn_octets);
         err = run->easy && run->response ? send_request(self, run, false) : ERR_NOMEM;
     }
     if (err) {

@@ -1,6 +1,7 @@
 """Tools at their worst: never an answer, no end of it, garbage, drips, resets. Each such task ends as an error result at
 its expiry at the latest, in bounded memory, and the others do not notice."""
 import contextlib
+import gzip
 import json
 import os
 import pathlib
@@ -12,6 +13,8 @@ import time
 from agent import BUILD, FAST, until
 
 EXPIRY_MS = 5000
+MEBIBYTE = gzip.compress(bytes(1 << 20), 9)  # members: so many in a row are one body
+GIBIBYTE = gzip.compress(MEBIBYTE * 1024, 9)
 
 
 class BadTool:
@@ -78,6 +81,18 @@ class BadTool:
     @staticmethod
     def bad_gzip(connection):
         connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 4096\r\n\r\n" + os.urandom(4096))
+
+    @staticmethod
+    def gzip_bomb(connection):
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n")
+        while True:
+            connection.sendall(MEBIBYTE)
+
+    @staticmethod
+    def double_gzip_bomb(connection):
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip, gzip\r\n\r\n")
+        while True:
+            connection.sendall(GIBIBYTE)
 
     @staticmethod
     def bad_chunks(connection):

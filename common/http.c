@@ -196,7 +196,7 @@ void http_cancel(http_t *self, CURL *easy) {
     free(transfer);
 }
 
-void http_pause(http_t *self, CURL *easy, bool paused) {
+CURLcode http_pause(http_t *self, CURL *easy, bool paused) {
     (void)self;
-    (void)curl_easy_pause(easy, paused ? CURLPAUSE_ALL : CURLPAUSE_CONT);
+    return curl_easy_pause(easy, paused ? CURLPAUSE_ALL : CURLPAUSE_CONT);
 }

@@ -23,6 +23,7 @@ static const char *not_sent(const run_t *run, int err) {
 }
 
 static const char *looked_up(const executor_t *self, const run_t *run);
+static void on_done(void *ctx, CURL *easy, CURLcode code, const char *error);
 
 void run_abort(executor_t *self, run_t *run) {
     if (!run->easy) return;
@@ -34,7 +35,10 @@ void run_abort(executor_t *self, run_t *run) {
 bool run_resume(executor_t *self, run_t *run) {
     if (!run->easy || !run->response || !response_is_paused(run->response)) return false;
     response_resume(run->response);
-    http_pause(self->http, run->easy, false);
+    CURLcode code = http_pause(self->http, run->easy, false);
+    if (code == CURLE_OK) return true;
+    http_cancel(self->http, run->easy);
+    on_done(run, run->easy, code, "");
     return true;
 }
 

@@ -7,6 +7,8 @@
 #include "common/err.h"
 #include "executor/decode.h"
 
+#define PIECE_OCTETS 128 /* what a piece costs besides its octets: a chunk may have but one */
+
 struct response_t {
     int status;
     bool complete; /* the headers are */
@@ -294,17 +296,21 @@ static bool unpack(response_t *self, const char *bytes, size_t len) {
 }
 
 static size_t take_body(response_t *self, const char *bytes, size_t len) {
+    bool was_large = body_is_large(self->body);
+
     if (response_redirects(self)) { /* its body does not matter, and is cut off when it is large */
         self->cut_off += len;
         return self->cut_off > SLUICE_INLINE_BODY_MAX ? 0 : len;
     }
     if (!self->begun) self->error = begin_body(self);
     self->paused = !self->error && (room_left(self) == 0 || (self->decode && !unpack(self, bytes, len)));
-    if (self->paused) return CURL_WRITEFUNC_PAUSE;
-    if (!self->error && !self->decode) {
+    if (!self->paused && !self->error && !self->decode) {
         spend(self, len);
         self->error = self->sink.write(self->sink.ctx, bytes, len);
     }
+    spend(self, PIECE_OCTETS);
+    if (!was_large && body_is_large(self->body)) spend(self, SLUICE_INLINE_BODY_MAX); /* moved to its file */
+    if (self->paused) return CURL_WRITEFUNC_PAUSE;
     return self->error ? 0 : len;
 }
 

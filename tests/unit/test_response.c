@@ -21,6 +21,7 @@
 typedef struct {
     response_t *response;
     size_t left, every, paused;
+    bool large; /* it was, before this turn */
     uint64_t before;
 } turns_t;
 
@@ -31,6 +32,11 @@ static CURLcode next_turn(void *ctx, CURL *easy) {
 
     assert_true(came <= share + EXTRA);
     assert_true(turns->every - turns->left >= (came < share ? came : share));
+    if (!turns->large && body_is_large(response_body(turns->response))) {
+        turns->large = true; /* its file was begun with all that was in memory */
+        size_t moved = turns->every < SLUICE_INLINE_BODY_MAX ? turns->every : SLUICE_INLINE_BODY_MAX;
+        assert_true(turns->every - turns->left >= moved);
+    }
     turns->before = decoded;
     turns->left = turns->every;
     if (!response_is_paused(turns->response)) return CURLE_OK;
@@ -135,6 +141,25 @@ static void turns_are_bounded(void **state) {
     free(two);
 }
 
+/* Pieces of an octet each take their time too. */
+static void pieces_count(void **state) {
+    static const char head[] = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+    size_t count = 10000, len = sizeof head - 1;
+    char *answer = malloc(len + 6 * count + 5);
+    turns_t turns;
+
+    (void)state;
+    memcpy(answer, head, len);
+    for (size_t i = 0; i < count; i++, len += 6)
+        memcpy(answer + len, "1\r\nx\r\n", 6);
+    memcpy(answer + len, "0\r\n\r\n", 5);
+    assert_int_equal(take(&turns, 10000, answer, len + 5), CURLE_OK);
+    assert_int_equal(body_decoded(response_body(turns.response)), count);
+    assert_true(turns.paused > 1);
+    response_destroy(&turns.response);
+    free(answer);
+}
+
 /* What curl does not count ends with its last octet, also when that one comes as a pause ends. */
 static void what_curl_does_not_count_ends(void **state) {
     static const char headers[] = "Transfer-Encoding: identity\r\n";
@@ -177,6 +202,7 @@ static int tear_down(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(turns_are_bounded),
+        cmocka_unit_test(pieces_count),
         cmocka_unit_test(what_curl_does_not_count_ends),
     };
 

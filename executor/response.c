@@ -18,13 +18,13 @@ struct response_t {
     int error;
     pair_t *headers;
     size_t count, size;
-    size_t header_bytes;
-    text_t location; /* of all Location headers, joined */
-    bool begun;      /* the body has */
-    size_t *turn;    /* octets that all responses may still take and unpack in this turn */
-    size_t share;    /* octets that this one may */
-    size_t skip;     /* octets that are unpacked already, of those that curl will give once more */
-    size_t cut_off;  /* octets of a redirect's body */
+    size_t header_bytes; /* with those of interim answers and trailers */
+    text_t location;     /* of all Location headers, joined */
+    bool begun;          /* the body has */
+    size_t *turn;        /* octets that all responses may still take and unpack in this turn */
+    size_t share;        /* octets that this one may */
+    size_t skip;         /* octets that are unpacked already, of those that curl will give once more */
+    size_t cut_off;      /* octets of a redirect's body */
     bool paused;
     decode_t *decode;
     body_kind_t kind;
@@ -49,7 +49,6 @@ static void forget_headers(response_t *self) {
         free(self->headers[i].value);
     }
     self->count = 0;
-    self->header_bytes = 0;
     self->status = 0;
     self->complete = false;
     text_clear(&self->location);
@@ -60,6 +59,7 @@ static void forget(response_t *self) {
     decode_destroy(&self->decode);
     body_destroy(&self->body);
     self->error = 0;
+    self->header_bytes = 0;
     self->begun = false;
     self->paused = false;
     self->share = RESPONSE_TURN_BYTES;
@@ -232,12 +232,12 @@ static size_t on_header(char *line, size_t size, size_t count, void *ctx) {
     response_t *self = ctx;
     size_t len = size * count, total = len;
 
-    if (self->begun || (self->complete && self->status >= 200)) return total; /* trailers */
     self->header_bytes += len;
     if (self->header_bytes > RESPONSE_HEADER_BYTES_MAX) {
         self->error = ERR_FULL;
         return 0;
     }
+    if (self->begun || (self->complete && self->status >= 200)) return total; /* trailers */
     while (len > 0 && (line[len - 1] == '\r' || line[len - 1] == '\n'))
         len--;
     if (len == 0) {

@@ -13,6 +13,7 @@
 #include <zlib.h>
 
 #include "../fuzz/exchange.h"
+#include "common/err.h"
 #include "executor/response.h"
 
 #define EXTRA                                                                                                \
@@ -160,6 +161,37 @@ static void pieces_count(void **state) {
     free(answer);
 }
 
+/* An answer of `count` lines between what comes before and behind them; response_error(). */
+static int error_of(const char *before, const char *line, size_t count, const char *behind) {
+    size_t len = strlen(before), one = strlen(line);
+    char *answer = malloc(len + one * count + strlen(behind) + 1);
+    turns_t turns;
+
+    memcpy(answer, before, len);
+    for (size_t i = 0; i < count; i++, len += one)
+        memcpy(answer + len, line, one);
+    memcpy(answer + len, behind, strlen(behind) + 1);
+    CURLcode code = take(&turns, RESPONSE_ALL_TURN_BYTES, answer, len + strlen(behind));
+    int err = response_error(turns.response);
+    assert_int_equal(code, err ? CURLE_WRITE_ERROR : CURLE_OK);
+    response_destroy(&turns.response);
+    free(answer);
+    return err;
+}
+
+static void headers_without_end_are_refused(void **state) {
+    static const char interim[] = "HTTP/1.1 103 Early\r\nLink: x\r\n\r\n", line[] = "Name: value\r\n";
+    static const char last[] = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+    static const char chunked[] = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n";
+
+    (void)state;
+    assert_int_equal(error_of("", interim, 100, last), 0);
+    assert_int_equal(error_of("", interim, 10000, last), ERR_FULL);
+    assert_int_equal(error_of(chunked, line, 100, "\r\n"), 0);
+    assert_int_equal(error_of(chunked, line, 30000, "\r\n"), ERR_FULL);
+    assert_int_equal(error_of("HTTP/1.1 200 OK\r\n", line, 30000, "\r\n"), ERR_FULL);
+}
+
 /* What curl does not count ends with its last octet, also when that one comes as a pause ends. */
 static void what_curl_does_not_count_ends(void **state) {
     static const char headers[] = "Transfer-Encoding: identity\r\n";
@@ -203,6 +235,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(turns_are_bounded),
         cmocka_unit_test(pieces_count),
+        cmocka_unit_test(headers_without_end_are_refused),
         cmocka_unit_test(what_curl_does_not_count_ends),
     };
 

@@ -60,6 +60,18 @@ class BadTool:
             connection.sendall(b"100000\r\n" + bytes(1 << 20) + b"\r\n")
 
     @staticmethod
+    def endless_small_chunks(connection):
+        connection.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        while True:
+            connection.sendall(b"1\r\nx\r\n" * 100000)
+
+    @staticmethod
+    def endless_trailers(connection):
+        connection.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n")
+        while True:
+            connection.sendall(b"X: y\r\n" * 100000)
+
+    @staticmethod
     def endless_headers(connection):
         connection.sendall(b"HTTP/1.1 200 OK\r\n")
         while True:

@@ -148,6 +148,7 @@ void tasks_bury(tasks_t *self, task_t *task) {
     task->later = before ? before->later : self->buried_first;
     *(before ? &before->later : &self->buried_first) = task;
     *(task->later ? &task->later->earlier : &self->buried_last) = task;
+    number_tree_put(&self->buried, &task->numbered, task->number, task);
     self->buried_bytes += task_bytes(task);
 }
 
@@ -156,7 +157,12 @@ void tasks_unbury(tasks_t *self, task_t *task) {
     *(task->earlier ? &task->earlier->later : &self->buried_first) = task->later;
     *(task->later ? &task->later->earlier : &self->buried_last) = task->earlier;
     task->earlier = task->later = NULL;
+    number_tree_remove(&self->buried, &task->numbered);
     self->buried_bytes -= task_bytes(task);
+}
+
+task_t *tasks_buried_next(const tasks_t *self, uint64_t after) {
+    return number_tree_next(&self->buried, after);
 }
 
 void tasks_set_body(tasks_t *self, task_t *task, uint64_t bytes) {

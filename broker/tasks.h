@@ -36,6 +36,7 @@ typedef struct task_t {
     trail_t trail;
     struct task_t *earlier, *later; /* in the list of the buried */
     number_node_t numbered;         /* and among them by its number */
+    uint64_t buried_bytes;          /* what it counts for there: memory, journal and body */
     worker_t *worker;               /* while pushed, running or uploading */
     struct task_t *prev, *next;     /* in the worker's list */
     uint32_t beat;                  /* the worker's heartbeat that named it last */
@@ -67,7 +68,7 @@ task_t *tasks_find_id(const tasks_t *self, str_t task_id);
 /* Moves the task along the transition table; ERR_STATE leaves it as it was. */
 int tasks_event(tasks_t *self, task_t *task, task_event_t event);
 void tasks_set_tries(tasks_t *self, task_t *task, uint32_t tries);
-/* Octets that a result takes up, its body included. */
+/* Octets of a result, its body included. */
 uint64_t task_bytes(const task_t *task);
 /* Into the list of the buried, or out of it. */
 void tasks_bury(tasks_t *self, task_t *task);

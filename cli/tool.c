@@ -65,9 +65,3 @@ void tool_close(tool_t *self) {
     if (self->signal_fd >= 0) (void)close(self->signal_fd);
     config_destroy(&self->config);
 }
-
-bool tool_flush(void) {
-    if (fflush(stdout) == 0) return true;
-    (void)tool_complain(0, "cannot write: %s", strerror(errno));
-    return false;
-}

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "cli/commands.h"
+#include "cli/json_copy.h"
 #include "cli/json_read.h"
 #include "cli/status_page.h"
 #include "cli/tool.h"
@@ -64,14 +65,38 @@ static void put_page(yajl_val root, bool first) {
         put_task(&page, json_item(root, "tasks", i), json_number(root, "now_ms"));
 }
 
+/* One document of all pages: the first one's members, with the tasks of those that follow. */
+static void put_json(yajl_gen gen, yajl_val root, bool first) {
+    if (first) {
+        (void)yajl_gen_map_open(gen);
+        for (size_t i = 0; i < root->u.object.len; i++) {
+            const char *name = root->u.object.keys[i];
+            if (strcmp(name, "tasks") == 0 || strcmp(name, "more") == 0) continue;
+            json_put_name(gen, name);
+            json_put_value(gen, root->u.object.values[i]);
+        }
+        json_put_name(gen, "tasks");
+        (void)yajl_gen_array_open(gen);
+    }
+    for (size_t i = 0; i < json_count(root, "tasks"); i++)
+        json_put_value(gen, json_item(root, "tasks", i));
+}
+
+static int end_json(yajl_gen gen) {
+    (void)yajl_gen_array_close(gen);
+    (void)yajl_gen_map_close(gen);
+    (void)putchar('\n');
+    return tool_flush() ? EXIT_CLEAN : EXIT_FAILED;
+}
+
 /* Shows a page; *after is where the next one begins, 0 when this was the last. */
-static int show_page(const dead_t *self, const ask_json_t *answer, uint64_t *after) {
+static int show_page(yajl_gen gen, const ask_json_t *answer, uint64_t *after) {
     yajl_val root = json_read(answer->text, answer->size);
     if (root == NULL) return tool_complain(EXIT_FAILED, "the broker's answer cannot be shown");
     size_t count = json_count(root, "tasks");
     uint64_t last = count > 0 ? (uint64_t)json_number(json_item(root, "tasks", count - 1), "number") : 0;
-    if (self->json)
-        (void)printf("%s\n", answer->text);
+    if (gen != NULL)
+        put_json(gen, root, *after == 0);
     else
         put_page(root, *after == 0);
     *after = json_true(root, "more") && last > *after ? last : 0;
@@ -79,7 +104,7 @@ static int show_page(const dead_t *self, const ask_json_t *answer, uint64_t *aft
     return tool_flush() ? EXIT_CLEAN : EXIT_FAILED;
 }
 
-static int list(const dead_t *self) {
+static int list_pages(const dead_t *self, yajl_gen gen) {
     char why[ASK_WHY_MAX];
     uint64_t after = 0;
     int code;
@@ -87,9 +112,22 @@ static int list(const dead_t *self) {
         ask_json_t answer = {0};
         if (ask_buried(self->tool.ask, self->tool.signal_fd, after, MSG_LIST_MAX, &answer, why) != 0)
             return tool_complain(EXIT_FAILED, "%s", why);
-        code = show_page(self, &answer, &after);
+        code = show_page(gen, &answer, &after);
         free(answer.text);
     } while (code == EXIT_CLEAN && after != 0);
+    return code == EXIT_CLEAN && gen != NULL ? end_json(gen) : code;
+}
+
+static void write_out(void *ctx, const char *text, size_t size) {
+    (void)fwrite(text, 1, size, ctx);
+}
+
+static int list(const dead_t *self) {
+    yajl_gen gen = self->json ? yajl_gen_alloc(NULL) : NULL;
+    if (self->json && gen == NULL) return tool_complain(EXIT_FAILED, "out of memory");
+    if (gen != NULL) (void)yajl_gen_config(gen, yajl_gen_print_callback, write_out, stdout);
+    int code = list_pages(self, gen);
+    if (gen != NULL) yajl_gen_free(gen);
     return code;
 }
 

@@ -39,6 +39,28 @@ def buried(agent, count):
     agent.status_until(lambda status: status["dead_letters"]["tasks"] == count, f"{count} buried results")
 
 
+def test_many(world):
+    """A list is one, however many pages it takes; and all of them are tried again, each once."""
+    mock, agent = burying(world)
+    mock.add(count=MANY, methods="GET")
+    buried(agent, MANY)
+    done = sluice(agent.runtime, "dead", "--json")
+    document = json.loads(done.stdout)
+    numbers = [task["number"] for task in document["tasks"]]
+    assert (done.returncode, document["total"], len(numbers)) == (0, MANY, MANY)
+    assert numbers == sorted(set(numbers))
+    assert document["bytes"] == sum(task["bytes"] for task in document["tasks"]) > MANY * 1000
+    assert document["tasks"][0].keys() == {"task", "number", "method", "host", "reason", "tries", "accepted_ms", "buried_ms",
+                                           "bytes"}
+    page = sluice(agent.runtime, "dead").stdout
+    assert page.startswith("1,107 buried results, ")
+    assert [int(line.split()[0]) for line in page.splitlines()[1:] if line[0].isdigit()] == numbers
+    mock.config(faults=[])
+    assert sluice(agent.runtime, "dead", "retry", "--all").stdout == f"{MANY} results will be tried again\n"
+    mock.wait(f"delivered>={MANY}")
+    assert json.loads(sluice(agent.runtime, "dead", "--json").stdout)["tasks"] == []
+
+
 def test_nobody_reads(world):
     """What is listed into a pipe that nobody reads (`| head`) ends without a word, as with other tools."""
     mock, agent = burying(world)

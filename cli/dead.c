@@ -155,6 +155,8 @@ static int refuse(const msg_ordered_t *ordered, const char *id) {
 
 static int tell(const dead_t *self, const msg_order_t *order, uint32_t count, uint64_t number) {
     bool retry = order->action == ORDER_RETRY;
+    char id[MSG_TASK_ID_MAX + 1];
+    page_clean(str_copy(order->task, id, sizeof id));
     if (self->json)
         (void)printf("{\"action\":\"%s\",\"count\":%u,\"number\":%" PRIu64 "}\n", retry ? "retry" : "drop",
                      count, number);
@@ -163,7 +165,7 @@ static int tell(const dead_t *self, const msg_order_t *order, uint32_t count, ui
     else if (order->by == ORDER_BY_ALL)
         (void)printf("%u result%s will be tried again\n", count, count == 1 ? "" : "s");
     else
-        (void)printf("task \"%.*s\" (number %" PRIu64 ") %s\n", (int)order->task.len, order->task.ptr, number,
+        (void)printf("task \"%s\" (number %" PRIu64 ") %s\n", id, number,
                      retry ? "will be tried again" : "is dropped");
     return tool_flush() ? EXIT_CLEAN : EXIT_FAILED;
 }
@@ -189,26 +191,39 @@ static int order(const dead_t *self, order_t action, const char *id) {
     return tell(self, &order, count, ordered.number);
 }
 
-static int run(const dead_t *self) {
-    const tool_t *tool = &self->tool;
-    const char *verb = tool->word_count > 0 ? tool->words[0] : "list";
-    const char *id = tool->word_count > 1 ? tool->words[1] : NULL;
-    bool retry = strcmp(verb, "retry") == 0, drop = strcmp(verb, "drop") == 0;
-    if (tool->word_count > 2)
-        return tool_complain(EXIT_CONFIG, "\"%.100s\" is a word too much", tool->words[2]);
-    if (!retry && !drop) {
-        if (strcmp(verb, "list") == 0 && !id && !self->all) return list(self);
+/* What is wrong with the words, if anything. */
+static int check_words(const dead_t *self, const char *verb, const char *id) {
+    bool list = strcmp(verb, "list") == 0, retry = strcmp(verb, "retry") == 0,
+         drop = strcmp(verb, "drop") == 0;
+    int most = list ? 1 : 2;
+    if (!list && !retry && !drop)
         return tool_complain(EXIT_CONFIG,
                              "there is no `sluice dead %.100s`; there are `sluice dead`,"
                              " `sluice dead retry ID|--all` and `sluice dead drop ID`",
                              verb);
-    }
+    if (self->tool.word_count > most)
+        return tool_complain(EXIT_CONFIG, "\"%.100s\" is a word too much", self->tool.words[most]);
+    if (list && (self->all || self->number))
+        return tool_complain(EXIT_CONFIG, "%s; the list is of all that are buried",
+                             self->all ? "--all is for `sluice dead retry`" : "--number goes with an ID");
     if (drop && self->all)
         return tool_complain(EXIT_CONFIG, "`sluice dead drop` takes one ID, and not --all");
-    if (!id == !self->all)
+    if (!list && !id == !self->all)
         return tool_complain(EXIT_CONFIG, "`sluice dead %s` needs %s", verb,
                              retry ? "an ID or --all" : "an ID");
-    return order(self, retry ? ORDER_RETRY : ORDER_DROP, id ? id : "");
+    if (self->all && self->number)
+        return tool_complain(EXIT_CONFIG, "--number goes with an ID, and not with --all");
+    return 0;
+}
+
+static int run(const dead_t *self) {
+    const tool_t *tool = &self->tool;
+    const char *verb = tool->word_count > 0 ? tool->words[0] : "list";
+    const char *id = tool->word_count > 1 ? tool->words[1] : NULL;
+    int code = check_words(self, verb, id);
+    if (code != 0) return code;
+    if (strcmp(verb, "list") == 0) return list(self);
+    return order(self, strcmp(verb, "retry") == 0 ? ORDER_RETRY : ORDER_DROP, id ? id : "");
 }
 
 int command_dead(int argc, char **argv) {

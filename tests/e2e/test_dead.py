@@ -79,3 +79,40 @@ def test_nobody_reads(world):
     with open("/dev/full", "w") as full:
         done = sluice(agent.runtime, "dead", "--json", stdout=full)
     assert done.returncode == 1 and "cannot write: No space left" in done.stderr
+
+
+def test_odd_names(world):
+    """An ID that a terminal would obey, and one that looks like an option."""
+    mock, agent = burying(world)
+    for task_id in (ODD, "-x", "--all"):
+        mock.post("/_control/tasks", {"task": {"taskId": task_id, "url": "{tool}/odd", "method": "GET"}})
+    buried(agent, 3)
+    listed = sluice(agent.runtime, "dead").stdout
+    assert SHOWN in listed and "\x1b" not in listed
+    assert f'task "{SHOWN}" (number ' in sluice(agent.runtime, "dead", "retry", ODD).stdout
+    done = sluice(agent.runtime, "dead", "drop", ODD + "?")
+    assert done.stderr.startswith(f'sluice: no task "{SHOWN}?" is held') and done.stderr.count("\n") == 1
+    for words in (["drop", "-x"], ["drop", "--alle"]):
+        said = refused(agent, "dead", *words)
+        assert f"there is no option {words[1]}" in said and "an ID that begins with - stands behind a word --" in said
+    assert "stands behind" not in refused(agent, "drain", "-x")
+    sluice(agent.runtime, "dead", "--runtimeDir", agent.runtime, "drop", "--", "-x", "--runtimeDir")  # a word too much
+    names = lambda: {task["task"] for task in json.loads(sluice(agent.runtime, "dead", "--json").stdout)["tasks"]}
+    assert names() >= {"-x", "--all"}
+    for words in (["dead", "--runtimeDir", agent.runtime, "drop", "--", "-x"],
+                  ["dead", "drop", "--runtimeDir", agent.runtime, "--", "--all"]):
+        subprocess.run([BUILD / "bin/sluice", *words], timeout=60, check=False)
+        until(lambda: words[-1] not in names(), f"the end of {words[-1]}")
+
+
+def test_words(world):
+    """What goes with what; nothing is ignored in silence."""
+    agent = world.make_agent() if world.start_mock() else None
+    assert "the list is of all" in refused(agent, "dead", "--number")
+    assert "the list is of all" in refused(agent, "dead", "list", "--all")
+    assert "--all is for" in refused(agent, "dead", "--all")
+    assert '"x" is a word too much' in refused(agent, "dead", "list", "x")
+    assert '"y" is a word too much' in refused(agent, "dead", "retry", "x", "y")
+    assert "--number goes with an ID" in refused(agent, "dead", "retry", "--all", "--number")
+    assert "takes one ID" in refused(agent, "dead", "drop", "--all")
+    assert "sluice dead drop -- -7" in " ".join(sluice(agent.runtime, "dead", "--help").stdout.split())

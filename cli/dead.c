@@ -170,6 +170,12 @@ static int tell(const dead_t *self, const msg_order_t *order, uint32_t count, ui
     return tool_flush() ? EXIT_CLEAN : EXIT_FAILED;
 }
 
+static int complain_unfinished(const char *why, uint32_t count) {
+    if (count == 0) return tool_complain(EXIT_FAILED, "%s", why);
+    return tool_complain(EXIT_FAILED, "%u result%s will be tried again, then: %s", count,
+                         count == 1 ? "" : "s", why);
+}
+
 static int order(const dead_t *self, order_t action, const char *id) {
     char why[ASK_WHY_MAX];
     msg_order_t order = {.action = (uint8_t)action,
@@ -183,7 +189,7 @@ static int order(const dead_t *self, order_t action, const char *id) {
         return tool_complain(EXIT_CONFIG, "the ID has more than %d octets; use the number", MSG_TASK_ID_MAX);
     do { /* all of them in portions */
         if (ask_order(self->tool.ask, self->tool.signal_fd, &order, &ordered, why) != 0)
-            return tool_complain(EXIT_FAILED, "%s", why);
+            return complain_unfinished(why, count);
         if (ordered.verdict != ORDERED_DONE) return refuse(&ordered, id);
         count += ordered.count;
         order.after = ordered.number;

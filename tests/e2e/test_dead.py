@@ -1,9 +1,13 @@
 """`sluice dead` when there are many, when their names are odd, when nobody reads the list, and when the broker is silent."""
+import concurrent.futures
 import json
 import os
 import signal
 import subprocess
+import threading
 
+import msgpack
+import zmq
 
 from agent import BUILD, FAST, until
 
@@ -116,3 +120,58 @@ def test_words(world):
     assert "--number goes with an ID" in refused(agent, "dead", "retry", "--all", "--number")
     assert "takes one ID" in refused(agent, "dead", "drop", "--all")
     assert "sluice dead drop -- -7" in " ".join(sluice(agent.runtime, "dead", "--help").stdout.split())
+
+
+class Silent(threading.Thread):
+    """A broker that takes what is asked, and answers as often as `answers` has something to say."""
+
+    def __init__(self, folder, answers):
+        super().__init__(daemon=True)
+        folder.mkdir(mode=0o700, parents=True)
+        self.answers = answers
+        self.socket = zmq.Context.instance().socket(zmq.ROUTER)
+        self.socket.bind(f"ipc://{folder}/control")
+        self.start()
+
+    def run(self):
+        while True:
+            sender, frame, *_ = self.socket.recv_multipart()
+            message = msgpack.unpackb(frame)
+            answer = self.answers(message)
+            if answer:
+                self.socket.send_multipart([sender, msgpack.packb(answer)])
+
+
+def said(folder, *words):
+    return subprocess.run([BUILD / "bin/sluice", *words, "--runtimeDir", folder], capture_output=True, text=True, timeout=60,
+                          check=False).stderr
+
+
+ORDERS = [
+    (["dead", "retry", "x"], lambda message: None, ["within 2 s", "may have reached it", "`sluice task` shows"]),
+    (["dead", "retry", "--all"], lambda message: None, ["may have reached it", "`sluice dead` shows"]),
+    (["dead", "retry", "--all"], lambda message: [1, 37, message[2], 1, 500, 7] if message[6] == 0 else None,
+     ["500 results will be tried again, then: no answer", "may have reached it"]),
+    (["drain"], lambda message: None, ["may have reached it", "`sluice status` shows"]),
+    (["drain"], lambda message: message if message[1] == 6 else None, ["fetching is paused by hand, but", "no answer"]),
+]
+
+
+def test_silence_after_an_order(tmp_path):
+    """Nobody knows then whether it is carried out: it says so, and how to see."""
+    def wait(number):
+        words, answers, parts = ORDERS[number]
+        folder = tmp_path / str(number)
+        Silent(folder, answers)
+        told = lambda text: all(part in text for part in parts)
+        until(lambda: told(said(folder, *words)), f"{words} told with {parts}")
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        assert len(list(pool.map(wait, range(len(ORDERS))))) == len(ORDERS)
+
+
+def test_silence_without_an_order(tmp_path):
+    """A question changes nothing, and an order that nobody can have heard neither."""
+    assert "may have" not in said(tmp_path, "dead", "retry", "x")
+    Silent(tmp_path / "run", lambda message: None)
+    told = said(tmp_path / "run", "dead")
+    assert "no answer" in told and "may have" not in told

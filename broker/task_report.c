@@ -227,7 +227,7 @@ static void put_buried(yajl_gen g, const task_t *task) {
     json_number(g, "tries", task->tries);
     json_number(g, "accepted_ms", task->accepted_wall_ms);
     json_number(g, "buried_ms", task->buried_wall_ms);
-    json_number(g, "bytes", (int64_t)task_bytes(task));
+    json_number(g, "bytes", (int64_t)task->buried_bytes);
     (void)yajl_gen_map_close(g);
 }
 

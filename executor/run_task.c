@@ -66,6 +66,7 @@ static void finish(executor_t *self, run_t *run, const result_parts_t *parts) {
     }
     if (parts->error) run_drop_body(run);
     run->flags = parts->error ? RESULT_AGENT : run->body.has_file ? RESULT_STREAM : 0;
+    if (run->started_ms) run->flags |= RESULT_STARTED;
     run->http_status = (uint16_t)(parts->error ? 500 : parts->status_code);
     run->body_bytes = parts->error         ? 0
                       : run->body.has_file ? body_decoded(response_body(run->response))
@@ -97,6 +98,7 @@ void run_fail(executor_t *self, run_t *run, const char *text) {
     run_abort(self, run);
     log_warn("task_failed", "task=%s number=%" PRIu64 " why=%s", log_quote(run->task_id, task), run->number,
              log_quote(text, why));
+    error_text_short(text, run->why);
     finish(self, run, &parts);
 }
 

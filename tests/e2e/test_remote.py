@@ -6,10 +6,16 @@ import pytest
 
 import hosts
 from agent import BUILD, FAST, World, check_books, until
+from needs import refused
 
 PORT = 5670
 BROKER, FIRST, SECOND = "10.77.0.1", "10.77.0.2", "10.77.1.2"
-pytestmark = pytest.mark.skipif(hosts.why_not() is not None, reason=str(hosts.why_not()))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _hosts():
+    if why := hosts.why_not():
+        refused("namespaces", why)
 
 
 class Network:

@@ -122,8 +122,10 @@ class Toll(collections.Counter):
 def is_idle(agent):
     """Nothing is on its way, and a fetcher is there that has told of what it had."""
     status = agent.try_status()
-    return bool(status) and "fetcher" in {w["role"] for w in status["workers"]} and not any((status["tasks"]["ready"], status["tasks"]["running"], status["results"]["waiting"],
-                                     status["results"]["uploading"]))
+    if not status or "fetcher" not in {worker["role"] for worker in status["workers"]}:
+        return False
+    tasks, results = status["tasks"], status["results"]
+    return not any((tasks["ready"], tasks["running"], results["waiting"], results["uploading"]))
 
 
 def settle(agent, mock, total, toll, deadline=90):

@@ -45,9 +45,9 @@ def insert(journal, table, **columns):
 def insert_task(journal, number, task_id, state, doc, **columns):
     """A GET of long ago that has still an hour, unless it is said otherwise."""
     now_ms = int(time.time() * 1000)
-    base = {"method": "GET", "host": "tool.example", "call": 2, "flags": 1, "expiry_wall": now_ms + 3600000,
-            "accepted_wall": now_ms - 60000, "next_try_ms": 0, "attempt": 0, "tries": 0, "holder": 0, "generation": 1, "reason": ""}
-    row = base | columns
+    row = {"method": "GET", "host": "tool.example", "call": 2, "flags": 1, "expiry_wall": now_ms + 3600000,
+           "accepted_wall": now_ms - 60000, "next_try_ms": 0, "attempt": 0, "tries": 0, "holder": 0, "generation": 1,
+           "reason": ""} | columns
     ends_boot_ms = int(time.clock_gettime(time.CLOCK_BOOTTIME) * 1000) + row["expiry_wall"] - now_ms
     insert(journal, "task", number=(EPOCH << 32) + number, task_id=task_id, state=state, doc=doc,
            **({"deadline_ms": ends_boot_ms} | row))

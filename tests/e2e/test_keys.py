@@ -14,7 +14,8 @@ from workers import Program
 
 
 def sluice(*words, expect=0):
-    run = lambda: subprocess.run([BUILD / "bin/sluice", *map(str, words)], capture_output=True, text=True, timeout=30, check=False)
+    run = lambda: subprocess.run([BUILD / "bin/sluice", *map(str, words)], capture_output=True, text=True, timeout=30,
+                                 check=False)
     done = until(lambda: (d := run()) and "no answer from the broker" not in d.stderr and d, "an answer")
     assert done.returncode == expect, done.stdout + done.stderr
     return done.stdout + done.stderr

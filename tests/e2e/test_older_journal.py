@@ -109,8 +109,8 @@ def start_broker(agent, version, boot, tool):
         with journal_of(agent.state, version) as journal:
             fill(journal, version, boot, tool)
         former, broker = FormerFetcher(agent.runtime), agent.program("broker")
-        status = agent.status_until(lambda s: s["results"]["waiting"] >= 3 and s["workers"], "its fetcher, and the end of what is late")
-        if status["now_ms"] - status["started_ms"] < 3000:
+        status = agent.status_until(lambda s: s["results"]["waiting"] >= 3 and s["workers"], "a fetcher, and an end of the late")
+        if status["now_ms"] - status["started_ms"] < 4000:
             return broker, former, status
         former.close()
         broker.kill()

@@ -3,7 +3,8 @@ import datetime
 import re
 import time
 
-from fault_tools import redone
+from fault_tools import PROGRAMS, redone
+from faults import SERVERS
 
 # What a settled process may take more at the end than at the start: allocators and caches, not a leak.
 MEMORY_KB = 6 * 1024
@@ -138,3 +139,8 @@ def what_is_left(accounts, start, end):
                   max(2 * used, used + JOURNAL_UNUSED))
     accounts.equal("journal's write-ahead log after the end, octets", end["journal"]["wal_bytes"])
     accounts.equal("buried", end["buried"])
+
+
+def who_met_a_fault(accounts, met):
+    for name in (*PROGRAMS, *SERVERS):
+        accounts.row(f"{name}: faults met", met[name], "at least 1", met[name] >= 1)

@@ -6,6 +6,7 @@
 The exit status is 0 only if every promise held. See scripts/soak.
 """
 import argparse
+import math
 import os
 import pathlib
 import random
@@ -30,6 +31,7 @@ WAITING = 150  # tasks AC keeps ready
 RATE = 150     # tasks a second at most: mixed ones, a few of them large
 QUIET_S = 8.0  # at the end, without faults
 SETTLE_S = 240.0
+LEAST_MINUTES = 0.5
 
 
 class Soak:
@@ -99,7 +101,7 @@ class Soak:
 
     def storm(self, end):
         next_look = next_peak = 0.0
-        while (now := time.monotonic()) < end:
+        while (now := time.monotonic()) < end or self.faults.first:
             self.faults.step(now)
             if now >= next_look:
                 next_look = now + 0.25
@@ -185,6 +187,7 @@ class Soak:
         accounting.what_is_left(books, start, left)
         for role, kb in self.peak.items():
             books.row(f"{role}: most memory (PSS) in KiB on the way", kb)
+        accounting.who_met_a_fault(books, self.faults.met)
         crashes = [line for line in log.splitlines() if "event=program_killed" in line and
                    not any(f"signal={n}" in line for n in (9, 15))]
         books.equal("crashes", len(crashes))
@@ -204,9 +207,16 @@ class Soak:
         self.events.close()
 
 
+def minutes(text):
+    value = float(text)
+    if not math.isfinite(value) or value < LEAST_MINUTES:
+        raise argparse.ArgumentTypeError(f"{text} is not {LEAST_MINUTES} or more")
+    return value
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0], prog="scripts/soak")
-    parser.add_argument("--minutes", type=float, default=10.0)
+    parser.add_argument("--minutes", type=minutes, default=10.0)
     parser.add_argument("--seed", type=int, default=random.randrange(1, 1 << 31))
     options = parser.parse_args()
     folder = pathlib.Path(tempfile.mkdtemp(prefix="sluice-soak."))

@@ -1,4 +1,7 @@
 """The books themselves: each bound is red when a count is one more than the faults explain."""
+import argparse
+import collections
+import functools
 import pathlib
 import sys
 import time
@@ -9,6 +12,7 @@ import pytest
 sys.path[:0] = [str(pathlib.Path(__file__).resolve().parent), str(pathlib.Path(__file__).resolve().parent.parent / "e2e")]
 
 import accounts as accounting
+import soak
 from fault_tools import PROGRAMS, Toll, check_toll, given_up
 from faults import Faults
 
@@ -110,3 +114,42 @@ def test_soak_given_back():
     assert not soaked(log * 10, {"reexecuted_safe": 10}, prepare=ended)
     assert soaked(log * 9, {"reexecuted_safe": 10}, prepare=ended) and soaked(log * 11, {"reexecuted_safe": 11}, prepare=ended)
     assert soaked(log, {"reexecuted_safe": 1})
+
+
+def test_everybody_has_to_meet_a_fault():
+    found = accounting.Accounts()
+    met = collections.Counter([*PROGRAMS, "AC", "tool"])
+    accounting.who_met_a_fault(found, met)
+    assert not found.failures
+    for name in met:
+        found = accounting.Accounts()
+        accounting.who_met_a_fault(found, met - collections.Counter([name]))
+        assert found.failures == [f"{name}: faults met: 0, at least 1"]
+
+
+@pytest.mark.parametrize("begin", [lambda faults: None, lambda faults: faults.servers_only()])
+def test_the_first_faults_are_on_everybody(begin):
+    """Also when one has no process just now."""
+    mock = types.SimpleNamespace(deaf_until=0)
+    for seed in range(20):
+        faults = Faults(seed, agent_of(""), mock, lambda text: None)
+        faults.restart_agent = lambda: None
+        begin(faults)
+        wanted, done, here = list(faults.first), [], False
+
+        def obey(name):
+            done.append(name)
+            if here:
+                faults.met[name] += 1
+        faults.first = [functools.partial(obey, number) for number in range(len(wanted))]
+        for now in range(0, 10000, 1000):
+            here = now >= 2000
+            faults.step(now) if faults.first else None
+        assert done == [0, 0, *range(len(wanted))]
+
+
+@pytest.mark.parametrize("text", ["0", "-3", "0.49", "nan", "inf", "x"])
+def test_minutes_that_prove_nothing(text):
+    with pytest.raises((argparse.ArgumentTypeError, ValueError)):
+        soak.minutes(text)
+    assert soak.minutes("0.5") == 0.5

@@ -15,7 +15,7 @@ from fault_tools import PROGRAMS, Toll
 
 AC_CALLS = ["get-task", "put-result", "upload-result", "upload-url", "store"]
 STOPS_S = [0.1, 0.4, 1.0, 2.0, 3.5, 5.5, 8.0]
-STRETCH_MEAN_S = 3.0  # between the servers' faults, when they are alone: tasks are to go through
+STRETCH_MEAN_S = 4.0  # between the servers' faults, when they are alone: tasks are to go through
 
 
 SERVERS = ("AC", "tool")

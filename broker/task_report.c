@@ -37,8 +37,9 @@ static const char *event_name(trail_kind_t kind) {
 }
 
 static const char *outcome_name(uint64_t outcome) {
-    static const char *const names[] = {"?",      "done",   "empty",   "refused",   "busy",     "limited",
-                                        "denied", "server", "network", "malformed", "redirect", "not sent"};
+    static const char *const names[] = {"?",        "done",     "empty",  "refused", "busy",
+                                        "limited",  "denied",   "server", "network", "malformed",
+                                        "redirect", "not sent", "aborted"};
     return outcome < sizeof names / sizeof names[0] ? names[outcome] : "?";
 }
 
@@ -239,7 +240,7 @@ static void put_buried(yajl_gen g, const task_t *task) {
     json_number(g, "tries", task->tries);
     json_number(g, "accepted_ms", task->accepted_wall_ms);
     json_number(g, "buried_ms", task->buried_wall_ms);
-    json_number(g, "bytes", (int64_t)task_bytes(task));
+    json_number(g, "bytes", (int64_t)task->buried_bytes);
     (void)yajl_gen_map_close(g);
 }
 

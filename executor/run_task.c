@@ -23,6 +23,7 @@ static const char *not_sent(const run_t *run, int err) {
 }
 
 static const char *looked_up(const executor_t *self, const run_t *run);
+static void on_done(void *ctx, CURL *easy, CURLcode code, const char *error);
 
 void run_abort(executor_t *self, run_t *run) {
     if (!run->easy) return;
@@ -34,7 +35,10 @@ void run_abort(executor_t *self, run_t *run) {
 bool run_resume(executor_t *self, run_t *run) {
     if (!run->easy || !run->response || !response_is_paused(run->response)) return false;
     response_resume(run->response);
-    http_pause(self->http, run->easy, false);
+    CURLcode code = http_pause(self->http, run->easy, false);
+    if (code == CURLE_OK) return true;
+    http_cancel(self->http, run->easy);
+    on_done(run, run->easy, code, "");
     return true;
 }
 
@@ -361,7 +365,8 @@ static void start(executor_t *self, run_t *run) {
         run->started_ms = clock_boot_ms();
         run->easy = slots_take_easy(self->slots);
         run->zipped = self->settings.upload_to_ac;
-        run->response = response_new(run->zipped ? BODY_GZIP : BODY_RAW, self->settings.state_dir);
+        run->response =
+            response_new(run->zipped ? BODY_GZIP : BODY_RAW, self->settings.state_dir, &self->turn_octets);
         err = run->easy && run->response ? send_request(self, run, false) : ERR_NOMEM;
     }
     if (err) {

@@ -2,6 +2,7 @@
 its expiry at the latest, in bounded memory, and the others do not notice. (On a machine so busy that the time of some is over
 before their tool was asked, these are tried again.)"""
 import contextlib
+import gzip
 import json
 import os
 import pathlib
@@ -14,6 +15,8 @@ from agent import BUILD, FAST, until
 from fault_tools import Toll, check_toll
 
 EXPIRY_MS = 5000
+MEBIBYTE = gzip.compress(bytes(1 << 20), 9)  # members: so many in a row are one body
+GIBIBYTE = gzip.compress(MEBIBYTE * 1024, 9)
 
 
 class BadTool:
@@ -62,6 +65,18 @@ class BadTool:
             connection.sendall(b"100000\r\n" + bytes(1 << 20) + b"\r\n")
 
     @staticmethod
+    def endless_small_chunks(connection):
+        connection.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        while True:
+            connection.sendall(b"1\r\nx\r\n" * 100000)
+
+    @staticmethod
+    def endless_trailers(connection):
+        connection.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n")
+        while True:
+            connection.sendall(b"X: y\r\n" * 100000)
+
+    @staticmethod
     def endless_headers(connection):
         connection.sendall(b"HTTP/1.1 200 OK\r\n")
         while True:
@@ -83,6 +98,18 @@ class BadTool:
     @staticmethod
     def bad_gzip(connection):
         connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 4096\r\n\r\n" + os.urandom(4096))
+
+    @staticmethod
+    def gzip_bomb(connection):
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n")
+        while True:
+            connection.sendall(MEBIBYTE)
+
+    @staticmethod
+    def double_gzip_bomb(connection):
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip, gzip\r\n\r\n")
+        while True:
+            connection.sendall(GIBIBYTE)
 
     @staticmethod
     def bad_chunks(connection):

@@ -221,7 +221,7 @@ def test_results_and_tasks_belong_to_their_session(site):
     number = got.number
     assert ask(control, "CLAIM", session=welcome.session, number=number, attempt=got.attempt).message == "CLAIMED"
     forged = encode("RESULT", session=welcome.session, number=number, attempt=got.attempt, flags=0, http_status=200,
-                    tool_ms=1, body_bytes=0, connect_ms=0, first_byte_ms=0, ended_ms=1)
+                    tool_ms=1, body_bytes=0, connect_ms=0, first_byte_ms=0, ended_ms=1, reason="")
     push = site.peer("w2", zmq.PUSH, 2)
     push.send_multipart([forged, b'{"taskId":"forged"}'])
     until(lambda: "the session was begun under another key" in site.agent.log_text(), "the refusal of the forged result")

@@ -116,7 +116,8 @@ void task_fetched(core_t *core, const msg_fetched_t *fetched, void **doc, uint64
     }
     gate_came(&core->gate, fetched->credit);
     gate_fetch_ended(&core->gate, fetched->credit);
-    credit_outcome(core, CALL_GET_TASK, OUTCOME_DONE, 0, 200, -1, 0, str_of(""));
+    if (gate_is_news(&core->gate, fetched->credit)) /* one out of an inbox may have been read long ago */
+        credit_outcome(core, CALL_GET_TASK, OUTCOME_DONE, 0, 200, -1, 0, str_of(""));
     task_t *held = tasks_find_id(&core->tasks, fetched->task_id);
     if (held) {
         core->view.counters.held_already++;

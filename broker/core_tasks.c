@@ -73,7 +73,9 @@ void task_ended(core_t *core, task_t *task) {
 
 void task_enqueue(core_t *core, task_t *task) {
     if (task->state == TASK_READY) {
-        core_check(core, tasks_set_due(&core->tasks, task, task->deadline_ms));
+        /* one that may be with a worker that comes back may have ended in time */
+        core_check(core,
+                   tasks_set_due(&core->tasks, task, task->waits_rejoin ? INT64_MAX : task->deadline_ms));
     } else if (task->state == TASK_DONE && task->next_try_ms > core->now.ms) {
         core_check(core, tasks_set_due(&core->tasks, task, task->next_try_ms));
         return;

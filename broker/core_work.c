@@ -11,6 +11,8 @@ static bool with(const task_t *task, const worker_t *worker, uint32_t attempt) {
 }
 
 void task_claimed(core_t *core, worker_t *worker, const msg_ref_t *ref) {
+    worker->mute = 0;
+    worker->rest_ms = 0;
     task_t *task = tasks_find(&core->tasks, ref->number);
     if (!with(task, worker, ref->attempt)) {
         if (task && task->last_session == worker->session && task->last_attempt == ref->attempt) {
@@ -163,6 +165,7 @@ void task_uploaded(core_t *core, worker_t *worker, const msg_uploaded_t *uploade
     bool done = uploaded->outcome == OUTCOME_DONE;
     bool before = done && uploaded->credit == 0; /* AC took it once: it says nothing of AC now */
     if (done && uploaded->call != CALL_STORE) gate_came(&core->gate, uploaded->credit);
+    core->gate.alone = task->tries >= GIVEN_UP_TRIES ? task->number : 0;
     if (uploaded->call != CALL_STORE && !before) /* the store is not AC */
         credit_outcome(core, (call_t)uploaded->call, (outcome_t)uploaded->outcome, task->number,
                        uploaded->http_status, uploaded->retry_after_ms, uploaded->elapsed_ms,
@@ -187,6 +190,10 @@ bool task_adopt(core_t *core, worker_t *worker, const msg_held_t *held, uint64_t
                          task->worker->session != former_session || task->attempt != held->attempt))
         return false;
     if (!task->worker && task->state == TASK_RUNNING && task->holder != worker->instance) return false;
+    if (!task->worker && task->last_session == held->session && task->last_attempt == held->attempt)
+        return false; /* its outcome was taken, and the answer was lost */
+    if (held->session >> 32 == core->settings.epoch && held->attempt > task->pushes)
+        return false; /* never handed out: the session was one of a journal that was moved aside */
     bool free_again = !task->worker && !task->waits_rejoin;
     if (free_again && held->phase != PHASE_UNSTARTED && task->state == TASK_READY && !task_idempotent(task))
         return false; /* it was given back, and must not be run from both */

@@ -26,8 +26,9 @@ static const char *event_name(trail_kind_t kind) {
 }
 
 static const char *outcome_name(uint64_t outcome) {
-    static const char *const names[] = {"?",      "done",   "empty",   "refused",   "busy",     "limited",
-                                        "denied", "server", "network", "malformed", "redirect", "not sent"};
+    static const char *const names[] = {"?",        "done",     "empty",  "refused", "busy",
+                                        "limited",  "denied",   "server", "network", "malformed",
+                                        "redirect", "not sent", "aborted"};
     return outcome < sizeof names / sizeof names[0] ? names[outcome] : "?";
 }
 

@@ -95,7 +95,8 @@ typedef enum {
     OUTCOME_NETWORK = 8,
     OUTCOME_MALFORMED = 9,
     OUTCOME_REDIRECT = 10,
-    OUTCOME_NOT_SENT = 11
+    OUTCOME_NOT_SENT = 11,
+    OUTCOME_ABORTED = 12 /* by the agent itself, after it was sent */
 } outcome_t;
 
 typedef enum { PHASE_UNSTARTED = 1, PHASE_STARTED = 2, PHASE_FINISHED = 3 } phase_t;

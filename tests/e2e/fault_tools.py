@@ -89,7 +89,7 @@ class Toll(collections.Counter):
         polls = len(re.findall("event=poll_aborted .*task_may_be_lost=1", agent.log_text()))
         self["poll"] = max(polls, self["poll"])  # a holder that got to renew its credit too late
         posts = len(re.findall("event=upload_failed .*aborted: the credit", agent.log_text()))
-        posts = max(posts, len(re.findall("event=ac_call_failed call=(?:put|upload).*aborted: the credit", agent.log_text())))
+        posts = max(posts, len(re.findall("event=ac_call_aborted call=(?:put|upload).*aborted: the credit", agent.log_text())))
         self["post"] = max(posts, self["post"])
         unasked = given_up(agent.log_text()) - self.gone
         self["executor"] += sum(unasked.values())

@@ -6,7 +6,7 @@ import pytest
 
 from fake_ac import CLOSE, HOLD
 from fetcher_stage import (  # stage is a fixture
-    BUSY, LIMITED, DENIED, SERVER, NETWORK, MALFORMED, REDIRECT, EMPTY, REFUSED, accept_all, answer_of, stage,
+    ABORTED, BUSY, LIMITED, DENIED, SERVER, NETWORK, MALFORMED, REDIRECT, EMPTY, REFUSED, accept_all, answer_of, stage,
     task, then_idle)
 
 
@@ -51,7 +51,7 @@ def test_unrenewed_lease_is_aborted_a_second_before_its_end(stage):
     stage.broker.until(lambda: request.ended)
     assert request.ended - request.at > 2.5
     report = stage.broker.expect("REPORT")
-    assert report.outcome == NETWORK and "aborted" in report.reason
+    assert report.outcome == ABORTED and "aborted" in report.reason
     stage.broker.expect("RELEASE", credit=7)
     assert not program.dead()  # in time: a moment too late, and its switch had ended it
     assert len(program.events("poll_aborted")) == 1

@@ -42,7 +42,7 @@ def nums(name, sample):
 
 S, N = 0x100000002, 0x200000003
 REF = [num("session", S), num("number", N), num("attempt", 4, 0, U32)]
-OUTCOME = [num("call", 2, 1, 6), num("outcome", 7, 1, 11), num("http_status", 503, 0, U16),
+OUTCOME = [num("call", 2, 1, 6), num("outcome", 7, 1, 12), num("http_status", 503, 0, U16),
            i64("retry_after_ms", -1), num("elapsed_ms", 70000, 0, U32), text("reason", "HTTP 503", 200)]
 
 MESSAGES = [

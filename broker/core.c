@@ -281,7 +281,10 @@ static void tick(core_t *core) {
     tasks_judge(core);
     buried_turn(core);
     credits_turn(core);
-    if (!core->stopped) tasks_dispatch(core);
+    if (core->stopped)
+        tasks_tell_trails(core);
+    else
+        tasks_dispatch(core);
 }
 
 int core_step(core_t *self, const event_t *event, moment_t now, effects_t *effects) {

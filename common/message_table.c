@@ -122,7 +122,8 @@ static const field_t result[] = {U64("session", result.session),
                                  U64("body_bytes", result.body_bytes),
                                  I64("connect_ms", result.connect_ms),
                                  I64("first_byte_ms", result.first_byte_ms),
-                                 U32("ended_ms", result.ended_ms)};
+                                 U32("ended_ms", result.ended_ms),
+                                 STR("reason", result.reason, MSG_WHY_MAX)};
 static const field_t chunk[] = {U64("session", chunk.session), U64("number", chunk.number),
                                 U32("attempt", chunk.attempt), U64("stream", chunk.stream),
                                 U64("offset", chunk.offset),   U8R("last", chunk.last, 0, 1)};

@@ -27,7 +27,7 @@ def test_stopped_holder_is_killed_by_its_switch(up):
     up.granted(up.worker, ttl_ms=2000)
     request = up.broker.until(lambda: up.ac.requests)[0]
     up.program.signal(signal.SIGSTOP)
-    up.broker.until(up.program.dead, timeout=5)
+    up.broker.until(up.program.dead)
     assert up.program.process.returncode == -signal.SIGKILL
     up.broker.until(lambda: request.ended)
     assert request.ended - request.at > 1.0

@@ -41,7 +41,6 @@ typedef struct {
     const char *date;       /* the header Date: AC's own time, "" when absent */
     uint32_t elapsed_ms;
     bool stale;     /* a reused connection was dead: the caller may ask anew, on a fresh one */
-    bool aborted;   /* by ac_line_abort() or the end of the lease */
     bool timed_out; /* by our own clock */
     const char *body;
     size_t body_bytes;
@@ -79,7 +78,7 @@ int ac_line_upload_logs(ac_line_t *self, lease_t *lease, const char *file_name, 
  * called every few seconds. */
 void ac_line_turn(ac_line_t *self, int64_t now_ms);
 /* Ends the request under way and closes its connection; `done` is called with `why` in the reason:
- * OUTCOME_NETWORK, or OUTCOME_NOT_SENT when nothing had been sent. No effect when idle. */
+ * OUTCOME_ABORTED, or OUTCOME_NOT_SENT when nothing had been sent. No effect when idle. */
 void ac_line_abort(ac_line_t *self, const char *why);
 
 #endif

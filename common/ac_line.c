@@ -341,8 +341,7 @@ void ac_line_turn(ac_line_t *self, int64_t now_ms) {
 void ac_line_abort(ac_line_t *self, const char *why) {
     if (!self->busy) return;
     http_cancel(self->door->http, self->easy);
-    ac_answer_t answer = {.outcome = self->sends ? OUTCOME_NETWORK : OUTCOME_NOT_SENT, .retry_after_ms = -1};
-    answer.aborted = true;
+    ac_answer_t answer = {.outcome = self->sends ? OUTCOME_ABORTED : OUTCOME_NOT_SENT, .retry_after_ms = -1};
     give_reason(self, "aborted", why);
     finish(self, &answer);
 }

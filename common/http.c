@@ -206,7 +206,7 @@ bool http_sent(CURL *easy) {
     return status >= 300 || (length > 0 && sent >= length);
 }
 
-void http_pause(http_t *self, CURL *easy, bool paused) {
+CURLcode http_pause(http_t *self, CURL *easy, bool paused) {
     (void)self;
-    (void)curl_easy_pause(easy, paused ? CURLPAUSE_ALL : CURLPAUSE_CONT);
+    return curl_easy_pause(easy, paused ? CURLPAUSE_ALL : CURLPAUSE_CONT);
 }

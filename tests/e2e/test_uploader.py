@@ -323,10 +323,10 @@ def test_denied_claim_and_denied_post(up):
     up.broker.expect("CLAIM")
     up.broker.send(up.worker, "DENIED", session=up.worker.session, number=1, attempt=1, reason=3)
     up.claimed(up.worker, 2)
-    up.granted(up.worker)
+    up.granted(up.worker, ttl_ms=600000)  # nothing else ends the request
     up.broker.until(lambda: up.ac.requests)
     up.broker.send(up.worker, "DENIED", session=up.worker.session, number=2, attempt=1, reason=5)
-    up.broker.until(lambda: up.ac.requests[0].ended, timeout=2)
+    up.broker.until(lambda: up.ac.requests[0].ended)
     up.broker.expect("RELEASE", credit=7)
     up.broker.watch(1.2)
     assert up.broker.count("UPLOADED") == 0 and up.broker.count("CLAIM") == 0

@@ -6,7 +6,7 @@ import threading
 
 from agent import until
 from fake_ac import HOLD
-from uploader_stage import DONE, NETWORK, OK, SERVER, body, stage, up  # stage and up are fixtures
+from uploader_stage import ABORTED, DONE, OK, SERVER, body, stage, up  # stage and up are fixtures
 
 
 def test_unrenewed_lease_ends_the_post_before_its_end(up):
@@ -15,7 +15,7 @@ def test_unrenewed_lease_ends_the_post_before_its_end(up):
     up.granted(up.worker, ttl_ms=3000)
     request = up.broker.until(lambda: up.ac.requests)[0]
     uploaded = up.broker.expect("UPLOADED")
-    assert uploaded.outcome == NETWORK and "aborted" in uploaded.reason
+    assert uploaded.outcome == ABORTED and "aborted" in uploaded.reason
     up.broker.until(lambda: request.ended)
     assert request.ended - request.at > 1.5
     assert not up.program.dead()
@@ -27,7 +27,7 @@ def test_stopped_holder_is_killed_by_its_switch(up):
     up.granted(up.worker, ttl_ms=2000)
     request = up.broker.until(lambda: up.ac.requests)[0]
     up.program.signal(signal.SIGSTOP)
-    up.broker.until(up.program.dead, timeout=5)
+    up.broker.until(up.program.dead)
     assert up.program.process.returncode == -signal.SIGKILL
     up.broker.until(lambda: request.ended)
     assert request.ended - request.at > 1.0
@@ -148,7 +148,7 @@ def test_term_with_the_timeout_up(stage):
     stage.broker.until(lambda: stage.ac.requests)
     program.term()
     uploaded = stage.broker.expect("UPLOADED", number=1)
-    assert uploaded.outcome == NETWORK and "drain" in uploaded.reason
+    assert uploaded.outcome == ABORTED and "drain" in uploaded.reason
     assert stage.broker.expect("RETURN", number=2).started == 0
     stage.broker.expect("RELEASE", credit=7)
     stage.gone(worker, 1)

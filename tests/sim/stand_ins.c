@@ -214,10 +214,9 @@ void ac_line_abort(ac_line_t *self, const char *why) {
     if (self->request < 0) return;
     const flight_t *request = &self->world->requests[self->request];
     ac_answer_t answer = {.call = (call_t)request->call,
-                          .outcome = OUTCOME_NETWORK,
+                          .outcome = OUTCOME_ABORTED,
                           .retry_after_ms = -1,
                           .elapsed_ms = (uint32_t)((self->world->now_us - request->started_us) / 1000),
-                          .aborted = true,
                           .body = "",
                           .reason = why};
     ac_close(self->world, self->request);

@@ -71,6 +71,8 @@ bool gate_report(ac_gate_t *gate, call_t call, outcome_t outcome, uint64_t numbe
         if (gate_failure(gate, call, number, now_ms)) return true;
         return fetch && gate->state == GATE_OPEN ? gate_close(gate, now_ms) : false;
     case OUTCOME_NOT_SENT:
+    case OUTCOME_ABORTED: /* the agent's own doing: it says nothing of AC, and a probe is sent again */
+        if (gate->state == GATE_CLOSED) gate->probe_ms = now_ms + backoff_probe_ms(gate->probe_failures);
         return false;
     default: /* SERVER, NETWORK, MALFORMED, REDIRECT */
         if (fetch) fetch_waits(gate, outcome, elapsed_ms, now_ms);

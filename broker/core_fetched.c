@@ -88,6 +88,7 @@ static task_t *new_task(core_t *core, const msg_fetched_t *f, void **doc, uint64
     record->task.method = effects_text(core->fx, image.method);
     record->task.host = effects_text(core->fx, image.host);
     record->task.trail = effects_text(core->fx, (str_t){(const char *)task->trail.bytes, task->trail.len});
+    task->trail.unwritten = false;
     record->doc = *doc;
     *doc = NULL;
     return task;

@@ -161,6 +161,11 @@ void credit_outcome(core_t *core, call_t call, outcome_t outcome, uint64_t numbe
     bool changed = gate_report(gate, call, outcome, number, retry_after_ms, elapsed_ms, core->now.ms);
     if (good) {
         gate->ok_wall_ms = core->now.wall_ms;
+    } else if (outcome == OUTCOME_ABORTED) {
+        char quoted[LOG_QUOTED_MAX], why[201];
+        str_copy(reason, why, sizeof why);
+        effects_log(core->fx, LOG_LEVEL_WARN, "ac_call_aborted", "call=%s why=%s", call_name(call),
+                    log_quote(why, quoted));
     } else if (outcome != OUTCOME_NOT_SENT) {
         gate->error_wall_ms = core->now.wall_ms;
         str_copy(reason.len ? reason : str_of(call_name(call)), gate->error, sizeof gate->error);

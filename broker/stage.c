@@ -49,12 +49,20 @@ task_t *stage_next_task(const stage_t *self) {
     return task && goes_before(task, large) ? task : large;
 }
 
-worker_t *stage_next_worker(const stage_t *self) {
+static bool may_take(const worker_t *worker, int64_t now_ms) {
+    if (!worker->ready || worker->leaving || worker->out >= worker->slots) return false;
+    return worker->mute == 0 || (worker->out == 0 && now_ms >= worker->rest_ms);
+}
+
+static bool is_better(const worker_t *worker, const worker_t *best) {
+    if (!best || (worker->mute == 0) != (best->mute == 0)) return !best || worker->mute == 0;
+    return worker->slots - worker->out > best->slots - best->out;
+}
+
+worker_t *stage_next_worker(const stage_t *self, int64_t now_ms) {
     worker_t *best = NULL;
-    for (worker_t *worker = self->workers; worker; worker = worker->next) {
-        if (!worker->ready || worker->leaving || worker->out >= worker->slots) continue;
-        if (!best || worker->slots - worker->out > best->slots - best->out) best = worker;
-    }
+    for (worker_t *worker = self->workers; worker; worker = worker->next)
+        if (may_take(worker, now_ms) && is_better(worker, best)) best = worker;
     return best;
 }
 
@@ -99,6 +107,6 @@ void worker_drop(task_t *task) {
 uint32_t stage_slots(const stage_t *self) {
     uint32_t slots = 0;
     for (const worker_t *worker = self->workers; worker; worker = worker->next)
-        if (worker->ready && !worker->leaving) slots += worker->slots;
+        if (worker->ready && !worker->leaving) slots += worker->mute ? 1 : worker->slots;
     return slots;
 }

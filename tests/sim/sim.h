@@ -171,6 +171,7 @@ typedef struct {
     bool cut_loses, cut_out, cut_in; /* which way */
     int64_t cont_us;                 /* when it went on after it had stood still */
     int64_t first_us;                /* when it starts for the first time */
+    int64_t started_us;              /* when it started last */
     int64_t died_us, pipe_us;        /* what was to arrive after pipe_us died with it */
     int sends_left;                  /* it crashes after so many sends; -1: not set */
     uint16_t slots;
@@ -318,6 +319,8 @@ int journal_restore(world_t *world, core_t **core, moment_t now);
 const row_t *journal_find(const world_t *world, uint64_t number);
 const row_t *journal_find_ticket(const world_t *world, uint32_t ticket);
 const row_t *journal_find_id(const world_t *world, uint32_t id);
+uint64_t journal_epoch(const world_t *world);
+bool journal_knows(const world_t *world, uint64_t instance); /* an executor or uploader that has a session */
 /* Now, or before the latest commit. */
 bool journal_has_credit(const world_t *world, uint64_t credit, uint16_t budget);
 bool journal_has_fetch(const world_t *world, uint64_t instance, uint64_t seq);

@@ -115,7 +115,7 @@ static void check_owner(world_t *world, const task_t *task) {
     bool ok = true;
     switch (task->state) {
     case TASK_READY:
-        ok = !with && timed && queued != task->waits_rejoin;
+        ok = !with && timed != task->waits_rejoin && queued != task->waits_rejoin;
         break;
     case TASK_DONE:
         ok = !with && (task->waits_rejoin || queued != timed);

@@ -10,9 +10,14 @@ static bool with(const task_t *task, const worker_t *worker, uint32_t attempt) {
     return task && task->worker == worker && task->attempt == attempt;
 }
 
-void task_claimed(core_t *core, worker_t *worker, const msg_ref_t *ref) {
+/* What is pushed to it does arrive. */
+static void is_reached(worker_t *worker) {
     worker->mute = 0;
     worker->rest_ms = 0;
+}
+
+void task_claimed(core_t *core, worker_t *worker, const msg_ref_t *ref) {
+    is_reached(worker);
     task_t *task = tasks_find(&core->tasks, ref->number);
     if (!with(task, worker, ref->attempt)) {
         if (task && task->last_session == worker->session && task->last_attempt == ref->attempt) {
@@ -94,6 +99,7 @@ void task_result(core_t *core, const msg_result_t *result, void **doc, uint64_t 
 }
 
 void task_returned(core_t *core, worker_t *worker, const msg_return_t *give_back) {
+    is_reached(worker);
     task_t *task = tasks_find(&core->tasks, give_back->number);
     if (!with(task, worker, give_back->attempt)) {
         task_deny(core, worker->instance, give_back->session, give_back->number, give_back->attempt,

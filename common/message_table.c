@@ -113,16 +113,13 @@ static const field_t task[] = {U64("session", task.session),
                                U32("tries", task.tries),
                                STR("task_id", task.task_id, MSG_TASK_ID_MAX),
                                U8R("call", task.call, 1, 6)};
-static const field_t result[] = {U64("session", result.session),
-                                 U64("number", result.number),
-                                 U32("attempt", result.attempt),
-                                 U16("flags", result.flags),
-                                 U16("http_status", result.http_status),
-                                 U32("tool_ms", result.tool_ms),
-                                 U64("body_bytes", result.body_bytes),
-                                 I64("connect_ms", result.connect_ms),
-                                 I64("first_byte_ms", result.first_byte_ms),
-                                 U32("ended_ms", result.ended_ms)};
+static const field_t result[] = {
+    U64("session", result.session),       U64("number", result.number),
+    U32("attempt", result.attempt),       U64("stream", result.stream),
+    U16("flags", result.flags),           U16("http_status", result.http_status),
+    U32("tool_ms", result.tool_ms),       U64("body_bytes", result.body_bytes),
+    I64("connect_ms", result.connect_ms), I64("first_byte_ms", result.first_byte_ms),
+    U32("ended_ms", result.ended_ms)};
 static const field_t chunk[] = {U64("session", chunk.session), U64("number", chunk.number),
                                 U32("attempt", chunk.attempt), U64("stream", chunk.stream),
                                 U64("offset", chunk.offset),   U8R("last", chunk.last, 0, 1)};

@@ -340,6 +340,7 @@ typedef struct {
 typedef struct {
     uint64_t session, number;
     uint32_t attempt;
+    uint64_t stream; /* by which the body went before; 0 without RESULT_STREAM */
     uint16_t flags, http_status;
     uint32_t tool_ms;
     uint64_t body_bytes;

@@ -27,6 +27,7 @@ typedef struct {
     uint16_t pool_size;     /* slots the broker knows of */
     uint16_t own_pool_size; /* by this process's configuration; the broker may tell another */
     uint64_t streams;       /* bodies announced so far */
+    int64_t answered_ms;    /* when the broker last told of what came by results-in */
     unsigned char *chunk;   /* MSG_CHUNK_MAX octets, or NULL until it is needed */
     uint64_t generation;    /* of the CONFIG applied last */
     bool draining;

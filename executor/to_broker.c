@@ -27,6 +27,7 @@ static int send_result(executor_t *self, const run_t *run) {
     msg.result = (msg_result_t){.session = run->session,
                                 .number = run->number,
                                 .attempt = run->attempt,
+                                .stream = run->flags & RESULT_STREAM ? run->body.stream : 0,
                                 .flags = run->flags,
                                 .http_status = run->http_status,
                                 .tool_ms = run->tool_ms,

@@ -91,7 +91,7 @@ MESSAGES = [
     ("TASK", 41, 96 * MIB, REF + [num("stage", 1, 1, 2), num("flags", 1, 0, U16), i64("remaining_ms", -5),
                                   num("generation", 2), num("tries", 6, 0, U32), text("task_id", "t-1", 1024),
                                   num("call", 2, 1, 6)]),
-    ("RESULT", 42, 96 * MIB, REF + [num("flags", 32, 0, U16), num("http_status", 200, 0, U16),
+    ("RESULT", 42, 96 * MIB, REF + [num("stream", 11), num("flags", 32, 0, U16), num("http_status", 200, 0, U16),
                                     num("tool_ms", 1234, 0, U32), num("body_bytes", 512000),
                                     i64("connect_ms", -1), i64("first_byte_ms", 1200), num("ended_ms", 5, 0, U32)]),
     ("CHUNK", 43, 262144, REF + [num("stream", 11), num("offset", 262144), num("last", 1, 0, 1)]),

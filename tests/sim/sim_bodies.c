@@ -210,7 +210,8 @@ void sim_bodies_chunk(world_t *world, const msg_chunk_t *chunk, uint64_t size) {
 }
 
 bool sim_bodies_result(world_t *world, const msg_result_t *result) {
-    return bodies_result(world->spool->bodies, result);
+    bodies_heard(world->spool->bodies, result->session, proc_ms(world, BROKER));
+    return bodies_result(world->spool->bodies, result, proc_ms(world, BROKER));
 }
 
 void sim_bodies_turn(world_t *world) {

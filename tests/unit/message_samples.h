@@ -59,7 +59,7 @@ static const msg_t samples[] = {
                  1700000000000, T(""), T("")}},
     {.type = MSG_TASK,
      .task = {S, N, 4, STAGE_EXECUTE, TASK_IDEMPOTENT, -5, 2, 6, T("t-1"), CALL_PUT_RESULT}},
-    {.type = MSG_RESULT, .result = {S, N, 4, RESULT_AGENT, 200, 1234, 512000, -1, 1200, 5}},
+    {.type = MSG_RESULT, .result = {S, N, 4, 11, RESULT_AGENT, 200, 1234, 512000, -1, 1200, 5}},
     {.type = MSG_CHUNK, .chunk = {S, N, 4, 11, 262144, 1}},
     {.type = MSG_EVENT, .event = {3, 1700000000001, 200, N, T("task=t-1")}},
     {.type = MSG_BODY, .body = {S, N, 4, 11, 0, 1}},

@@ -106,3 +106,16 @@ def test_large_bodies_arrive_and_small_results_go_past_them(world, free_port):
     assert "event=body_stopped" not in agent.log_text() and "event=body_stalled" not in agent.log_text()
     assert way.carried <= 1.5 * count * octets, way.carried
     way.close()
+
+
+def test_results_are_not_repeated_while_they_are_on_their_way(world, free_port):
+    """Several seconds' worth is in the way all the time; none of it is said again meanwhile."""
+    count, slots, octets, rate = 12, 6, 500 * 1000, 1600 * 1000
+    mock = world.start_mock("--tasks", count, "--bodyBytes", size(octets), "--expiryMs", 600000)
+    way, _ = start(world, free_port, rate, "--executorPoolSize", slots)
+    books = mock.wait(f"delivered>={count}", deadline=120)
+    check_books(books, count)
+    assert books["error_results"] == 0
+    needed = count * (octets * 4 // 3 + 1000)  # in base64
+    assert way.carried <= 1.5 * needed, (way.carried, needed)
+    way.close()

@@ -14,6 +14,8 @@
     { n, KIND_U32, AT(p), 0, UINT32_MAX }
 #define U64(n, p)                                                                                            \
     { n, KIND_U64, AT(p), 0, UINT64_MAX }
+#define U64R(n, p, a, b)                                                                                     \
+    { n, KIND_U64, AT(p), a, b }
 #define I64(n, p)                                                                                            \
     { n, KIND_I64, AT(p), 0, 0 }
 #define STR(n, p, m)                                                                                         \
@@ -125,9 +127,12 @@ static const field_t chunk[] = {U64("session", chunk.session), U64("number", chu
                                 U64("offset", chunk.offset),   U8R("last", chunk.last, 0, 1)};
 static const field_t event[] = {U64("seq", event.seq), I64("at_ms", event.at_ms), U8("kind", event.kind),
                                 U64("number", event.number), STR("text", event.text, 500)};
-static const field_t body[] = {U64("session", body.session), U64("number", body.number),
-                               U32("attempt", body.attempt), U64("stream", body.stream),
-                               U64("length", body.length),   U8R("kind", body.kind, 1, 2)};
+static const field_t body[] = {U64("session", body.session),
+                               U64("number", body.number),
+                               U32("attempt", body.attempt),
+                               U64("stream", body.stream),
+                               U64R("length", body.length, 0, MSG_BODY_MAX),
+                               U8R("kind", body.kind, 1, 2)};
 static const field_t credit[] = {U64("session", credit.session), U64("stream", credit.stream),
                                  U64("upto", credit.upto)};
 static const field_t abort_fields[] = {U64("session", abort.session), U64("stream", abort.stream),

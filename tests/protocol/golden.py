@@ -97,7 +97,7 @@ MESSAGES = [
     ("CHUNK", 43, 262144, REF + [num("stream", 11), num("offset", 262144), num("last", 1, 0, 1)]),
     ("EVENT", 44, 0, [num("seq", 3), i64("at_ms", 1700000000001), num("kind", 200, 0, U8), num("number", N),
                       text("text", "task=t-1", 500)]),
-    ("BODY", 50, 0, REF + [num("stream", 11), num("length", 0), num("kind", 1, 1, 2)]),
+    ("BODY", 50, 0, REF + [num("stream", 11), num("length", 0, 0, 2**48), num("kind", 1, 1, 2)]),
     ("CREDIT", 51, 0, [num("session", S), num("stream", 11), num("upto", 2097152)]),
     ("ABORT", 52, 0, [num("session", S), num("stream", 11), num("reason", 3, 1, 4)]),
 ]

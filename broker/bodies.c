@@ -34,6 +34,7 @@ typedef struct stream_t {
     uint64_t received, upto;
     uint64_t turn;               /* when it got credit last, in the order of all that was given */
     bool told;                   /* the writer knows `upto` */
+    int64_t held_ms;             /* since when it is first in line without room; 0: it never was */
     int fd;                      /* while open */
     int64_t given_ms[AHEAD_MAX]; /* when the chunks that have not come were allowed */
     struct stream_t *next;
@@ -287,7 +288,16 @@ static uint64_t reserved(const bodies_t *self, uint64_t *unwritten) {
     return sum;
 }
 
-/* In order; one that alone would not fit does not hold up the others. */
+/* It waits for room. */
+static void hold(bodies_t *self, stream_t *stream, const char *why, int64_t now_ms) {
+    self->hold = why;
+    if (stream->held_ms) return;
+    stream->held_ms = now_ms;
+    log_warn("body_waits", "number=%" PRIu64 " length=%" PRIu64 " why=\"%s\"", stream->number, stream->length,
+             why);
+}
+
+/* In order: who is first in line is passed by nobody, so that each has its turn. */
 static void begin(bodies_t *self, int64_t now_ms) {
     self->hold = NULL;
     if (now_ms < self->retry_ms) self->hold = "the disk has no room for large bodies";
@@ -296,17 +306,20 @@ static void begin(bodies_t *self, int64_t now_ms) {
         next = s->next;
         if (s->state != STREAM_WAITS) continue;
         const char *why = spool_refuses(self->spool, s->length, promised, unwritten);
-        if (why && s->length > spool_max(self->spool)) continue;
-        self->hold = why;
-        if (why) break;
+        if (why) {
+            hold(self, s, why, now_ms);
+            break;
+        }
         s->fd = spool_create(self->spool, s->number, s->attempt);
         if (s->fd < 0) {
             failed(self, s, now_ms);
             break;
         }
         s->state = STREAM_OPEN;
+        if (s->held_ms)
+            log_info("body_begins", "number=%" PRIu64 " waited_ms=%" PRId64, s->number, now_ms - s->held_ms);
     }
-    if (!self->hold && spool_bytes(self->spool) >= spool_max(self->spool))
+    if (!self->hold && spool_counted(self->spool) >= spool_max(self->spool))
         self->hold = "the spool of large bodies is full";
 }
 
@@ -361,7 +374,7 @@ static void give_credit(bodies_t *self, int64_t now_ms) {
 }
 
 void bodies_turn(bodies_t *self, int64_t now_ms) {
-    if (!self->streams && !self->hold && spool_bytes(self->spool) < spool_max(self->spool)) return;
+    if (!self->streams && !self->hold && spool_counted(self->spool) < spool_max(self->spool)) return;
     judge(self, now_ms);
     begin(self, now_ms);
     give_credit(self, now_ms);
@@ -375,6 +388,16 @@ unsigned bodies_count(const bodies_t *self) {
     unsigned count = 0;
     for (const stream_t *s = self->streams; s; s = s->next)
         count++;
+    return count;
+}
+
+unsigned bodies_waiting(const bodies_t *self, uint64_t *number, uint64_t *bytes) {
+    unsigned count = 0;
+    for (const stream_t *s = self->streams; s; s = s->next) {
+        if (s->state != STREAM_WAITS || count++ > 0) continue;
+        *number = s->number;
+        *bytes = s->length;
+    }
     return count;
 }
 

@@ -43,6 +43,8 @@ void bodies_turn(bodies_t *self, int64_t now_ms);
 /* Why no more may be fetched: a constant, or NULL. As of the last turn. */
 const char *bodies_hold(const bodies_t *self);
 unsigned bodies_count(const bodies_t *self);
+/* How many of them wait for room; the task and the length of the one that is first in line. */
+unsigned bodies_waiting(const bodies_t *self, uint64_t *number, uint64_t *bytes);
 /* When bodies_turn() is due by time alone; INT64_MAX for never. */
 int64_t bodies_due_ms(const bodies_t *self, int64_t now_ms);
 

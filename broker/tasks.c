@@ -149,6 +149,7 @@ void tasks_bury(tasks_t *self, task_t *task) {
     *(before ? &before->later : &self->buried_first) = task;
     *(task->later ? &task->later->earlier : &self->buried_last) = task;
     self->buried_bytes += task_bytes(task);
+    self->buried_bodies += task->body_bytes;
 }
 
 void tasks_unbury(tasks_t *self, task_t *task) {
@@ -157,10 +158,14 @@ void tasks_unbury(tasks_t *self, task_t *task) {
     *(task->later ? &task->later->earlier : &self->buried_last) = task->earlier;
     task->earlier = task->later = NULL;
     self->buried_bytes -= task_bytes(task);
+    self->buried_bodies -= task->body_bytes;
 }
 
 void tasks_set_body(tasks_t *self, task_t *task, uint64_t bytes) {
-    if (task->state == TASK_BURIED) self->buried_bytes += bytes - task->body_bytes;
+    if (task->state == TASK_BURIED) {
+        self->buried_bytes += bytes - task->body_bytes;
+        self->buried_bodies += bytes - task->body_bytes;
+    }
     task->body_bytes = bytes;
 }
 

@@ -49,6 +49,7 @@ typedef struct {
     uint64_t doc_bytes;
     task_t *buried_first, *buried_last; /* in the order of burial */
     uint64_t buried_bytes;
+    uint64_t buried_bodies; /* octets of their large bodies */
 } tasks_t;
 
 /* Tries after which a result no longer counts towards the response queue's threshold. */

@@ -112,13 +112,18 @@ uint64_t spool_bytes(const spool_t *self) {
     return self->bytes;
 }
 
+uint64_t spool_counted(const spool_t *self) {
+    uint64_t aside = core_buried_bodies(broker_core(self->world));
+    return self->bytes > aside ? self->bytes - aside : 0;
+}
+
 uint64_t spool_max(const spool_t *self) {
     return self->world->plan.spool_bytes;
 }
 
 const char *spool_refuses(const spool_t *self, uint64_t length, uint64_t reserved, uint64_t unwritten) {
     (void)unwritten;
-    if (self->bytes + reserved > 0 && self->bytes + reserved + length > spool_max(self))
+    if (!spool_fits(spool_counted(self) + reserved, length, spool_max(self)))
         return "the spool of large bodies is full";
     return self->world->disk_full_us > self->world->now_us ? "the disk has no room for large bodies" : NULL;
 }

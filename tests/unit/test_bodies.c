@@ -327,21 +327,69 @@ static void test_the_window_goes_with_the_pipe(void **state) {
 static void test_room(void **state) {
     (void)state;
     bench_t b;
+    uint64_t number = 0, bytes = 0;
     bench_open(&b, 4 * CHUNK);
     announce(&b, 1, 1, 3 * CHUNK);
     assert_null(bodies_hold(b.bodies));
+    assert_int_equal(bodies_waiting(b.bodies, &number, &bytes), 0);
     announce(&b, 2, 2, 2 * CHUNK);
     assert_null(heard(&b, 2));
     assert_string_equal(bodies_hold(b.bodies), "the spool of large bodies is full");
-    announce(&b, 3, 3, 9 * CHUNK); /* larger than the spool: when it is empty */
+    announce(&b, 3, 3, CHUNK); /* would fit, and does not pass */
+    assert_null(heard(&b, 3));
+    assert_int_equal(bodies_waiting(b.bodies, &number, &bytes), 2);
+    assert_true(number == 2 && bytes == 2 * CHUNK);
     b.gone = 1;
     bodies_turn(b.bodies, b.now_ms);
     assert_false(exists(&b, "1-1.part"));
-    assert_int_equal(credit(&b, 2), 2 * CHUNK);
+    assert_true(credit(&b, 2) > 0);
+    assert_true(credit(&b, 2) + credit(&b, 3) == FLOW_BEGIN);
+    assert_null(bodies_hold(b.bodies));
+    bench_close(&b);
+}
+
+/* A body larger than the spool has its turn like any other, is alone beyond the bound, and nothing that stays
+ * keeps it out. */
+static void test_larger_than_the_spool(void **state) {
+    (void)state;
+    bench_t b;
+    uint64_t number = 0, bytes = 0;
+    bench_open(&b, 4 * CHUNK);
+    fast_body(&b, SESSION, 1, 1);
+    assert_true(result(&b, 1)); /* it stays */
+    fast_body(&b, SESSION, 2, 3);
+    announce(&b, 3, 3, 9 * CHUNK);
     assert_null(heard(&b, 3));
+    announce(&b, 4, 4, CHUNK); /* nobody goes past it */
     b.gone = 2;
     bodies_turn(b.bodies, b.now_ms);
-    assert_int_equal(credit(&b, 3), FLOW_BEGIN);
+    assert_int_equal(credit(&b, 3) > 0, true);
+    assert_null(heard(&b, 4));
+    announce(&b, 5, 5, 9 * CHUNK);
+    assert_int_equal(bodies_waiting(b.bodies, &number, &bytes), 2);
+    assert_int_equal(number, 4);
+    assert_non_null(bodies_hold(b.bodies));
+    b.gone = 3;
+    bodies_turn(b.bodies, b.now_ms);
+    assert_true(credit(&b, 4) > 0 && credit(&b, 5) > 0);
+    bench_close(&b);
+}
+
+static void test_the_buried_do_not_count(void **state) {
+    (void)state;
+    bench_t b;
+    bench_open(&b, 4 * CHUNK);
+    fast_body(&b, SESSION, 1, 4);
+    assert_true(result(&b, 1));
+    bodies_turn(b.bodies, b.now_ms);
+    assert_non_null(bodies_hold(b.bodies));
+    announce(&b, 2, 2, 2 * CHUNK);
+    assert_null(heard(&b, 2));
+    spool_set_aside(b.spool, 4 * CHUNK);
+    bodies_turn(b.bodies, b.now_ms);
+    assert_null(bodies_hold(b.bodies));
+    assert_int_equal(credit(&b, 2), 2 * CHUNK);
+    assert_int_equal(spool_bytes(b.spool), 4 * CHUNK);
     bench_close(&b);
 }
 
@@ -407,6 +455,8 @@ int main(void) {
         cmocka_unit_test(test_a_chunk_that_others_have_passed),
         cmocka_unit_test(test_the_window_goes_with_the_pipe),
         cmocka_unit_test(test_room),
+        cmocka_unit_test(test_larger_than_the_spool),
+        cmocka_unit_test(test_the_buried_do_not_count),
         cmocka_unit_test(test_what_is_gone_leaves_nothing),
         cmocka_unit_test(test_sweep),
     };

@@ -20,13 +20,18 @@ static bool gate_success(ac_gate_t *gate, call_t call) {
 }
 
 /* A failure that says nothing of one result alone closes the gate when two different calls meet it in a row.
- */
+ * One of a result that has been given up is no such failure. */
 static bool gate_failure(ac_gate_t *gate, call_t call, uint64_t number, int64_t now_ms) {
     bool other =
         gate->failed_call != 0 && (gate->failed_call != (uint64_t)call || gate->failed_number != number);
+    gate->seen_failure = true;
+    if (number != 0 && number == gate->alone) {
+        if (gate->state == GATE_CLOSED) gate->probe_ms = now_ms + backoff_probe_ms(gate->probe_failures);
+        return false;
+    }
     gate->failed_call = (uint64_t)call;
     gate->failed_number = number;
-    gate->seen_failure = true;
+    gate->news_credit = gate->next_credit;
     if (gate->state == GATE_CLOSED || other) return gate_close(gate, now_ms);
     return false;
 }
@@ -66,6 +71,8 @@ bool gate_report(ac_gate_t *gate, call_t call, outcome_t outcome, uint64_t numbe
         if (gate_failure(gate, call, number, now_ms)) return true;
         return fetch && gate->state == GATE_OPEN ? gate_close(gate, now_ms) : false;
     case OUTCOME_NOT_SENT:
+    case OUTCOME_ABORTED: /* the agent's own doing: it says nothing of AC, and a probe is sent again */
+        if (gate->state == GATE_CLOSED) gate->probe_ms = now_ms + backoff_probe_ms(gate->probe_failures);
         return false;
     default: /* SERVER, NETWORK, MALFORMED, REDIRECT */
         if (fetch) fetch_waits(gate, outcome, elapsed_ms, now_ms);

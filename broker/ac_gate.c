@@ -1,16 +1,15 @@
-#include "broker/ac_gate.h"
+#include "broker/ac_budget.h"
 
 #include <string.h>
 
 #define LEASE_OVER_MS (CREDIT_TTL_MS + CREDIT_TTL_MS / 4)
-#define PLENTY        1000 /* units of the rate window with which nobody need be sparing */
 
 void gate_init(ac_gate_t *gate, int max, uint32_t rate, uint64_t seed, uint64_t next_credit) {
     memset(gate, 0, sizeof *gate);
     gate->max = max;
     gate->rate = rate;
     gate->random = seed;
-    gate->next_credit = next_credit;
+    gate->next_credit = gate->news_credit = next_credit;
 }
 
 static credit_t *unused(ac_gate_t *gate) {
@@ -70,72 +69,8 @@ static want_t *want_of(ac_gate_t *gate, const gate_view_t *view, uint8_t stage, 
 
 /* --- what may be granted --- */
 
-uint32_t gate_rate_free(const ac_gate_t *gate, int64_t now_ms) {
-    uint32_t taken = rate_used(&gate->window, now_ms);
-    for (int i = 0; i < GATE_CREDITS_MAX; i++)
-        if (gate->credits[i].credit) taken += (uint32_t)(gate->credits[i].budget - gate->credits[i].used);
-    return taken < gate->rate ? gate->rate - taken : 0;
-}
-
-uint32_t gate_fetch_outstanding(const ac_gate_t *gate) {
-    uint32_t outstanding = gate->late_units;
-    for (int i = 0; i < GATE_CREDITS_MAX; i++) {
-        const credit_t *c = &gate->credits[i];
-        if (c->credit && c->stage == CREDIT_FETCH && c->budget > c->ended)
-            outstanding += (uint32_t)(c->budget - c->ended);
-    }
-    return outstanding;
-}
-
-void gate_fetch_ended(ac_gate_t *gate, uint64_t credit) {
-    credit_t *c = gate_find(gate, credit);
-    if (c)
-        c->ended++;
-    else if (gate->late_units > 0)
-        gate->late_units--;
-}
-
-void gate_came(ac_gate_t *gate, uint64_t credit) {
-    credit_t *c = gate_find(gate, credit);
-    if (c && c->came < c->budget) c->came++;
-}
-
-/* As its holder has said, or as what came of it tells. */
-static uint16_t most_used(const credit_t *credit) {
-    return credit->used > credit->came ? credit->used : credit->came;
-}
-
-uint16_t gate_known_used(const credit_t *credit) {
-    uint16_t used = most_used(credit);
-    bool under_way = credit->stage == CREDIT_FETCH && credit->ended < used; /* its tasks need room still */
-    return under_way ? credit->ended : used;
-}
-
 static uint32_t least(uint32_t a, uint32_t b) {
     return a < b ? a : b;
-}
-
-/* Tasks are on their way in: the room that the next ones find will soon be larger. */
-static bool flows(const ac_gate_t *gate, int64_t now_ms) {
-    return gate->fetch_ms != 0 && now_ms < gate->fetch_ms + GATE_FLOW_MS;
-}
-
-static uint32_t fetch_budget(ac_gate_t *gate, const gate_view_t *view, int64_t now_ms) {
-    if (now_ms < gate->fetch_pause_ms) return 0;
-    if (now_ms >= gate->late_ms) gate->late_units = 0;
-    uint32_t outstanding = gate_fetch_outstanding(gate);
-    uint32_t room = view->fetch_room > outstanding ? view->fetch_room - outstanding : 0;
-    if (room < view->fetch_least && flows(gate, now_ms)) return 0;
-    uint32_t rate = gate_rate_free(gate, now_ms);
-    uint32_t reserve = least(view->held, gate->rate > 1 ? gate->rate - 1 : 0);
-    rate = rate > reserve ? rate - reserve : 0;
-    return least(least(room, rate), CREDIT_BUDGET_MAX);
-}
-
-static uint32_t upload_budget(const ac_gate_t *gate, const gate_view_t *view, int64_t now_ms) {
-    uint32_t free = gate_rate_free(gate, now_ms), wanted = view->waiting ? view->waiting : 1;
-    if (free >= PLENTY) wanted = CREDIT_BUDGET_MAX; /* more results will come; what is not used comes back */
-    return least(least(free, wanted), CREDIT_BUDGET_MAX);
 }
 
 /* Credits that are out: of a stage, or all for 0. */
@@ -166,8 +101,8 @@ typedef struct {
 
 static offer_t offers(ac_gate_t *gate, const gate_view_t *view, int64_t now_ms) {
     offer_t o = {want_of(gate, view, CREDIT_FETCH, now_ms), want_of(gate, view, CREDIT_UPLOAD, now_ms), 0, 0};
-    if (o.fetch) o.fetch_units = fetch_budget(gate, view, now_ms);
-    if (o.upload) o.upload_units = upload_budget(gate, view, now_ms);
+    if (o.fetch) o.fetch_units = gate_fetch_budget(gate, view, now_ms);
+    if (o.upload) o.upload_units = gate_upload_budget(gate, view, now_ms);
     return o;
 }
 
@@ -188,9 +123,11 @@ static credit_t *grant(ac_gate_t *gate, want_t *want, uint32_t budget, int64_t n
     return c;
 }
 
-static credit_t *grant_probe(ac_gate_t *gate, const offer_t *o, int64_t now_ms, uint64_t *seq) {
-    if (now_ms < gate->probe_ms || count(gate, 0) > 0) return NULL;
-    want_t *want = o->fetch_units ? o->fetch : o->upload_units ? o->upload : NULL;
+static credit_t *grant_probe(ac_gate_t *gate, const gate_view_t *view, int64_t now_ms, uint64_t *seq) {
+    if (now_ms < gate->probe_ms || count(gate, 0) > 0 || gate_rate_free(gate, now_ms) == 0) return NULL;
+    want_t *want =
+        gate_fetch_may_probe(gate, view, now_ms) ? want_of(gate, view, CREDIT_FETCH, now_ms) : NULL;
+    if (!want) want = want_of(gate, view, CREDIT_UPLOAD, now_ms);
     if (!want) return NULL;
     gate->probe_ms = now_ms + GATE_PROBE_MS;
     credit_t *c = grant(gate, want, 1, now_ms, seq);
@@ -214,15 +151,15 @@ static credit_t *grant_single(ac_gate_t *gate, const offer_t *o, int64_t now_ms,
 
 credit_t *gate_decide(ac_gate_t *gate, const gate_view_t *view, int64_t now_ms, uint64_t *seq) {
     if (count(gate, 0) >= gate->max || now_ms < gate->pause_ms) return NULL;
+    if (gate->state == GATE_CLOSED) return grant_probe(gate, view, now_ms, seq);
     offer_t o = offers(gate, view, now_ms);
-    if (gate->state == GATE_CLOSED) return grant_probe(gate, &o, now_ms, seq);
     if (gate->max == 1) return grant_single(gate, &o, now_ms, seq);
     int uploads = count(gate, CREDIT_UPLOAD), fetches = count(gate, CREDIT_FETCH);
     if (uploads > 0 && fetches == 0 && long_upload(gate, now_ms))
         return grant_beside_long(gate, &o, now_ms, seq);
     if (uploads == 0 && o.upload_units) return grant(gate, o.upload, o.upload_units, now_ms, seq);
     if (fetches == 0 && o.fetch_units) return grant(gate, o.fetch, o.fetch_units, now_ms, seq);
-    if (uploads == 1 && fetches == 0 && o.upload_units && !o.fetch_units && !flows(gate, now_ms))
+    if (uploads == 1 && fetches == 0 && o.upload_units && !o.fetch_units && !gate_flows(gate, now_ms))
         return grant(gate, o.upload, o.upload_units, now_ms, seq); /* borrowed while fetch is paused */
     return NULL;
 }
@@ -242,13 +179,13 @@ static uint32_t more_of(ac_gate_t *gate, const gate_view_t *view, const credit_t
                         int64_t now_ms) {
     uint32_t units;
     if (c->stage == CREDIT_FETCH) {
-        units = fetch_budget(gate, view, now_ms);
+        units = gate_fetch_budget(gate, view, now_ms);
         if (units < view->fetch_least) return 0;
     } else {
         if (left > CREDIT_BUDGET_MAX / 2 || count(gate, CREDIT_UPLOAD) > 1 || view->waiting == 0 ||
             wanted_by_another(gate, view, c, now_ms))
             return 0;
-        units = upload_budget(gate, view, now_ms);
+        units = gate_upload_budget(gate, view, now_ms);
         units = units > left ? units - left : 0;
     }
     return left < CREDIT_BUDGET_MAX ? least(units, CREDIT_BUDGET_MAX - left) : 0;
@@ -262,7 +199,7 @@ credit_t *gate_raise(ac_gate_t *gate, const gate_view_t *view, int64_t now_ms, i
         if (c->credit == 0 || c->revoked || c->recovered || c->probe ||
             c->budget > UINT16_MAX - CREDIT_BUDGET_MAX || !view->present(view->ctx, c->holder, c->session))
             continue;
-        uint16_t used = most_used(c);
+        uint16_t used = gate_most_used(c);
         uint32_t units = more_of(gate, view, c, (uint32_t)(c->budget - used), now_ms);
         if (units == 0) continue;
         *bucket = gate_used(gate, c, used, now_ms);
@@ -288,12 +225,36 @@ static bool has_its_turn(const ac_gate_t *gate, const credit_t *c, int64_t now_m
            long_upload(gate, now_ms);
 }
 
+/* Whether an upload is to have the place of more than one poll: the only one, of which a poll has its turn,
+ * or that beside an upload which lasts. */
+static bool upload_waits(ac_gate_t *gate, const gate_view_t *view, int64_t now_ms) {
+    bool place = gate->max == 1 || (count(gate, CREDIT_UPLOAD) == 1 && long_upload(gate, now_ms));
+    return place && want_of(gate, view, CREDIT_UPLOAD, now_ms);
+}
+
+/* Whether an upload could go if polls that are not begun yet gave their units back. */
+static bool upload_lacks_units(ac_gate_t *gate, const gate_view_t *view, const credit_t *c, int64_t now_ms) {
+    return c->stage == CREDIT_FETCH && c->budget > gate_most_used(c) && count(gate, CREDIT_UPLOAD) == 0 &&
+           gate_rate_free(gate, now_ms) == 0 && want_of(gate, view, CREDIT_UPLOAD, now_ms);
+}
+
+/* Granted when there might be more of them. Of two it is fetch's: a poll can be begun anew. */
+static bool one_too_many(const ac_gate_t *gate, const credit_t *credit) {
+    int kept = 0, fetches = 0;
+    for (int i = 0; i < GATE_CREDITS_MAX; i++) {
+        const credit_t *c = &gate->credits[i];
+        if (c->credit == 0 || c->revoked) continue;
+        kept++;
+        fetches += c->stage == CREDIT_FETCH;
+    }
+    return kept > gate->max && (credit->stage == CREDIT_FETCH || fetches == 0);
+}
+
 credit_t *gate_recall(ac_gate_t *gate, const gate_view_t *view, int64_t now_ms, uint8_t *reason) {
     bool paused = now_ms < gate->pause_ms || gate->state == GATE_CLOSED;
     bool fetch_waits = gate->max == 2 && lasting_uploads(gate, now_ms) == 2 &&
-                       want_of(gate, view, CREDIT_FETCH, now_ms) && fetch_budget(gate, view, now_ms) > 0;
-    bool upload_waits = gate->max == 2 && count(gate, CREDIT_UPLOAD) == 1 && long_upload(gate, now_ms) &&
-                        want_of(gate, view, CREDIT_UPLOAD, now_ms);
+                       want_of(gate, view, CREDIT_FETCH, now_ms) && gate_fetch_budget(gate, view, now_ms) > 0;
+    bool to_upload = upload_waits(gate, view, now_ms);
     /* an uploader keeps the only credit for a moment when nothing waits */
     bool idle = gate->max == 1 && view->waiting == 0 && want_of(gate, view, CREDIT_FETCH, now_ms);
     bool fetch_ends = view->fetch_room < gate_fetch_outstanding(gate) || now_ms < gate->fetch_pause_ms;
@@ -302,8 +263,9 @@ credit_t *gate_recall(ac_gate_t *gate, const gate_view_t *view, int64_t now_ms, 
         if (c->credit == 0 || c->revoked || c->recovered || c->probe) continue;
         bool fetch_over = c->stage == CREDIT_FETCH && fetch_ends;
         bool turn_over = c->budget > 1 && !has_its_turn(gate, c, now_ms) &&
-                         (c->stage == CREDIT_FETCH ? upload_waits : fetch_waits);
-        turn_over = turn_over || (c->stage == CREDIT_UPLOAD && idle);
+                         (c->stage == CREDIT_FETCH ? to_upload : fetch_waits);
+        turn_over = turn_over || (c->stage == CREDIT_UPLOAD && idle) || one_too_many(gate, c) ||
+                    upload_lacks_units(gate, view, c, now_ms);
         if (!paused && !fetch_over && !turn_over) continue;
         c->revoked = true;
         *reason = paused || fetch_over ? REVOKE_PAUSED : REVOKE_WANTED;
@@ -336,7 +298,25 @@ int gate_used(ac_gate_t *gate, credit_t *credit, uint16_t used, int64_t now_ms) 
     uint32_t units = (uint32_t)(used - credit->used);
     credit->used = used;
     credit->progress_ms = now_ms;
+    if (credit->stage == CREDIT_FETCH) (void)rate_add(&gate->fetched, now_ms, units);
     return rate_add(&gate->window, now_ms, units);
+}
+
+void gate_fetch_ended(ac_gate_t *gate, uint64_t credit) {
+    credit_t *c = gate_find(gate, credit);
+    if (c)
+        c->ended++;
+    else if (gate->late_units > 0)
+        gate->late_units--;
+}
+
+void gate_came(ac_gate_t *gate, uint64_t credit) {
+    credit_t *c = gate_find(gate, credit);
+    if (c && c->came < c->budget) c->came++;
+}
+
+bool gate_is_news(ac_gate_t *gate, uint64_t credit) {
+    return credit >= gate->news_credit || gate_find(gate, credit);
 }
 
 void gate_release(ac_gate_t *gate, credit_t *credit, int64_t now_ms) {
@@ -391,5 +371,6 @@ const char *gate_waits_for(const ac_gate_t *gate, const gate_view_t *view, int64
     if (gate_rate_free(gate, now_ms) == 0) return "the rate limit's minute";
     if (view->waiting == 0 && view->fetch_room == 0) return "room to fetch";
     if (now_ms < gate->fetch_pause_ms) return "the next poll's time";
+    if (gate_keeps_units(gate, view, now_ms)) return gate_units_kept;
     return "nothing";
 }

@@ -53,6 +53,7 @@ typedef struct {
     credit_t credits[GATE_CREDITS_MAX];
     want_t wants[GATE_WANTS_MAX];
     rate_window_t window;
+    rate_window_t fetched; /* of that, what get-task has used; not journaled */
     uint64_t next_credit;
     uint64_t random;
     uint8_t last_stage; /* of the latest grant, for taking turns */
@@ -63,9 +64,11 @@ typedef struct {
     int64_t fetch_pause_ms;              /* get-task waits until then */
     uint32_t fetch_failures;             /* 5xx of get-task in a row */
     uint64_t failed_call, failed_number; /* the latest failure since the latest success; 0 for none */
-    uint32_t late_units;                 /* get-task calls of released credits whose task has not come yet */
-    int64_t late_ms;                     /* when they are no longer waited for */
-    int64_t fetch_ms;                    /* when a fetch credit was granted or released last */
+    uint64_t news_credit; /* what came of an older credit, which is over, is older than the latest failure */
+    uint64_t alone;       /* a result whose failure says nothing of AC; 0 for none */
+    uint32_t late_units;  /* get-task calls of released credits whose task has not come yet */
+    int64_t late_ms;      /* when they are no longer waited for */
+    int64_t fetch_ms;     /* when a fetch credit was granted or released last */
     bool seen_ok, seen_failure;
     int64_t ok_wall_ms, error_wall_ms;
     char error[256]; /* of the latest failure */
@@ -75,8 +78,8 @@ typedef struct {
 typedef struct {
     uint32_t fetch_room;  /* tasks the system can still take, credits out not counted off */
     uint32_t fetch_least; /* of that, what is worth a credit while tasks flow */
-    uint32_t waiting;     /* results in the upload stage */
-    uint32_t held;        /* tasks and results that will need an upload */
+    uint32_t waiting;     /* results in the upload stage, but for those given up whose next try is far */
+    uint32_t coming;      /* tasks that will be results */
     bool (*claimed)(void *ctx, uint64_t holder); /* whether the uploader has claimed a result */
     bool (*present)(void *ctx, uint64_t holder, uint64_t session); /* whether the session lasts */
     void *ctx;
@@ -112,6 +115,8 @@ void gate_release(ac_gate_t *gate, credit_t *credit, int64_t now_ms);
 void gate_fetch_ended(ac_gate_t *gate, uint64_t credit);
 /* A task or a result has come that was got or posted under the credit. */
 void gate_came(ac_gate_t *gate, uint64_t credit);
+/* Whether what came of the credit tells how AC is now. */
+bool gate_is_news(ac_gate_t *gate, uint64_t credit);
 /* A credit whose time is over (1.25 ttl after its last renewal), its whole budget put into the window; NULL
  * for none. The caller journals it and calls gate_release(). *bucket is the changed bucket. */
 credit_t *gate_expired(ac_gate_t *gate, int64_t now_ms, int *bucket);
@@ -129,5 +134,9 @@ uint32_t gate_fetch_outstanding(const ac_gate_t *gate);
 int64_t gate_next_ms(const ac_gate_t *gate, int64_t now_ms);
 /* What the gate waits for, for status: a constant text. */
 const char *gate_waits_for(const ac_gate_t *gate, const gate_view_t *view, int64_t now_ms);
+/* Fetching has room and waits, for what is left of the minute, if anything, is kept for results; and what is
+ * said then. */
+bool gate_keeps_units(const ac_gate_t *gate, const gate_view_t *view, int64_t now_ms);
+extern const char gate_units_kept[];
 
 #endif

@@ -259,8 +259,19 @@ static void control_message(core_t *core, uint64_t peer, const msg_t *msg) {
     worker_message(core, worker, msg);
 }
 
+/* After a stop what others have sent meanwhile is read first. In that time a further gap counts as one of
+ * LATE_WAKE_MS, so that turns which are always long (a slow disk) do not put off the judging for good. */
+static void judge_later(core_t *core) {
+    int64_t gap = core->now.ms - core->tick_ms;
+    if (gap <= LATE_WAKE_MS) return;
+    if (core->tick_ms < core->judge_ms && gap <= PROTOCOL_LOST_MS)
+        core->judge_ms += gap - LATE_WAKE_MS;
+    else
+        core->judge_ms = core->now.ms + LATE_GRACE_MS;
+}
+
 static void tick(core_t *core) {
-    if (core->now.ms - core->tick_ms > LATE_WAKE_MS) core->judge_ms = core->now.ms + LATE_GRACE_MS;
+    judge_later(core);
     core->tick_ms = core->now.ms;
     if (core->stopped && !core->stop_told) session_tell_stop(core);
     core->stop_told = core->stopped;
@@ -270,7 +281,10 @@ static void tick(core_t *core) {
     tasks_judge(core);
     buried_turn(core);
     credits_turn(core);
-    if (!core->stopped) tasks_dispatch(core);
+    if (core->stopped)
+        tasks_tell_trails(core);
+    else
+        tasks_dispatch(core);
 }
 
 int core_step(core_t *self, const event_t *event, moment_t now, effects_t *effects) {

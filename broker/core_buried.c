@@ -1,8 +1,5 @@
 /* Results that AC has refused for good: kept for a person, who lets them be tried again or drops them, until
  * they are too old or too many. */
-#include <stdlib.h>
-#include <string.h>
-
 #include "broker/core_internal.h"
 #include "common/err.h"
 
@@ -74,23 +71,12 @@ bool core_find(core_t *self, str_t text, bool number_only, task_t **by_id, task_
     return *by_id || *by_number;
 }
 
-static int by_order_of_numbers(const void *a, const void *b) {
-    const task_t *const *x = a, *const *y = b;
-    return (*x)->number < (*y)->number ? -1 : (*x)->number > (*y)->number;
-}
-
 uint32_t core_buried(core_t *self, uint64_t after, uint32_t max, task_t **tasks, bool *more) {
-    uint32_t count = 0, all = self->tasks.counts[TASK_BURIED];
-    task_t **sorted = calloc(all + 1, sizeof *sorted); /* NOLINT(bugprone-sizeof-expression): of pointers */
-    *more = false;
-    for (task_t *task = sorted ? self->tasks.buried_first : NULL; task && count < all; task = task->later)
-        if (task->number > after) sorted[count++] = task;
-    if (sorted) qsort(sorted, count, sizeof *sorted, by_order_of_numbers);
-    *more = count > max;
-    count = count > max ? max : count;
-    for (uint32_t i = 0; i < count; i++)
-        tasks[i] = sorted[i];
-    free(sorted);
+    uint32_t count = 0;
+    task_t *next = tasks_buried_next(&self->tasks, after);
+    for (; next && count < max; next = tasks_buried_next(&self->tasks, next->number))
+        tasks[count++] = next;
+    *more = next != NULL;
     return count;
 }
 

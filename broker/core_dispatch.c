@@ -1,5 +1,20 @@
 /* What time does to tasks, and handing them out. */
+#include <inttypes.h>
+
+#include "broker/backoff.h"
 #include "broker/core_internal.h"
+
+/* Its tasks would come back to it again and again, the oldest first, until they expire. */
+static void worker_is_mute(core_t *core, worker_t *worker) {
+    if (core->now.ms < worker->rest_ms) return; /* pushed together with the one that told so */
+    worker->rest_ms = core->now.ms + backoff_probe_ms(++worker->mute);
+    char name[LOG_QUOTED_MAX];
+    effects_log(
+        core->fx, LOG_LEVEL_WARN, "worker_is_mute",
+        "name=%s session=%" PRIu64 " times=%u next_trial_in_ms=%" PRId64
+        " why=\"it says that it is there and claims nothing; can it reach the broker's worker ports?\"",
+        log_quote(worker->name, name), worker->session, worker->mute, worker->rest_ms - core->now.ms);
+}
 
 static void task_overdue(core_t *core, task_t *task) {
     worker_t *worker = task->worker;
@@ -18,6 +33,7 @@ static void task_overdue(core_t *core, task_t *task) {
         break;
     case TASK_PUSHED:
     case TASK_DONE_PUSHED:
+        if (worker) worker_is_mute(core, worker);
         task_lost(core, task, "it was not claimed in time");
         break;
     default:
@@ -58,7 +74,8 @@ void tasks_dispatch(core_t *core) {
     for (int i = 0; i < 2; i++) {
         task_t *task;
         worker_t *worker;
-        while ((task = stage_next_task(stages[i])) != NULL && (worker = stage_next_worker(stages[i])) != NULL)
+        while ((task = stage_next_task(stages[i])) != NULL &&
+               (worker = stage_next_worker(stages[i], core->now.ms)) != NULL)
             push(core, stages[i], task, worker);
     }
 }

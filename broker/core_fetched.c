@@ -88,6 +88,7 @@ static task_t *new_task(core_t *core, const msg_fetched_t *f, void **doc, uint64
     record->task.method = effects_text(core->fx, image.method);
     record->task.host = effects_text(core->fx, image.host);
     record->task.trail = effects_text(core->fx, (str_t){(const char *)task->trail.bytes, task->trail.len});
+    task->trail.unwritten = false;
     record->doc = *doc;
     *doc = NULL;
     return task;
@@ -116,7 +117,8 @@ void task_fetched(core_t *core, const msg_fetched_t *fetched, void **doc, uint64
     }
     gate_came(&core->gate, fetched->credit);
     gate_fetch_ended(&core->gate, fetched->credit);
-    credit_outcome(core, CALL_GET_TASK, OUTCOME_DONE, 0, 200, -1, 0, str_of(""));
+    if (gate_is_news(&core->gate, fetched->credit)) /* one out of an inbox may have been read long ago */
+        credit_outcome(core, CALL_GET_TASK, OUTCOME_DONE, 0, 200, -1, 0, str_of(""));
     task_t *held = tasks_find_id(&core->tasks, fetched->task_id);
     if (held) {
         core->view.counters.held_already++;

@@ -6,6 +6,7 @@
 #include "broker/core_internal.h"
 
 #define FETCH_LEAST_MAX 10
+#define KEEPS_LOG_MS    10000
 
 static bool has_claimed(void *ctx, uint64_t holder) {
     worker_t *worker = session_find(ctx, holder);
@@ -17,9 +18,20 @@ static bool is_present(void *ctx, uint64_t holder, uint64_t session) {
     return worker && worker->session == session;
 }
 
-static bool results_full(core_t *core) {
+static uint32_t results_of(const core_t *core) {
     const uint32_t *counts = core->tasks.counts;
-    uint32_t results = counts[TASK_DONE] + counts[TASK_DONE_PUSHED] + counts[TASK_UPLOADING];
+    return counts[TASK_DONE] + counts[TASK_DONE_PUSHED] + counts[TASK_UPLOADING];
+}
+
+/* Without those that were given up and whose next try is minutes away. */
+static uint32_t results_that_may_go(const core_t *core) {
+    size_t queued = core->upload.queue.count + core->upload.large.count;
+    uint32_t done = core->tasks.counts[TASK_DONE], later = done > queued ? done - (uint32_t)queued : 0;
+    return results_of(core) - (core->tasks.retrying < later ? core->tasks.retrying : later);
+}
+
+static bool results_full(core_t *core) {
+    uint32_t results = results_of(core);
     results -= core->tasks.retrying < results ? core->tasks.retrying : results;
     uint32_t percent = core->settings.response_threshold;
     uint64_t size = core->settings.response_queue;
@@ -61,8 +73,8 @@ gate_view_t gate_view_of(core_t *core) {
     view.fetch_room = fetch_room(core, &why);
     view.fetch_least = (view.fetch_room + counts[TASK_READY] + counts[TASK_PUSHED]) / 2;
     if (view.fetch_least > FETCH_LEAST_MAX) view.fetch_least = FETCH_LEAST_MAX;
-    view.waiting = counts[TASK_DONE] + counts[TASK_DONE_PUSHED] + counts[TASK_UPLOADING];
-    view.held = view.waiting + counts[TASK_READY] + counts[TASK_PUSHED] + counts[TASK_RUNNING];
+    view.waiting = results_that_may_go(core);
+    view.coming = counts[TASK_READY] + counts[TASK_PUSHED] + counts[TASK_RUNNING];
     return view;
 }
 
@@ -149,6 +161,11 @@ void credit_outcome(core_t *core, call_t call, outcome_t outcome, uint64_t numbe
     bool changed = gate_report(gate, call, outcome, number, retry_after_ms, elapsed_ms, core->now.ms);
     if (good) {
         gate->ok_wall_ms = core->now.wall_ms;
+    } else if (outcome == OUTCOME_ABORTED) {
+        char quoted[LOG_QUOTED_MAX], why[201];
+        str_copy(reason, why, sizeof why);
+        effects_log(core->fx, LOG_LEVEL_WARN, "ac_call_aborted", "call=%s why=%s", call_name(call),
+                    log_quote(why, quoted));
     } else if (outcome != OUTCOME_NOT_SENT) {
         gate->error_wall_ms = core->now.wall_ms;
         str_copy(reason.len ? reason : str_of(call_name(call)), gate->error, sizeof gate->error);
@@ -176,14 +193,17 @@ static void expire_credits(core_t *core) {
     }
 }
 
-/* Pauses that last are logged once, with the numbers; the many short ones of a busy pipeline are not. */
-static void log_pause(core_t *core) {
+/* Pauses that last are logged once, with the numbers; the many short ones of a busy pipeline are not, nor
+ * those of one that uses up its rate. */
+static void log_pause(core_t *core, const gate_view_t *view) {
     const char *why;
     fetch_room(core, &why);
+    bool keeps = !why && gate_keeps_units(&core->gate, view, core->now.ms);
+    if (keeps) why = gate_units_kept;
     const uint32_t *counts = core->tasks.counts;
-    uint32_t results = counts[TASK_DONE] + counts[TASK_DONE_PUSHED] + counts[TASK_UPLOADING];
+    uint32_t results = results_of(core);
     if (why && !core->paused) core->paused_ms = core->now.ms;
-    bool lasting = why && core->now.ms - core->paused_ms >= PAUSE_LOG_MS;
+    bool lasting = why && core->now.ms - core->paused_ms >= (keeps ? KEEPS_LOG_MS : PAUSE_LOG_MS);
     bool changed = why != core->paused;
     if (!why && core->paused_logged)
         effects_log(core->fx, LOG_LEVEL_INFO, "fetch_resumed", "ready=%u running=%u results=%u slots=%u",
@@ -198,8 +218,8 @@ static void log_pause(core_t *core) {
 
 void credits_turn(core_t *core) {
     expire_credits(core);
-    log_pause(core);
     gate_view_t view = gate_view_of(core);
+    log_pause(core, &view);
     uint8_t reason;
     credit_t *credit;
     while ((credit = gate_recall(&core->gate, &view, core->now.ms, &reason)) != NULL) {

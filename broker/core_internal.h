@@ -99,7 +99,9 @@ void task_note(core_t *core, task_t *task, trail_kind_t kind);
 void task_note_text(core_t *core, task_t *task, trail_kind_t kind, str_t text);
 void task_note_worker(core_t *core, task_t *task, trail_kind_t kind, const worker_t *worker);
 /* A record with all that records of tasks may tell, but for texts. */
-record_t *task_record(core_t *core, record_type_t type, const task_t *task);
+record_t *task_record(core_t *core, record_type_t type, task_t *task);
+/* What the journal has not been told of any trail, for it goes on by the next start. */
+void tasks_tell_trails(core_t *core);
 void task_answer(core_t *core, uint64_t peer, msg_type_t type, uint64_t session, const task_t *task);
 void task_log(core_t *core, const task_t *task, const char *what, const char *why);
 stage_t *task_stage(core_t *core, const task_t *task);

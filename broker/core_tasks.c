@@ -28,7 +28,7 @@ void task_note_worker(core_t *core, task_t *task, trail_kind_t kind, const worke
                                .pid = worker->pid});
 }
 
-record_t *task_record(core_t *core, record_type_t type, const task_t *task) {
+record_t *task_record(core_t *core, record_type_t type, task_t *task) {
     record_t *record = effects_record(core->fx, type);
     record->task.number = task->number;
     record->task.attempt = task->attempt;
@@ -37,7 +37,21 @@ record_t *task_record(core_t *core, record_type_t type, const task_t *task) {
     record->task.next_try_ms = task->next_try_ms;
     record->task.call = task->call;
     record->task.trail = effects_text(core->fx, (str_t){(const char *)task->trail.bytes, task->trail.len});
+    task->trail.unwritten = false;
     return record;
+}
+
+/* By records that change nothing else. Those there are for RUNNING and BURIED would. */
+void tasks_tell_trails(core_t *core) {
+    for (task_t *task = tasks_first(&core->tasks); task; task = tasks_next(&core->tasks)) {
+        if (!task->trail.unwritten || task->journaled || task->state == TASK_BURIED) continue;
+        if (task->state <= TASK_RUNNING) {
+            task_record(core, REC_TASK_READY, task);
+        } else {
+            record_t *record = task_record(core, REC_TASK_TRY, task);
+            record->task.reason = effects_text(core->fx, str_of(task->reason));
+        }
+    }
 }
 
 void task_answer(core_t *core, uint64_t peer, msg_type_t type, uint64_t session, const task_t *task) {
@@ -73,7 +87,9 @@ void task_ended(core_t *core, task_t *task) {
 
 void task_enqueue(core_t *core, task_t *task) {
     if (task->state == TASK_READY) {
-        core_check(core, tasks_set_due(&core->tasks, task, task->deadline_ms));
+        /* one that may be with a worker that comes back may have ended in time */
+        core_check(core,
+                   tasks_set_due(&core->tasks, task, task->waits_rejoin ? INT64_MAX : task->deadline_ms));
     } else if (task->state == TASK_DONE && task->next_try_ms > core->now.ms) {
         core_check(core, tasks_set_due(&core->tasks, task, task->next_try_ms));
         return;
@@ -153,7 +169,7 @@ void task_lost(core_t *core, task_t *task, const char *why) {
     case TASK_PUSHED:
     case TASK_DONE_PUSHED:
         core->view.counters.unclaimed++;
-        task_note(core, task, TRAIL_TAKEN_BACK);
+        task_note_text(core, task, TRAIL_UNCLAIMED, str_of(why));
         task_ready_again(core, task, TASK_EV_UNCLAIMED);
         break;
     case TASK_UPLOADING:

@@ -10,7 +10,14 @@ static bool with(const task_t *task, const worker_t *worker, uint32_t attempt) {
     return task && task->worker == worker && task->attempt == attempt;
 }
 
+/* What is pushed to it does arrive. */
+static void is_reached(worker_t *worker) {
+    worker->mute = 0;
+    worker->rest_ms = 0;
+}
+
 void task_claimed(core_t *core, worker_t *worker, const msg_ref_t *ref) {
+    is_reached(worker);
     task_t *task = tasks_find(&core->tasks, ref->number);
     if (!with(task, worker, ref->attempt)) {
         if (task && task->last_session == worker->session && task->last_attempt == ref->attempt) {
@@ -35,11 +42,11 @@ void task_claimed(core_t *core, worker_t *worker, const msg_ref_t *ref) {
 /* What the executor measured, in the broker's time: the end, and from there back. */
 static void note_result(core_t *core, task_t *task, const msg_result_t *result) {
     int64_t end_ms = core->now.wall_ms - result->ended_ms, start_ms = end_ms - result->tool_ms;
-    bool sent = result->tool_ms > 0 || result->connect_ms >= 0;
+    bool not_done = (result->flags & RESULT_AGENT) != 0;
     const struct {
         trail_kind_t kind;
         int64_t after_ms; /* of the start, below 0: it did not happen */
-    } marks[] = {{TRAIL_STARTED, sent ? 0 : -1},
+    } marks[] = {{TRAIL_STARTED, result->flags & RESULT_STARTED ? 0 : -1},
                  {TRAIL_CONNECTED, result->connect_ms},
                  {TRAIL_FIRST_BYTE, result->first_byte_ms}};
     for (size_t i = 0; i < sizeof marks / sizeof marks[0]; i++)
@@ -47,11 +54,11 @@ static void note_result(core_t *core, task_t *task, const msg_result_t *result) 
             trail_add(&task->trail, task->accepted_wall_ms,
                       &(trail_entry_t){.kind = marks[i].kind, .at_wall_ms = start_ms + marks[i].after_ms});
     trail_add(&task->trail, task->accepted_wall_ms,
-              &(trail_entry_t){.kind = TRAIL_RESULT,
+              &(trail_entry_t){.kind = not_done ? TRAIL_NOT_DONE : TRAIL_RESULT,
                                .at_wall_ms = end_ms,
                                .a = result->http_status,
                                .b = result->body_bytes,
-                               .c = (result->flags & RESULT_AGENT) != 0});
+                               .text = result->reason});
 }
 
 void task_result(core_t *core, const msg_result_t *result, void **doc, uint64_t doc_bytes) {
@@ -92,6 +99,7 @@ void task_result(core_t *core, const msg_result_t *result, void **doc, uint64_t 
 }
 
 void task_returned(core_t *core, worker_t *worker, const msg_return_t *give_back) {
+    is_reached(worker);
     task_t *task = tasks_find(&core->tasks, give_back->number);
     if (!with(task, worker, give_back->attempt)) {
         task_deny(core, worker->instance, give_back->session, give_back->number, give_back->attempt,
@@ -104,7 +112,7 @@ void task_returned(core_t *core, worker_t *worker, const msg_return_t *give_back
     if (give_back->started && task->state == TASK_RUNNING) {
         task_lost(core, task, "its executor gave it back");
     } else {
-        task_note(core, task, TRAIL_TAKEN_BACK);
+        task_note(core, task, TRAIL_GIVEN_BACK);
         task_ready_again(core, task, TASK_EV_UNCLAIMED);
     }
 }
@@ -146,7 +154,7 @@ static void result_retried(core_t *core, task_t *task, const msg_uploaded_t *upl
         record_t *record = task_record(core, REC_TASK_TRY, task);
         record->task.reason = effects_text(core->fx, uploaded->reason);
     } else {
-        task_note(core, task, TRAIL_TAKEN_BACK);
+        task_note(core, task, TRAIL_GIVEN_BACK);
     }
     task_enqueue(core, task);
 }
@@ -163,6 +171,7 @@ void task_uploaded(core_t *core, worker_t *worker, const msg_uploaded_t *uploade
     bool done = uploaded->outcome == OUTCOME_DONE;
     bool before = done && uploaded->credit == 0; /* AC took it once: it says nothing of AC now */
     if (done && uploaded->call != CALL_STORE) gate_came(&core->gate, uploaded->credit);
+    core->gate.alone = task->tries >= GIVEN_UP_TRIES ? task->number : 0;
     if (uploaded->call != CALL_STORE && !before) /* the store is not AC */
         credit_outcome(core, (call_t)uploaded->call, (outcome_t)uploaded->outcome, task->number,
                        uploaded->http_status, uploaded->retry_after_ms, uploaded->elapsed_ms,
@@ -187,6 +196,10 @@ bool task_adopt(core_t *core, worker_t *worker, const msg_held_t *held, uint64_t
                          task->worker->session != former_session || task->attempt != held->attempt))
         return false;
     if (!task->worker && task->state == TASK_RUNNING && task->holder != worker->instance) return false;
+    if (!task->worker && task->last_session == held->session && task->last_attempt == held->attempt)
+        return false; /* its outcome was taken, and the answer was lost */
+    if (held->session >> 32 == core->settings.epoch && held->attempt > task->pushes)
+        return false; /* never handed out: the session was one of a journal that was moved aside */
     bool free_again = !task->worker && !task->waits_rejoin;
     if (free_again && held->phase != PHASE_UNSTARTED && task->state == TASK_READY && !task_idempotent(task))
         return false; /* it was given back, and must not be run from both */

@@ -2,6 +2,25 @@
 
 #include <string.h>
 
+#define TEXT_MAX 2048 /* of one that has to be mended; those that come from elsewhere are shorter */
+
+yajl_gen json_begin(void) {
+    yajl_gen g = yajl_gen_alloc(NULL);
+    if (g) (void)yajl_gen_config(g, yajl_gen_validate_utf8, 1);
+    return g;
+}
+
+/* A reader refuses a document for one octet that is no UTF-8; a text may be cut anywhere, or come from a
+ * peer. */
+static void put_text(yajl_gen g, const char *text, size_t len) {
+    char mended[TEXT_MAX];
+    if (yajl_gen_string(g, (const unsigned char *)text, len) != yajl_gen_invalid_string) return;
+    if (len > sizeof mended) len = sizeof mended;
+    for (size_t i = 0; i < len; i++)
+        mended[i] = (unsigned char)text[i] < 0x80 ? text[i] : '?';
+    (void)yajl_gen_string(g, (const unsigned char *)mended, len);
+}
+
 void json_key(yajl_gen g, const char *name) {
     (void)yajl_gen_string(g, (const unsigned char *)name, strlen(name));
 }
@@ -9,14 +28,14 @@ void json_key(yajl_gen g, const char *name) {
 void json_text(yajl_gen g, const char *name, const char *text) {
     json_key(g, name);
     if (text)
-        (void)yajl_gen_string(g, (const unsigned char *)text, strlen(text));
+        put_text(g, text, strlen(text));
     else
         (void)yajl_gen_null(g);
 }
 
 void json_str(yajl_gen g, const char *name, str_t text) {
     json_key(g, name);
-    (void)yajl_gen_string(g, (const unsigned char *)(text.ptr ? text.ptr : ""), text.len);
+    put_text(g, text.ptr ? text.ptr : "", text.len);
 }
 
 void json_number(yajl_gen g, const char *name, int64_t value) {

@@ -9,6 +9,8 @@
 #include "broker/doc.h"
 #include "common/messages.h"
 
+/* A document to be, freed by yajl_gen_free(). NULL when out of memory. */
+yajl_gen json_begin(void);
 void json_key(yajl_gen g, const char *name);
 void json_text(yajl_gen g, const char *name, const char *text); /* NULL: null */
 void json_str(yajl_gen g, const char *name, str_t text);

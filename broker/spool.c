@@ -23,7 +23,8 @@
 struct spool_t {
     int dir;
     uint64_t bytes, max;
-    uint64_t aside; /* of the bytes, what does not count */
+    uint64_t aside;    /* of the bytes, what does not count */
+    char *path, *link; /* absolute; NULL: nobody wants a link */
 };
 
 static void body_name(uint64_t number, char name[NAME_SIZE]) {
@@ -67,16 +68,32 @@ static int sweep(spool_t *self, spool_owned_fn owned, void *ctx) {
     return 0;
 }
 
+/* In the place of the former one: an uploader may come by at any moment, and the next start may be far away.
+ */
 static int make_link(const char *path, const char *link) {
-    (void)unlink(link);
-    return symlink(path, link) == 0 ? 0 : ERR_IO;
+    char fresh[PATH_MAX + 8];
+    (void)snprintf(fresh, sizeof fresh, "%s.new", link);
+    (void)unlink(fresh);
+    CRASH_POINT("spool.link");
+    if (symlink(path, fresh) != 0) return ERR_IO;
+    CRASH_POINT("spool.link_made");
+    if (rename(fresh, link) != 0) return ERR_IO;
+    CRASH_POINT("spool.linked");
+    return 0;
+}
+
+/* One that somebody removed is there again before a result needs it. */
+static void mend_link(const spool_t *self) {
+    if (self->link && access(self->link, F_OK) != 0) (void)make_link(self->path, self->link);
 }
 
 int spool_open(const char *state_dir, const char *link, uint64_t max_bytes, spool_owned_fn owned, void *ctx,
                spool_t **out, char why[SPOOL_WHY_MAX]) {
-    char relative[PATH_MAX], path[PATH_MAX];
+    char relative[PATH_MAX];
     spool_t *self = calloc(1, sizeof *self);
-    if (!self) {
+    if (self && link) self->link = strdup(link);
+    if (!self || (link && !self->link)) {
+        free(self);
         (void)snprintf(why, SPOOL_WHY_MAX, "out of memory");
         return ERR_NOMEM;
     }
@@ -86,7 +103,7 @@ int spool_open(const char *state_dir, const char *link, uint64_t max_bytes, spoo
                     ? open(relative, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
                     : -1;
     if (self->dir < 0 || dirs_sync(state_dir) != 0 || sweep(self, owned, ctx) != 0 ||
-        !realpath(relative, path) || (link && make_link(path, link) != 0)) {
+        !(self->path = realpath(relative, NULL)) || (link && make_link(self->path, link) != 0)) {
         (void)snprintf(why, SPOOL_WHY_MAX, "cannot use the spool directory %.200s: %s", relative,
                        strerror(errno));
         spool_close(&self);
@@ -99,6 +116,8 @@ int spool_open(const char *state_dir, const char *link, uint64_t max_bytes, spoo
 void spool_close(spool_t **self) {
     if (!*self) return;
     if ((*self)->dir >= 0) (void)close((*self)->dir);
+    free((*self)->path);
+    free((*self)->link);
     free(*self);
     *self = NULL;
 }
@@ -163,6 +182,7 @@ int spool_keep(spool_t *self, int fd, uint64_t number, uint32_t attempt) {
     }
     self->bytes += size - former;
     CRASH_POINT("spool.renamed");
+    mend_link(self);
     if (fsync(self->dir) == 0) return 0;
     reason = errno;
     spool_remove(self, number);

@@ -14,7 +14,8 @@ typedef struct spool_t spool_t;
 typedef bool (*spool_owned_fn)(void *ctx, uint64_t number, uint64_t bytes);
 
 /* Makes the directory if need be and removes what nobody owns; `link` (may be NULL) is made a symbolic link
- * to it, by which uploaders find it. ERR_IO with `why`, ERR_NOMEM. */
+ * to it, by which uploaders find it, and made again with the next body when somebody removed it. ERR_IO with
+ * `why`, ERR_NOMEM. */
 int spool_open(const char *state_dir, const char *link, uint64_t max_bytes, spool_owned_fn owned, void *ctx,
                spool_t **self, char why[SPOOL_WHY_MAX]);
 void spool_close(spool_t **self);

@@ -20,8 +20,11 @@ static heap_t *queue_of(stage_t *self, const task_t *task) {
     return task_has_body(task) ? &self->large : &self->queue;
 }
 
+/* What AC has failed on comes after what it has not been given yet: many such results with all their tries
+ * would keep those waiting that it takes. */
 int stage_enqueue(stage_t *self, task_t *task) {
-    return heap_put(queue_of(self, task), &task->queued, 0, task->number, task);
+    uint32_t key = task->tries < GIVEN_UP_TRIES ? task->tries : GIVEN_UP_TRIES;
+    return heap_put(queue_of(self, task), &task->queued, key, task->number, task);
 }
 
 void stage_dequeue(stage_t *self, task_t *task) {
@@ -36,18 +39,30 @@ static bool large_may_go(const stage_t *self) {
     return out < STAGE_LARGE_MAX;
 }
 
+static bool goes_before(const task_t *a, const task_t *b) {
+    return a->queued.key != b->queued.key ? a->queued.key < b->queued.key : a->number < b->number;
+}
+
 task_t *stage_next_task(const stage_t *self) {
     task_t *task = heap_first(&self->queue), *large = heap_first(&self->large);
     if (!large || !large_may_go(self)) return task;
-    return task && task->number < large->number ? task : large;
+    return task && goes_before(task, large) ? task : large;
 }
 
-worker_t *stage_next_worker(const stage_t *self) {
+static bool may_take(const worker_t *worker, int64_t now_ms) {
+    if (!worker->ready || worker->leaving || worker->out >= worker->slots) return false;
+    return worker->mute == 0 || (worker->out == 0 && now_ms >= worker->rest_ms);
+}
+
+static bool is_better(const worker_t *worker, const worker_t *best) {
+    if (!best || (worker->mute == 0) != (best->mute == 0)) return !best || worker->mute == 0;
+    return worker->slots - worker->out > best->slots - best->out;
+}
+
+worker_t *stage_next_worker(const stage_t *self, int64_t now_ms) {
     worker_t *best = NULL;
-    for (worker_t *worker = self->workers; worker; worker = worker->next) {
-        if (!worker->ready || worker->leaving || worker->out >= worker->slots) continue;
-        if (!best || worker->slots - worker->out > best->slots - best->out) best = worker;
-    }
+    for (worker_t *worker = self->workers; worker; worker = worker->next)
+        if (may_take(worker, now_ms) && is_better(worker, best)) best = worker;
     return best;
 }
 
@@ -92,6 +107,6 @@ void worker_drop(task_t *task) {
 uint32_t stage_slots(const stage_t *self) {
     uint32_t slots = 0;
     for (const worker_t *worker = self->workers; worker; worker = worker->next)
-        if (worker->ready && !worker->leaving) slots += worker->slots;
+        if (worker->ready && !worker->leaving) slots += worker->mute ? 1 : worker->slots;
     return slots;
 }

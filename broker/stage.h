@@ -20,6 +20,8 @@ struct worker_t {
     uint16_t slots;
     uint32_t out;     /* tasks pushed to it or claimed by it */
     uint32_t claimed; /* of these, claimed */
+    uint32_t mute;    /* how often in a row what was pushed to it was not claimed in time */
+    int64_t rest_ms;  /* a mute worker gets nothing before this time */
     bool ready;       /* its PULL is connected */
     bool leaving;     /* it gave tasks back: it drains */
     int64_t heard_ms;
@@ -33,12 +35,12 @@ struct worker_t {
 
 typedef struct {
     stage_id_t id;
-    heap_t queue;      /* tasks that may be pushed, oldest first */
+    heap_t queue;      /* tasks that may be pushed, by their tries, the oldest first */
     heap_t large;      /* of these, results with bodies in the spool */
     worker_t *workers; /* of the stage's role */
 } stage_t;
 
-/* Slots of the workers that take tasks. */
+/* Slots of the workers that take tasks; of one that is mute, one. */
 uint32_t stage_slots(const stage_t *self);
 
 void stage_init(stage_t *self, stage_id_t id);
@@ -46,11 +48,12 @@ void stage_clear(stage_t *self); /* frees the workers */
 
 int stage_enqueue(stage_t *self, task_t *task); /* ERR_NOMEM */
 void stage_dequeue(stage_t *self, task_t *task);
-/* The next task to hand out, NULL when none. The one place where the order is decided: oldest first, but for
- * large results beyond STAGE_LARGE_MAX. */
+/* The next task to hand out, NULL when none. The one place where the order is decided: the least tried first,
+ * of these the oldest, but for large results beyond STAGE_LARGE_MAX. */
 task_t *stage_next_task(const stage_t *self);
-/* The worker that gets it: the one with the most free slots; NULL when none has one. */
-worker_t *stage_next_worker(const stage_t *self);
+/* The worker that gets it: the one with the most free slots; NULL when none has one. One that is mute (its
+ * PULL may not be reached, behind a firewall say) comes last, and gets one task at a time, for a trial. */
+worker_t *stage_next_worker(const stage_t *self, int64_t now_ms);
 
 /* Takes over the worker. */
 void stage_add_worker(stage_t *self, worker_t *worker);

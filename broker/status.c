@@ -223,7 +223,7 @@ static void put_all(yajl_gen g, broker_t *self, const core_view_t *view, moment_
 }
 
 doc_t *broker_status(broker_t *self) {
-    yajl_gen g = yajl_gen_alloc(NULL);
+    yajl_gen g = json_begin();
     if (!g) return NULL;
     moment_t now = broker_now();
     core_view_t view;

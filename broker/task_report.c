@@ -11,23 +11,35 @@
 /* --- the timeline --- */
 
 static const char *event_name(trail_kind_t kind) {
-    static const char *const names[TRAIL_KINDS] = {
-        [TRAIL_FETCHED] = "fetched",     [TRAIL_ACCEPTED] = "accepted",
-        [TRAIL_PUSHED] = "pushed",       [TRAIL_CLAIMED] = "claimed",
-        [TRAIL_KEPT] = "kept",           [TRAIL_TAKEN_BACK] = "taken_back",
-        [TRAIL_LOST] = "lost",           [TRAIL_STARTED] = "started",
-        [TRAIL_CONNECTED] = "connected", [TRAIL_FIRST_BYTE] = "first_byte",
-        [TRAIL_RESULT] = "result",       [TRAIL_FAILED] = "failed",
-        [TRAIL_TRY] = "upload_failed",   [TRAIL_BURIED] = "buried",
-        [TRAIL_REVIVED] = "revived",     [TRAIL_DELIVERED] = "delivered",
-        [TRAIL_DROPPED] = "dropped",     [TRAIL_HELD_AGAIN] = "handed_out_again",
-        [TRAIL_OMITTED] = "omitted"};
+    static const char *const names[TRAIL_KINDS] = {[TRAIL_FETCHED] = "fetched",
+                                                   [TRAIL_ACCEPTED] = "accepted",
+                                                   [TRAIL_PUSHED] = "pushed",
+                                                   [TRAIL_CLAIMED] = "claimed",
+                                                   [TRAIL_KEPT] = "kept",
+                                                   [TRAIL_TAKEN_BACK] = "taken_back",
+                                                   [TRAIL_LOST] = "lost",
+                                                   [TRAIL_STARTED] = "started",
+                                                   [TRAIL_CONNECTED] = "connected",
+                                                   [TRAIL_FIRST_BYTE] = "first_byte",
+                                                   [TRAIL_RESULT] = "result",
+                                                   [TRAIL_FAILED] = "failed",
+                                                   [TRAIL_TRY] = "upload_failed",
+                                                   [TRAIL_BURIED] = "buried",
+                                                   [TRAIL_REVIVED] = "revived",
+                                                   [TRAIL_DELIVERED] = "delivered",
+                                                   [TRAIL_DROPPED] = "dropped",
+                                                   [TRAIL_HELD_AGAIN] = "handed_out_again",
+                                                   [TRAIL_OMITTED] = "omitted",
+                                                   [TRAIL_NOT_DONE] = "result",
+                                                   [TRAIL_GIVEN_BACK] = "given_back",
+                                                   [TRAIL_UNCLAIMED] = "taken_back"};
     return names[kind];
 }
 
 static const char *outcome_name(uint64_t outcome) {
-    static const char *const names[] = {"?",      "done",   "empty",   "refused",   "busy",     "limited",
-                                        "denied", "server", "network", "malformed", "redirect", "not sent"};
+    static const char *const names[] = {"?",        "done",     "empty",  "refused", "busy",
+                                        "limited",  "denied",   "server", "network", "malformed",
+                                        "redirect", "not sent", "aborted"};
     return outcome < sizeof names / sizeof names[0] ? names[outcome] : "?";
 }
 
@@ -56,9 +68,11 @@ static void put_entry(yajl_gen g, const trail_entry_t *entry) {
         if (entry->kind == TRAIL_PUSHED) json_number(g, "attempt", (int64_t)entry->a);
         break;
     case TRAIL_RESULT:
+    case TRAIL_NOT_DONE:
         json_number(g, "status", (int64_t)entry->a);
         json_number(g, "body_bytes", (int64_t)entry->b);
-        json_bool(g, "agent_error", entry->c != 0);
+        json_bool(g, "agent_error", entry->kind == TRAIL_NOT_DONE || entry->c != 0);
+        if (entry->text.len > 0) json_str(g, "why", entry->text);
         break;
     case TRAIL_TRY:
     case TRAIL_DELIVERED:
@@ -188,7 +202,7 @@ static uint64_t number_of(const char *text) {
 }
 
 doc_t *broker_find(broker_t *self, const msg_find_t *find) {
-    yajl_gen g = yajl_gen_alloc(NULL);
+    yajl_gen g = json_begin();
     if (!g) return NULL;
     char id[MSG_TASK_ID_MAX + 1];
     moment_t now = broker_now();
@@ -226,12 +240,12 @@ static void put_buried(yajl_gen g, const task_t *task) {
     json_number(g, "tries", task->tries);
     json_number(g, "accepted_ms", task->accepted_wall_ms);
     json_number(g, "buried_ms", task->buried_wall_ms);
-    json_number(g, "bytes", (int64_t)task_bytes(task));
+    json_number(g, "bytes", (int64_t)task->buried_bytes);
     (void)yajl_gen_map_close(g);
 }
 
 doc_t *broker_list(broker_t *self, const msg_list_t *list) {
-    yajl_gen g = yajl_gen_alloc(NULL);
+    yajl_gen g = json_begin();
     if (!g) return NULL;
     task_t *tasks[MSG_LIST_MAX];
     bool more;

@@ -139,6 +139,22 @@ uint64_t task_bytes(const task_t *task) {
     return task->doc_bytes + task->body_bytes;
 }
 
+/* What a task takes beside its texts and its result, as measured (docs/INTERNALS.md): in memory, where it is
+ * found by number, by id and among the buried, and in its row of the journal, which fills whole pages. */
+#define MEMORY_BYTES       1000
+#define ROW_BYTES          100
+#define JOURNAL_PAGE_BYTES 4096
+
+static uint64_t buried_bytes(const task_t *task) {
+    uint64_t texts = strlen(task->task_id) + strlen(task->method) + strlen(task->host) +
+                     strlen(task->reason) + task->trail.len;
+    uint64_t row = ROW_BYTES + texts + task->doc_bytes, in_a_page = JOURNAL_PAGE_BYTES / row;
+    uint64_t in_journal = in_a_page > 0
+                              ? JOURNAL_PAGE_BYTES / in_a_page
+                              : (row + JOURNAL_PAGE_BYTES - 1) / JOURNAL_PAGE_BYTES * JOURNAL_PAGE_BYTES;
+    return MEMORY_BYTES + texts + in_journal + task->body_bytes;
+}
+
 /* Mostly at the end; at a restart they come in the order of their numbers. */
 void tasks_bury(tasks_t *self, task_t *task) {
     task_t *before = self->buried_last;
@@ -148,7 +164,9 @@ void tasks_bury(tasks_t *self, task_t *task) {
     task->later = before ? before->later : self->buried_first;
     *(before ? &before->later : &self->buried_first) = task;
     *(task->later ? &task->later->earlier : &self->buried_last) = task;
-    self->buried_bytes += task_bytes(task);
+    number_tree_put(&self->buried, &task->numbered, task->number, task);
+    task->buried_bytes = buried_bytes(task);
+    self->buried_bytes += task->buried_bytes;
     self->buried_bodies += task->body_bytes;
 }
 
@@ -157,12 +175,19 @@ void tasks_unbury(tasks_t *self, task_t *task) {
     *(task->earlier ? &task->earlier->later : &self->buried_first) = task->later;
     *(task->later ? &task->later->earlier : &self->buried_last) = task->earlier;
     task->earlier = task->later = NULL;
-    self->buried_bytes -= task_bytes(task);
+    number_tree_remove(&self->buried, &task->numbered);
+    self->buried_bytes -= task->buried_bytes;
     self->buried_bodies -= task->body_bytes;
+    task->buried_bytes = 0;
+}
+
+task_t *tasks_buried_next(const tasks_t *self, uint64_t after) {
+    return number_tree_next(&self->buried, after);
 }
 
 void tasks_set_body(tasks_t *self, task_t *task, uint64_t bytes) {
     if (task->state == TASK_BURIED) {
+        task->buried_bytes += bytes - task->body_bytes;
         self->buried_bytes += bytes - task->body_bytes;
         self->buried_bodies += bytes - task->body_bytes;
     }

@@ -8,6 +8,7 @@
 
 #include "broker/effects.h"
 #include "broker/heap.h"
+#include "broker/number_tree.h"
 #include "broker/task_state.h"
 #include "broker/trail.h"
 
@@ -34,6 +35,8 @@ typedef struct task_t {
     uint64_t body_bytes; /* of its body in the spool */
     trail_t trail;
     struct task_t *earlier, *later; /* in the list of the buried */
+    number_node_t numbered;         /* and among them by its number */
+    uint64_t buried_bytes;          /* what it counts for there: memory, journal and body */
     worker_t *worker;               /* while pushed, running or uploading */
     struct task_t *prev, *next;     /* in the worker's list */
     uint32_t beat;                  /* the worker's heartbeat that named it last */
@@ -48,6 +51,7 @@ typedef struct {
     uint32_t retrying; /* DONE with at least GIVEN_UP_TRIES tries */
     uint64_t doc_bytes;
     task_t *buried_first, *buried_last; /* in the order of burial */
+    number_tree_t buried;               /* the same by their numbers */
     uint64_t buried_bytes;
     uint64_t buried_bodies; /* octets of their large bodies */
 } tasks_t;
@@ -65,11 +69,13 @@ task_t *tasks_find_id(const tasks_t *self, str_t task_id);
 /* Moves the task along the transition table; ERR_STATE leaves it as it was. */
 int tasks_event(tasks_t *self, task_t *task, task_event_t event);
 void tasks_set_tries(tasks_t *self, task_t *task, uint32_t tries);
-/* Octets that a result takes up, its body included. */
+/* Octets of a result, its body included. */
 uint64_t task_bytes(const task_t *task);
 /* Into the list of the buried, or out of it. */
 void tasks_bury(tasks_t *self, task_t *task);
 void tasks_unbury(tasks_t *self, task_t *task);
+/* The buried task with the lowest number above `after`, NULL when there is none. */
+task_t *tasks_buried_next(const tasks_t *self, uint64_t after);
 /* The body of a buried task is found to have so many octets. */
 void tasks_set_body(tasks_t *self, task_t *task, uint64_t bytes);
 /* Sets when the task needs attention; INT64_MAX for never. ERR_NOMEM. */

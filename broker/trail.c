@@ -21,6 +21,8 @@ static const unsigned char parts[TRAIL_KINDS] = {
     [TRAIL_DELIVERED] = HAS_A | HAS_B,
     [TRAIL_DROPPED] = HAS_TEXT,
     [TRAIL_OMITTED] = HAS_A,
+    [TRAIL_NOT_DONE] = HAS_A | HAS_TEXT,
+    [TRAIL_UNCLAIMED] = HAS_TEXT,
 };
 
 /* --- numbers of 7 bits an octet, the lowest first --- */
@@ -147,6 +149,7 @@ void trail_add(trail_t *self, int64_t base_ms, const trail_entry_t *entry) {
     if (self->len + size > TRAIL_MAX || !make_room(self, size)) return;
     memcpy(self->bytes + self->len, written, size);
     self->len += (uint32_t)size;
+    self->unwritten = true;
 }
 
 void trail_load(trail_t *self, const void *bytes, size_t len) {

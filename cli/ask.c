@@ -17,6 +17,7 @@
 struct ask_t {
     zsock_t *sock;
     inlet_t monitor; /* of its handshakes */
+    bool met;        /* there was a connection: what was sent may have got there */
     bool encrypted;
     link_key_t key;
     uint64_t seq;
@@ -99,6 +100,7 @@ static bool refused(ask_t *self, char *text, size_t size) {
     bool failed = false;
     self->monitor.unread = true; /* nobody has looked at its descriptor */
     for (wire_event_t event; (event = wire_event(&self->monitor)) != WIRE_NOTHING;) {
+        self->met = self->met || event == WIRE_CONNECTED;
         if (event == WIRE_DISCONNECTED) continue;
         failed = event >= WIRE_KEY_REFUSED;
         if (failed) wire_refusal(event, self->encrypted ? &self->key : NULL, text, size);
@@ -193,7 +195,7 @@ static int read_answer(ask_t *self, zmsg_t *zmsg, msg_t *answer, ask_json_t *jso
 }
 
 /* Sends the question and waits for an answer of the type that `answer` has. */
-static int exchange(ask_t *self, const msg_t *question, int signal_fd, msg_t *answer, ask_json_t *json,
+static int converse(ask_t *self, const msg_t *question, int signal_fd, msg_t *answer, ask_json_t *json,
                     char why[ASK_WHY_MAX]) {
     int64_t until_ms = clock_boot_ms() + ASK_TIMEOUT_MS;
     int err = send_msg(self, question, why);
@@ -217,11 +219,25 @@ static int exchange(ask_t *self, const msg_t *question, int signal_fd, msg_t *an
     }
 }
 
+/* The same for what is to be done: without an answer it may be done all the same, and `shows` says so. */
+static int exchange(ask_t *self, const msg_t *question, int signal_fd, msg_t *answer, ask_json_t *json,
+                    const char *shows, char why[ASK_WHY_MAX]) {
+    char ignored[ASK_WHY_MAX / 2];
+    int err = converse(self, question, signal_fd, answer, json, why);
+    if (shows == NULL || (err != ERR_NOT_FOUND && err != ERR_STATE)) return err;
+    (void)refused(self, ignored, sizeof ignored); /* takes in what there is to be known of the connection */
+    size_t len = strlen(why);
+    if (self->met)
+        (void)snprintf(why + len, ASK_WHY_MAX - len,
+                       " (what was ordered may have reached it, and be done still: `%s` shows)", shows);
+    return err;
+}
+
 int ask_status(ask_t *self, int signal_fd, char **json, size_t *size, char why[ASK_WHY_MAX]) {
     const msg_t question = {.type = MSG_STATUS, .status = {.seq = ++self->seq}};
     msg_t answer = {.type = MSG_STATUS_REPLY};
     ask_json_t got = {0};
-    int err = exchange(self, &question, signal_fd, &answer, &got, why);
+    int err = exchange(self, &question, signal_fd, &answer, &got, NULL, why);
     if (err != 0) return err;
     *json = got.text;
     *size = got.size;
@@ -237,21 +253,22 @@ int ask_task(ask_t *self, int signal_fd, const char *task, bool number, ask_json
     const msg_t question = {.type = MSG_FIND,
                             .find = {++self->seq, number ? ORDER_BY_NUMBER : ORDER_BY_EITHER, text_of(task)}};
     msg_t answer = {.type = MSG_FOUND};
-    return exchange(self, &question, signal_fd, &answer, json, why);
+    return exchange(self, &question, signal_fd, &answer, json, NULL, why);
 }
 
 int ask_buried(ask_t *self, int signal_fd, uint64_t after, uint16_t max, ask_json_t *json,
                char why[ASK_WHY_MAX]) {
     const msg_t question = {.type = MSG_LIST, .list = {++self->seq, after, max}};
     msg_t answer = {.type = MSG_FOUND};
-    return exchange(self, &question, signal_fd, &answer, json, why);
+    return exchange(self, &question, signal_fd, &answer, json, NULL, why);
 }
 
 int ask_order(ask_t *self, int signal_fd, msg_order_t *order, msg_ordered_t *ordered, char why[ASK_WHY_MAX]) {
     msg_t question = {.type = MSG_ORDER}, answer = {.type = MSG_ORDERED};
     order->seq = ++self->seq;
     question.order = *order;
-    int err = exchange(self, &question, signal_fd, &answer, NULL, why);
+    int err = exchange(self, &question, signal_fd, &answer, NULL,
+                       order->by == ORDER_BY_ALL ? "sluice dead" : "sluice task", why);
     if (err == 0) *ordered = answer.ordered;
     return err;
 }
@@ -259,5 +276,5 @@ int ask_order(ask_t *self, int signal_fd, msg_order_t *order, msg_ordered_t *ord
 int ask_drain(ask_t *self, int signal_fd, bool drain, char why[ASK_WHY_MAX]) {
     const msg_t order = {.type = MSG_DRAIN, .drain = {.session = 0, .mode = drain ? 1 : 0}};
     msg_t answer = {.type = MSG_DRAIN};
-    return exchange(self, &order, signal_fd, &answer, NULL, why);
+    return exchange(self, &order, signal_fd, &answer, NULL, "sluice status", why);
 }

@@ -39,11 +39,11 @@ int ask_task(ask_t *self, int signal_fd, const char *task, bool number, ask_json
 /* The buried tasks from those above the number `after`, at most `max` (MSG_LIST_MAX). Errors as above. */
 int ask_buried(ask_t *self, int signal_fd, uint64_t after, uint16_t max, ask_json_t *json,
                char why[ASK_WHY_MAX]);
-/* Has it done, in the journal too when it returns 0. Sets the order's `seq`. Errors as above. */
+/* Has it done, in the journal too when it returns 0. Sets the order's `seq`. Errors as above; `why` tells,
+ * too, when it may be done although nobody has answered. */
 int ask_order(ask_t *self, int signal_fd, msg_order_t *order, msg_ordered_t *ordered, char why[ASK_WHY_MAX]);
 /* Tells the broker to stop fetching, or to resume; when it returns 0 that outlives the broker. Errors as
- * above.
- */
+ * of ask_order(). */
 int ask_drain(ask_t *self, int signal_fd, bool drain, char why[ASK_WHY_MAX]);
 
 #endif

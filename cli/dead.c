@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "cli/commands.h"
+#include "cli/json_copy.h"
 #include "cli/json_read.h"
 #include "cli/status_page.h"
 #include "cli/tool.h"
@@ -64,14 +65,38 @@ static void put_page(yajl_val root, bool first) {
         put_task(&page, json_item(root, "tasks", i), json_number(root, "now_ms"));
 }
 
+/* One document of all pages: the first one's members, with the tasks of those that follow. */
+static void put_json(yajl_gen gen, yajl_val root, bool first) {
+    if (first) {
+        (void)yajl_gen_map_open(gen);
+        for (size_t i = 0; i < root->u.object.len; i++) {
+            const char *name = root->u.object.keys[i];
+            if (strcmp(name, "tasks") == 0 || strcmp(name, "more") == 0) continue;
+            json_put_name(gen, name);
+            json_put_value(gen, root->u.object.values[i]);
+        }
+        json_put_name(gen, "tasks");
+        (void)yajl_gen_array_open(gen);
+    }
+    for (size_t i = 0; i < json_count(root, "tasks"); i++)
+        json_put_value(gen, json_item(root, "tasks", i));
+}
+
+static int end_json(yajl_gen gen) {
+    (void)yajl_gen_array_close(gen);
+    (void)yajl_gen_map_close(gen);
+    (void)putchar('\n');
+    return tool_flush() ? EXIT_CLEAN : EXIT_FAILED;
+}
+
 /* Shows a page; *after is where the next one begins, 0 when this was the last. */
-static int show_page(const dead_t *self, const ask_json_t *answer, uint64_t *after) {
+static int show_page(yajl_gen gen, const ask_json_t *answer, uint64_t *after) {
     yajl_val root = json_read(answer->text, answer->size);
     if (root == NULL) return tool_complain(EXIT_FAILED, "the broker's answer cannot be shown");
     size_t count = json_count(root, "tasks");
     uint64_t last = count > 0 ? (uint64_t)json_number(json_item(root, "tasks", count - 1), "number") : 0;
-    if (self->json)
-        (void)printf("%s\n", answer->text);
+    if (gen != NULL)
+        put_json(gen, root, *after == 0);
     else
         put_page(root, *after == 0);
     *after = json_true(root, "more") && last > *after ? last : 0;
@@ -79,7 +104,7 @@ static int show_page(const dead_t *self, const ask_json_t *answer, uint64_t *aft
     return tool_flush() ? EXIT_CLEAN : EXIT_FAILED;
 }
 
-static int list(const dead_t *self) {
+static int list_pages(const dead_t *self, yajl_gen gen) {
     char why[ASK_WHY_MAX];
     uint64_t after = 0;
     int code;
@@ -87,9 +112,22 @@ static int list(const dead_t *self) {
         ask_json_t answer = {0};
         if (ask_buried(self->tool.ask, self->tool.signal_fd, after, MSG_LIST_MAX, &answer, why) != 0)
             return tool_complain(EXIT_FAILED, "%s", why);
-        code = show_page(self, &answer, &after);
+        code = show_page(gen, &answer, &after);
         free(answer.text);
     } while (code == EXIT_CLEAN && after != 0);
+    return code == EXIT_CLEAN && gen != NULL ? end_json(gen) : code;
+}
+
+static void write_out(void *ctx, const char *text, size_t size) {
+    (void)fwrite(text, 1, size, ctx);
+}
+
+static int list(const dead_t *self) {
+    yajl_gen gen = self->json ? yajl_gen_alloc(NULL) : NULL;
+    if (self->json && gen == NULL) return tool_complain(EXIT_FAILED, "out of memory");
+    if (gen != NULL) (void)yajl_gen_config(gen, yajl_gen_print_callback, write_out, stdout);
+    int code = list_pages(self, gen);
+    if (gen != NULL) yajl_gen_free(gen);
     return code;
 }
 
@@ -117,6 +155,8 @@ static int refuse(const msg_ordered_t *ordered, const char *id) {
 
 static int tell(const dead_t *self, const msg_order_t *order, uint32_t count, uint64_t number) {
     bool retry = order->action == ORDER_RETRY;
+    char id[MSG_TASK_ID_MAX + 1];
+    page_clean(str_copy(order->task, id, sizeof id));
     if (self->json)
         (void)printf("{\"action\":\"%s\",\"count\":%u,\"number\":%" PRIu64 "}\n", retry ? "retry" : "drop",
                      count, number);
@@ -125,9 +165,15 @@ static int tell(const dead_t *self, const msg_order_t *order, uint32_t count, ui
     else if (order->by == ORDER_BY_ALL)
         (void)printf("%u result%s will be tried again\n", count, count == 1 ? "" : "s");
     else
-        (void)printf("task \"%.*s\" (number %" PRIu64 ") %s\n", (int)order->task.len, order->task.ptr, number,
+        (void)printf("task \"%s\" (number %" PRIu64 ") %s\n", id, number,
                      retry ? "will be tried again" : "is dropped");
     return tool_flush() ? EXIT_CLEAN : EXIT_FAILED;
+}
+
+static int complain_unfinished(const char *why, uint32_t count) {
+    if (count == 0) return tool_complain(EXIT_FAILED, "%s", why);
+    return tool_complain(EXIT_FAILED, "%u result%s will be tried again, then: %s", count,
+                         count == 1 ? "" : "s", why);
 }
 
 static int order(const dead_t *self, order_t action, const char *id) {
@@ -143,7 +189,7 @@ static int order(const dead_t *self, order_t action, const char *id) {
         return tool_complain(EXIT_CONFIG, "the ID has more than %d octets; use the number", MSG_TASK_ID_MAX);
     do { /* all of them in portions */
         if (ask_order(self->tool.ask, self->tool.signal_fd, &order, &ordered, why) != 0)
-            return tool_complain(EXIT_FAILED, "%s", why);
+            return complain_unfinished(why, count);
         if (ordered.verdict != ORDERED_DONE) return refuse(&ordered, id);
         count += ordered.count;
         order.after = ordered.number;
@@ -151,26 +197,39 @@ static int order(const dead_t *self, order_t action, const char *id) {
     return tell(self, &order, count, ordered.number);
 }
 
-static int run(const dead_t *self) {
-    const tool_t *tool = &self->tool;
-    const char *verb = tool->word_count > 0 ? tool->words[0] : "list";
-    const char *id = tool->word_count > 1 ? tool->words[1] : NULL;
-    bool retry = strcmp(verb, "retry") == 0, drop = strcmp(verb, "drop") == 0;
-    if (tool->word_count > 2)
-        return tool_complain(EXIT_CONFIG, "\"%.100s\" is a word too much", tool->words[2]);
-    if (!retry && !drop) {
-        if (strcmp(verb, "list") == 0 && !id && !self->all) return list(self);
+/* What is wrong with the words, if anything. */
+static int check_words(const dead_t *self, const char *verb, const char *id) {
+    bool list = strcmp(verb, "list") == 0, retry = strcmp(verb, "retry") == 0,
+         drop = strcmp(verb, "drop") == 0;
+    int most = list ? 1 : 2;
+    if (!list && !retry && !drop)
         return tool_complain(EXIT_CONFIG,
                              "there is no `sluice dead %.100s`; there are `sluice dead`,"
                              " `sluice dead retry ID|--all` and `sluice dead drop ID`",
                              verb);
-    }
+    if (self->tool.word_count > most)
+        return tool_complain(EXIT_CONFIG, "\"%.100s\" is a word too much", self->tool.words[most]);
+    if (list && (self->all || self->number))
+        return tool_complain(EXIT_CONFIG, "%s; the list is of all that are buried",
+                             self->all ? "--all is for `sluice dead retry`" : "--number goes with an ID");
     if (drop && self->all)
         return tool_complain(EXIT_CONFIG, "`sluice dead drop` takes one ID, and not --all");
-    if (!id == !self->all)
+    if (!list && !id == !self->all)
         return tool_complain(EXIT_CONFIG, "`sluice dead %s` needs %s", verb,
                              retry ? "an ID or --all" : "an ID");
-    return order(self, retry ? ORDER_RETRY : ORDER_DROP, id ? id : "");
+    if (self->all && self->number)
+        return tool_complain(EXIT_CONFIG, "--number goes with an ID, and not with --all");
+    return 0;
+}
+
+static int run(const dead_t *self) {
+    const tool_t *tool = &self->tool;
+    const char *verb = tool->word_count > 0 ? tool->words[0] : "list";
+    const char *id = tool->word_count > 1 ? tool->words[1] : NULL;
+    int code = check_words(self, verb, id);
+    if (code != 0) return code;
+    if (strcmp(verb, "list") == 0) return list(self);
+    return order(self, strcmp(verb, "retry") == 0 ? ORDER_RETRY : ORDER_DROP, id ? id : "");
 }
 
 int command_dead(int argc, char **argv) {

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "cli/commands.h"
+#include "cli/flush.h"
 #include "common/program.h"
 
 #define NAME       "sluice"
@@ -109,7 +110,7 @@ static int show(const report_t *report, bool json) {
         ok = report_print_json(report, stdout);
     else
         report_print(report, stdout, terminal && getenv("NO_COLOR") == NULL, width < 140 ? width : 140);
-    if (!ok || fflush(stdout) != 0) return DOCTOR_FAILURE;
+    if (!ok || !tool_flush()) return DOCTOR_FAILURE;
     severity_t worst = report_worst(report);
     return worst == FOUND_FAILURE ? DOCTOR_FAILURE : worst == FOUND_WARNING ? DOCTOR_WARNING : DOCTOR_WELL;
 }

@@ -37,11 +37,13 @@ static int command(int argc, char **argv, bool drain) {
         tool_close(&tool);
         return code;
     }
-    if (ask_drain(tool.ask, tool.signal_fd, drain, why) == 0 &&
-        ask_status(tool.ask, tool.signal_fd, &json, &size, why) == 0)
-        code = report(json, size);
-    else
+    if (ask_drain(tool.ask, tool.signal_fd, drain, why) != 0)
         code = tool_complain(EXIT_FAILED, "%s", why);
+    else if (ask_status(tool.ask, tool.signal_fd, &json, &size, why) != 0)
+        code = tool_complain(EXIT_FAILED, "%s, but how it stands cannot be shown: %s",
+                             drain ? "fetching is paused by hand" : "fetching is resumed", why);
+    else
+        code = report(json, size);
     free(json);
     tool_close(&tool);
     return code;

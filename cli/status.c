@@ -10,6 +10,7 @@
 #include "cli/ask.h"
 #include "cli/commands.h"
 #include "cli/status_render.h"
+#include "cli/tool.h"
 #include "common/clock.h"
 #include "common/err.h"
 #include "common/program.h"
@@ -105,7 +106,7 @@ static bool show(const status_t *self, const char *text) {
     else
         (void)fputs(text, stdout);
     if (self->watch && !self->terminal && !self->json) (void)fputc('\n', stdout);
-    return fflush(stdout) == 0;
+    return tool_flush();
 }
 
 /* Without an answer: the reason in place of the page, wrapped. */

@@ -70,7 +70,7 @@ static void put_ac(page_t *page, yajl_val root) {
 }
 
 static void put_credits(page_t *page, yajl_val gate) {
-    char buf[PAGE_SHORT_MAX], used[PAGE_SHORT_MAX];
+    char buf[PAGE_SHORT_MAX], used[PAGE_SHORT_MAX], held[2 * PAGE_SHORT_MAX];
     yajl_val credits = json_member(gate, "credits");
     if (!YAJL_IS_ARRAY(credits)) return;
     page_label(page, "Credits");
@@ -79,13 +79,15 @@ static void put_credits(page_t *page, yajl_val gate) {
     for (size_t i = 0; i < credits->u.array.len; i++) {
         yajl_val credit = credits->u.array.values[i];
         page_label(page, NULL);
-        page_add_cell(page, STYLE_PLAIN, json_text(credit, "kind"), 9);
-        page_add_cell(page, STYLE_PLAIN, json_text(credit, "holder"), 22);
+        page_add_cell(page, STYLE_PLAIN, json_text(credit, "kind"), 8);
+        page_add_cell(page, STYLE_PLAIN, json_text(credit, "holder"), 14);
         (void)snprintf(used, sizeof used, "%" PRId64 " of %" PRId64, json_number(credit, "used"),
                        json_number(credit, "budget"));
-        page_add_cell(page, STYLE_PLAIN, used, 11);
-        page_add(page, STYLE_PLAIN, "held %s", page_duration(json_number(credit, "age_ms"), buf));
-        page_add(page, STYLE_PLAIN, ", ends in %s", page_duration(json_number(credit, "expires_in_ms"), buf));
+        page_add_cell(page, STYLE_PLAIN, used, 16);
+        int len = snprintf(held, sizeof held, "held %s", page_duration(json_number(credit, "age_ms"), buf));
+        (void)snprintf(held + len, sizeof held - (size_t)len, ", ends in %s",
+                       page_duration(json_number(credit, "expires_in_ms"), buf));
+        page_add_words(page, STYLE_PLAIN, held);
         page_end(page);
     }
 }
@@ -143,13 +145,14 @@ static void put_fetch(page_t *page, yajl_val root) {
 }
 
 static void put_oldest(page_t *page, yajl_val root) {
-    char buf[PAGE_SHORT_MAX];
+    char buf[PAGE_SHORT_MAX], taken[2 * PAGE_SHORT_MAX];
     yajl_val oldest = json_member(root, "oldest");
     if (!YAJL_IS_OBJECT(oldest)) return;
     page_label(page, "Oldest");
     page_add_cell(page, STYLE_PLAIN, json_text(oldest, "task"), 38);
-    page_add_cell(page, STYLE_PLAIN, json_text(oldest, "state"), 14);
-    page_add(page, STYLE_PLAIN, "taken %s ago", page_duration(json_number(oldest, "age_ms"), buf));
+    page_add_cell(page, STYLE_PLAIN, json_text(oldest, "state"), 11);
+    (void)snprintf(taken, sizeof taken, "taken %s ago", page_duration(json_number(oldest, "age_ms"), buf));
+    page_add_words(page, STYLE_PLAIN, taken);
     page_end(page);
     if (json_number(oldest, "tries") > 0 || json_text(oldest, "reason")[0] != '\0') {
         page_label(page, NULL);

@@ -14,7 +14,7 @@
 
 /* What the history covers tells how much "none" means. */
 static int complain_unknown(yajl_val root, const char *id) {
-    char count[PAGE_SHORT_MAX], limit[PAGE_SHORT_MAX], since[PAGE_SHORT_MAX] = "";
+    char count[PAGE_SHORT_MAX], limit[PAGE_SHORT_MAX], since[PAGE_SHORT_MAX] = "", ended[80];
     yajl_val history = json_member(root, "history");
     int64_t tasks = json_number(history, "tasks");
     const char *kept = page_number(json_number(history, "limit"), limit);
@@ -26,11 +26,12 @@ static int complain_unknown(yajl_val root, const char *id) {
             "no task \"%.200s\" is held, and the history (of the last %s tasks, for %d days) is empty: AC has"
             " not handed it to this agent",
             id, kept, (int)json_number(history, "days"));
+    (void)snprintf(ended, sizeof ended, "among the %s tasks", page_number(tasks, count));
     return tool_complain(
         EXIT_FAILED,
-        "no task \"%.200s\": it is not held, and not among the %s tasks that ended since %s (the"
+        "no task \"%.200s\": it is not held, and not %s that ended since %s (the"
         " history keeps the last %s, for %d days); AC has not handed it to this agent, or before that",
-        id, page_number(tasks, count),
+        id, tasks == 1 ? "the only task" : ended,
         page_time(json_number(history, "since_ms"), json_number(root, "now_ms"), since), kept,
         (int)json_number(history, "days"));
 }

@@ -114,6 +114,15 @@ static void say_buried(sentence_t *s, yajl_val task, int64_t now_ms, int64_t day
         say(s, ", until %s", page_time(until_ms, now_ms, at));
 }
 
+/* Why the task was not done, in the words of whoever gave up; NULL when the tool answered. */
+static const char *why_not_done(yajl_val task) {
+    static const char head[] = "Agent Side Error: Error: ";
+    yajl_val result = latest(task, "result"), failed = latest(task, "failed");
+    const char *why = json_text(failed != NULL ? failed : result, "why");
+    if (failed == NULL && !json_true(result, "agent_error")) return NULL;
+    return strncmp(why, head, sizeof head - 1) == 0 ? why + sizeof head - 1 : why;
+}
+
 /* How long it took: of a quick one to the millisecond. */
 static void say_took(sentence_t *s, int64_t ms) {
     char buf[PAGE_SHORT_MAX];
@@ -135,6 +144,8 @@ static void say_gone(sentence_t *s, yajl_val task, int64_t now_ms) {
     say(s, "AC took the result (%.20s %" PRId64 ")", json_text(delivered, "call"),
         json_number(delivered, "status"));
     say_took(s, since(ended_ms, json_number(task, "accepted_ms")));
+    const char *why = why_not_done(task);
+    if (why != NULL) say(s, "; it says that the request could not be done%s%.200s", why[0] ? ": " : "", why);
 }
 
 static void say_ready(sentence_t *s, yajl_val task) {
@@ -187,8 +198,9 @@ static void put_where(page_t *page, yajl_val task, yajl_val root) {
 
 static void say_result(sentence_t *s, yajl_val entry) {
     char buf[PAGE_SHORT_MAX];
+    const char *why = json_text(entry, "why");
     if (json_true(entry, "agent_error"))
-        say(s, "result: the request could not be done, and why");
+        say(s, "result: the request could not be done%s%.200s", why[0] != '\0' ? ": " : ", and why", why);
     else
         say(s, "result: HTTP %" PRId64 ", %s", json_number(entry, "status"),
             page_bytes(json_number(entry, "body_bytes"), buf));
@@ -214,7 +226,8 @@ static style_t say_plain(sentence_t *s, yajl_val entry) {
     } plain[] = {{"fetched", "handed out by AC", STYLE_PLAIN},
                  {"accepted", "accepted: in the journal, and queued", STYLE_PLAIN},
                  {"claimed", "claimed", STYLE_PLAIN},
-                 {"taken_back", "given back before it was begun", STYLE_WARN},
+                 {"given_back", "given back before it was begun", STYLE_WARN},
+                 {"taken_back", "taken back by the broker", STYLE_WARN},
                  {"lost", "its worker lost it", STYLE_WARN},
                  {"started", "request to the tool begun", STYLE_PLAIN},
                  {"connected", "connected to the tool", STYLE_PLAIN},
@@ -264,21 +277,48 @@ static void put_entry(page_t *page, yajl_val entry, int64_t now_ms, int64_t befo
                    at_ms > 0 ? (int)(at_ms % 1000) : 0);
     page->used = 0;
     page_add_cell(page, STYLE_DIM, cell, columns);
-    if (before_ms == 0)
+    if (before_ms == 0 || passed_ms < 0) /* the clock was set back */
         cell[0] = '\0';
     else if (passed_ms >= 10000)
         (void)snprintf(cell, sizeof cell, "+%s", page_duration(passed_ms, gap));
     else
-        (void)snprintf(cell, sizeof cell, "%+" PRId64 " ms", passed_ms);
+        (void)snprintf(cell, sizeof cell, "+%" PRId64 " ms", passed_ms);
     page_add_cell(page, STYLE_DIM, cell, GAP_COLUMNS);
     style_t style = say_event(&s, entry);
     page_add_words_at(page, style, s.text, columns + GAP_COLUMNS);
     page_end(page);
 }
 
+/* What an executor has measured the broker hears of with the result: it may have happened before the claim
+ * was noted, or that the executor came back. */
+static bool is_measured(yajl_val entry) {
+    return is(entry, "event", "started") || is(entry, "event", "connected") ||
+           is(entry, "event", "first_byte") || is(entry, "event", "result");
+}
+
+static bool may_come_late(yajl_val entry) {
+    return is(entry, "event", "claimed") || is(entry, "event", "kept") ||
+           is(entry, "event", "handed_out_again");
+}
+
+/* The timeline as it happened: the broker tells it as it came to know. */
+static void in_order(yajl_val *entries, size_t count) {
+    for (size_t i = 1; i < count; i++) {
+        yajl_val entry = entries[i];
+        size_t to = i;
+        if (!is_measured(entry)) continue;
+        for (; to > 0 && may_come_late(entries[to - 1]) &&
+               json_number(entries[to - 1], "at_ms") > json_number(entry, "at_ms");
+             to--)
+            entries[to] = entries[to - 1];
+        entries[to] = entry;
+    }
+}
+
 static void put_timeline(page_t *page, yajl_val task, int64_t now_ms) {
     char at[PAGE_SHORT_MAX];
     size_t count = json_count(task, "timeline");
+    if (count > 0) in_order(json_member(task, "timeline")->u.array.values, count);
     unsigned columns = CLOCK_TIME;
     for (size_t i = 0; i < count; i++)
         if (strlen(page_time(json_number(json_item(task, "timeline", i), "at_ms"), now_ms, at)) > 8)

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "cli/status_page.h"
 #include "common/program.h"
 
 int tool_complain(int status, const char *fmt, ...) {
@@ -14,6 +15,7 @@ int tool_complain(int status, const char *fmt, ...) {
     va_start(args, fmt);
     (void)vsnprintf(text, sizeof text, fmt, args);
     va_end(args);
+    page_clean(text);
     program_complain(TOOL_NAME, text);
     return status;
 }
@@ -41,16 +43,27 @@ static int own_words(tool_t *self, int argc, char **argv, const tool_flag_t *fla
     return kept;
 }
 
+/* Of the arguments that cannot be read. An ID looks like an option when it begins like one. */
+static int complain_of_options(const char *why, bool takes_id) {
+    bool unknown = strncmp(why, "there is no option ", 19) == 0;
+    return tool_complain(EXIT_CONFIG, "%s%s", why,
+                         takes_id && unknown ? "; an ID that begins with - stands behind a word --" : "");
+}
+
 int tool_open(tool_t *self, int argc, char **argv, const tool_flag_t *flags, size_t flag_count) {
     char why[ASK_WHY_MAX] = "";
     int rest = 0;
     *self = (tool_t){.signal_fd = -1};
     argc = own_words(self, argc, argv, flags, flag_count);
     if (config_load(PROGRAM_TOOL, argc, argv, &self->config, &self->done, &rest, why) != 0)
-        return tool_complain(EXIT_CONFIG, "%s", why);
+        return complain_of_options(why, flag_count > 0);
     if (self->done) return EXIT_CLEAN;
+    bool behind = false;
     for (int i = rest; i < argc; i++) {
-        if (i == rest && strcmp(argv[i], "--") == 0) continue;
+        if (!behind && strcmp(argv[i], "--") == 0) {
+            behind = true;
+            continue;
+        }
         if (!take_word(self, argv[i]))
             return tool_complain(EXIT_CONFIG, "\"%.100s\" is a word too much", argv[i]);
     }
@@ -64,10 +77,4 @@ void tool_close(tool_t *self) {
     ask_destroy(&self->ask);
     if (self->signal_fd >= 0) (void)close(self->signal_fd);
     config_destroy(&self->config);
-}
-
-bool tool_flush(void) {
-    if (fflush(stdout) == 0) return true;
-    (void)tool_complain(0, "cannot write: %s", strerror(errno));
-    return false;
 }

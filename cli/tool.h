@@ -6,6 +6,7 @@
 #include <stddef.h>
 
 #include "cli/ask.h"
+#include "cli/flush.h"
 
 #define TOOL_NAME      "sluice"
 #define TOOL_WORDS_MAX 4
@@ -29,9 +30,7 @@ typedef struct {
  * exit status once it has complained. `argv` is changed. Call tool_close() in any case. */
 int tool_open(tool_t *self, int argc, char **argv, const tool_flag_t *flags, size_t flag_count);
 void tool_close(tool_t *self);
-/* A line on stderr, and `status`. */
+/* A line on stderr, harmless to a terminal whatever is in it, and `status`. */
 int tool_complain(int status, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-/* Whether the text is written out; complains when not. */
-bool tool_flush(void);
 
 #endif

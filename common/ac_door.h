@@ -41,7 +41,6 @@ typedef struct {
     const char *date;       /* the header Date: AC's own time, "" when absent */
     uint32_t elapsed_ms;
     bool stale;     /* a reused connection was dead: the caller may ask anew, on a fresh one */
-    bool aborted;   /* by ac_line_abort() or the end of the lease */
     bool timed_out; /* by our own clock */
     const char *body;
     size_t body_bytes;
@@ -75,10 +74,11 @@ int ac_line_start(ac_line_t *self, lease_t *lease, const ac_request_t *request, 
  * stays the caller's, and open until the request has ended. */
 int ac_line_upload_logs(ac_line_t *self, lease_t *lease, const char *file_name, int fd, int64_t file_bytes,
                         const void *json, size_t json_bytes, int64_t now_ms, ac_done_fn done, void *ctx);
-/* Aborts the request when its lease says so. */
+/* Aborts the request when its lease says so, or when the answer to a file that was sent takes too long. To be
+ * called every few seconds. */
 void ac_line_turn(ac_line_t *self, int64_t now_ms);
 /* Ends the request under way and closes its connection; `done` is called with `why` in the reason:
- * OUTCOME_NETWORK, or OUTCOME_NOT_SENT when nothing had been sent. No effect when idle. */
+ * OUTCOME_ABORTED, or OUTCOME_NOT_SENT when nothing had been sent. No effect when idle. */
 void ac_line_abort(ac_line_t *self, const char *why);
 
 #endif

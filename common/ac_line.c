@@ -10,7 +10,7 @@
 #include "common/ipv4_hosts.h"
 
 #define CONNECT_TIMEOUT_MS 25000L
-#define ANSWER_READ_TIMES  3   /* read time-outs that a whole answer without a file may take */
+#define ANSWER_READ_TIMES  3   /* read time-outs for a whole answer, once a file has been sent */
 #define REASON_MAX         200 /* as the protocol has it */
 #define FILE_TIMEOUT_S     300 /* of calls with a file, unless readTimeoutSeconds is longer */
 
@@ -25,7 +25,8 @@ struct ac_line_t {
     ac_done_fn done;
     void *ctx;
     int64_t started_ms;
-    unsigned sends; /* how often curl was about to send the request */
+    int64_t sent_ms; /* when a request with a file was seen to be sent; -1: not yet */
+    unsigned sends;  /* how often curl was about to send the request */
     bool too_large;
     ac_file_t file;
     bool ipv4; /* the lookup has failed: once more for IPv4 alone */
@@ -237,14 +238,18 @@ static int set_url(ac_line_t *self, const ac_request_t *request) {
     return 0;
 }
 
+static int read_timeout_s(const ac_line_t *self, call_t call) {
+    int timeout_s = self->door->read_timeout_s;
+    return has_file(call) && timeout_s < FILE_TIMEOUT_S ? FILE_TIMEOUT_S : timeout_s;
+}
+
 static int set_request(ac_line_t *self, const ac_request_t *request) {
     int err = set_url(self, request);
     if (err) return err;
     bool file = has_file(request->call);
-    int timeout_s = self->door->read_timeout_s;
-    if (file && timeout_s < FILE_TIMEOUT_S) timeout_s = FILE_TIMEOUT_S;
+    int timeout_s = read_timeout_s(self, request->call);
     curl_easy_setopt(self->easy, CURLOPT_LOW_SPEED_TIME, (long)timeout_s);
-    /* an answer that drips on for ever must not keep the credit; a file may take its time */
+    /* an answer that drips on for ever must not keep the credit; a file may take its time: ac_line_turn() */
     curl_easy_setopt(self->easy, CURLOPT_TIMEOUT_MS,
                      file ? 0L : CONNECT_TIMEOUT_MS + ANSWER_READ_TIMES * 1000L * (long)timeout_s);
     curl_easy_setopt(self->easy, CURLOPT_HTTPHEADER, file ? self->door->file_headers : self->door->headers);
@@ -278,6 +283,7 @@ int ac_line_start(ac_line_t *self, lease_t *lease, const ac_request_t *request, 
     if (rc != 0) return rc;
     self->call = request->call;
     self->sends = 0;
+    self->sent_ms = -1;
     self->too_large = self->ipv4 = false;
     self->body_bytes = 0;
     self->reason[0] = '\0';
@@ -308,16 +314,34 @@ int ac_line_upload_logs(ac_line_t *self, lease_t *lease, const char *file_name, 
     return ac_line_start(self, lease, &request, now_ms, done, ctx);
 }
 
+/* Whether the answer to a request with a file takes too long; of others curl sees to that. */
+static bool is_late(ac_line_t *self, int64_t now_ms) {
+    if (!has_file(self->call) || self->sends == 0) return false;
+    if (self->sent_ms < 0 && http_sent(self->easy)) self->sent_ms = now_ms;
+    return self->sent_ms >= 0 &&
+           now_ms - self->sent_ms >= ANSWER_READ_TIMES * 1000L * (long)read_timeout_s(self, self->call);
+}
+
+static void give_up(ac_line_t *self) {
+    http_cancel(self->door->http, self->easy);
+    ac_answer_t answer = {.outcome = OUTCOME_NETWORK, .retry_after_ms = -1, .timed_out = true};
+    give_reason(self, ac_failure_phase(CURLE_OPERATION_TIMEDOUT),
+                "no whole answer to the file that was sent");
+    finish(self, &answer);
+}
+
 void ac_line_turn(ac_line_t *self, int64_t now_ms) {
-    if (self->busy && lease_must_abort(self->lease, now_ms))
+    if (!self->busy) return;
+    if (lease_must_abort(self->lease, now_ms))
         ac_line_abort(self, self->lease->lost ? "the credit was lost" : "the credit ran out");
+    else if (is_late(self, now_ms))
+        give_up(self);
 }
 
 void ac_line_abort(ac_line_t *self, const char *why) {
     if (!self->busy) return;
     http_cancel(self->door->http, self->easy);
-    ac_answer_t answer = {.outcome = self->sends ? OUTCOME_NETWORK : OUTCOME_NOT_SENT, .retry_after_ms = -1};
-    answer.aborted = true;
+    ac_answer_t answer = {.outcome = self->sends ? OUTCOME_ABORTED : OUTCOME_NOT_SENT, .retry_after_ms = -1};
     give_reason(self, "aborted", why);
     finish(self, &answer);
 }

@@ -142,10 +142,10 @@ void ac_seat_decline(link_t *link, const msg_grant_t *grant, uint16_t used) {
 
 void ac_seat_turn(ac_seat_t *self, int64_t now_ms) {
     msg_t msg;
+    ac_line_turn(self->line, now_ms);
     if (self->was_busy && !ac_line_busy(self->line)) self->idle_ms = now_ms;
     self->was_busy = ac_line_busy(self->line);
     if (lease_must_abort(&self->lease, now_ms)) {
-        ac_line_turn(self->line, now_ms);
         try_release(self);
         if (self->lease.state == LEASE_HELD && !ac_line_busy(self->line)) forget(self);
     }

@@ -33,7 +33,8 @@ static const struct {
      "       sluice dead drop ID [--number] [--json] [OPTION...]\n"
      "       sluice drain|resume [OPTION...]",
      "Asks the running broker, or tells it what to do. ID is AC's taskId or the broker's own number of the "
-     "task; with --number the number alone. `task` tells where a task is and what has happened to it, also "
+     "task; with --number the number alone. An ID that begins with - stands behind a word --, as in `sluice "
+     "dead drop -- -7`. `task` tells where a task is and what has happened to it, also "
      "when it is gone. `dead` lists the results that AC has refused for good; `retry` has them tried again, "
      "`drop` removes one. `drain` pauses fetching until `resume`, also over restarts."},
 };

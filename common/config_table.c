@@ -68,7 +68,7 @@ const option_t config_options[] = {
     INT("deadLetterDays", NULL, NULL, dead_letter_days, "7", 0, 36500, IN_BROKER, "DAYS",
         "buried results (`sluice dead`) are kept so long; 0: for ever"),
     INT("deadLetterMb", NULL, NULL, dead_letter_mb, "1024", 1, 100000000, IN_BROKER, "MB",
-        "of buried results, large bodies included; beyond that the oldest are dropped"),
+        "of memory and disk for buried results, about 2 kB for a small one; beyond that the oldest are dropped, but never the latest"),
     {"redeliver", NULL, NULL, OPTION_CHOICE, AT(redeliver), "idempotent", 0, 0, "idempotent|always|never", IN_BROKER,
      "idempotent|always|never", "tasks to run again when their executor is lost while they run: idempotent, always or never"},
     BOOL("uploadToAc", NULL, NULL, upload_to_ac, "true", IN_BROKER,

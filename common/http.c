@@ -196,7 +196,17 @@ void http_cancel(http_t *self, CURL *easy) {
     free(transfer);
 }
 
-void http_pause(http_t *self, CURL *easy, bool paused) {
+bool http_sent(CURL *easy) {
+    curl_off_t sent = 0, length = -1;
+    long status = 0;
+
+    (void)curl_easy_getinfo(easy, CURLINFO_SIZE_UPLOAD_T, &sent);
+    (void)curl_easy_getinfo(easy, CURLINFO_CONTENT_LENGTH_UPLOAD_T, &length);
+    (void)curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
+    return status >= 300 || (length > 0 && sent >= length);
+}
+
+CURLcode http_pause(http_t *self, CURL *easy, bool paused) {
     (void)self;
-    (void)curl_easy_pause(easy, paused ? CURLPAUSE_ALL : CURLPAUSE_CONT);
+    return curl_easy_pause(easy, paused ? CURLPAUSE_ALL : CURLPAUSE_CONT);
 }

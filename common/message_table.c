@@ -68,7 +68,7 @@ static const field_t release[] = {U64("session", release.session), U64("credit",
                                   U16("used", release.used)};
 static const field_t report[] = {
     U64("session", report.session),         U64("credit", report.credit),
-    U8R("call", report.call, 1, 6),         U8R("outcome", report.outcome, 1, 11),
+    U8R("call", report.call, 1, 6),         U8R("outcome", report.outcome, 1, 12),
     U16("http_status", report.http_status), I64("retry_after_ms", report.retry_after_ms),
     U32("elapsed_ms", report.elapsed_ms),   STR("reason", report.reason, 200)};
 static const field_t accepted[] = {U64("instance", accepted.instance), U64("seq", accepted.seq),
@@ -83,7 +83,7 @@ static const field_t give_back[] = {U64("session", give_back.session), U64("numb
 static const field_t uploaded[] = {
     U64("session", uploaded.session),         U64("number", uploaded.number),
     U32("attempt", uploaded.attempt),         U64("credit", uploaded.credit),
-    U8R("call", uploaded.call, 1, 6),         U8R("outcome", uploaded.outcome, 1, 11),
+    U8R("call", uploaded.call, 1, 6),         U8R("outcome", uploaded.outcome, 1, 12),
     U16("http_status", uploaded.http_status), I64("retry_after_ms", uploaded.retry_after_ms),
     U32("elapsed_ms", uploaded.elapsed_ms),   STR("reason", uploaded.reason, 200)};
 static const field_t status[] = {U64("seq", status.seq)};
@@ -121,7 +121,7 @@ static const field_t result[] = {
     U16("flags", result.flags),           U16("http_status", result.http_status),
     U32("tool_ms", result.tool_ms),       U64("body_bytes", result.body_bytes),
     I64("connect_ms", result.connect_ms), I64("first_byte_ms", result.first_byte_ms),
-    U32("ended_ms", result.ended_ms)};
+    U32("ended_ms", result.ended_ms),     STR("reason", result.reason, MSG_WHY_MAX)};
 static const field_t chunk[] = {U64("session", chunk.session), U64("number", chunk.number),
                                 U32("attempt", chunk.attempt), U64("stream", chunk.stream),
                                 U64("offset", chunk.offset),   U8R("last", chunk.last, 0, 1)};

@@ -15,6 +15,7 @@
 #define MSG_CHUNK_MAX    262144
 #define MSG_LIST_MAX     500
 #define MSG_BODY_MAX     ((uint64_t)1 << 48)  /* length of a stream: sums of them do not overflow */
+#define MSG_WHY_MAX      160                  /* of the reason in RESULT */
 #define MSG_WIRE_MAX     (100L * 1024 * 1024) /* ZMQ_MAXMSGSIZE */
 #define MSG_CONTROL_MAX  (1024 * 1024)        /* and of the broker's control socket */
 
@@ -96,7 +97,8 @@ typedef enum {
     OUTCOME_NETWORK = 8,
     OUTCOME_MALFORMED = 9,
     OUTCOME_REDIRECT = 10,
-    OUTCOME_NOT_SENT = 11
+    OUTCOME_NOT_SENT = 11,
+    OUTCOME_ABORTED = 12 /* by the agent itself, after it was sent */
 } outcome_t;
 
 typedef enum { PHASE_UNSTARTED = 1, PHASE_STARTED = 2, PHASE_FINISHED = 3 } phase_t;
@@ -125,6 +127,7 @@ typedef enum {
 #define TASK_INVALID    0x08u
 #define RESULT_STREAM   0x10u
 #define RESULT_AGENT    0x20u /* the agent could not do the request */
+#define RESULT_STARTED  0x40u /* the request was begun */
 
 typedef enum { BODY_GZIP = 1, BODY_RAW = 2 } body_kind_t;
 typedef enum { ABORT_READER = 1, ABORT_WRITER = 2, ABORT_NO_ROOM = 3, ABORT_STALE = 4 } abort_t;
@@ -347,6 +350,7 @@ typedef struct {
     uint64_t body_bytes;
     int64_t connect_ms, first_byte_ms;
     uint32_t ended_ms;
+    str_t reason; /* why the agent could not do it; "" when the tool answered */
 } msg_result_t;
 
 typedef struct {

@@ -21,14 +21,18 @@ typedef struct {
     format_t format;
     state_t state;
     bool begun; /* inflateInit2() was done */
+    bool full;  /* it may have more to give without further input */
     z_stream zlib;
     unsigned char first[2]; /* of a deflate body: they tell a zlib header from raw data */
     size_t first_len;
+    const unsigned char *in; /* not taken yet: of the caller, or in the next stage's `out` */
+    size_t left;
+    unsigned char *out; /* DECODE_BUFFER octets for the stage before; the first stage writes to the sink */
 } stage_t;
 
 struct decode_t {
     size_t count;
-    stage_t stages[DECODE_CHAIN_MAX];
+    stage_t stages[DECODE_CHAIN_MAX]; /* the first writes to the sink, the last takes what comes */
 };
 
 static int add_stage(decode_t *self, const char *name, size_t len) {
@@ -41,7 +45,11 @@ static int add_stage(decode_t *self, const char *name, size_t len) {
     else
         return 0;
     if (self->count == DECODE_CHAIN_MAX) return ERR_UNSUPPORTED;
-    self->stages[self->count++] = (stage_t){.format = format};
+    stage_t *stage = &self->stages[self->count];
+    *stage = (stage_t){.format = format};
+    if (self->count > 0) stage->out = malloc(DECODE_BUFFER);
+    if (self->count > 0 && !stage->out) return ERR_NOMEM;
+    self->count++;
     return 0;
 }
 
@@ -69,6 +77,7 @@ void decode_destroy(decode_t **self) {
     if (!self || !*self) return;
     for (size_t i = 0; i < (*self)->count; i++) {
         if ((*self)->stages[i].begun) (void)inflateEnd(&(*self)->stages[i].zlib);
+        free((*self)->stages[i].out);
     }
     free(*self);
     *self = NULL;
@@ -88,16 +97,6 @@ static int begin(stage_t *stage) {
     return 0;
 }
 
-static int stage_write(decode_t *self, size_t at, const unsigned char *bytes, size_t size,
-                       const sink_t *sink);
-
-/* Passes decoded octets to the stage that undoes the encoding applied before this one, or to the sink. */
-static int pass_on(decode_t *self, size_t at, const unsigned char *bytes, size_t size, const sink_t *sink) {
-    if (size == 0) return 0;
-    if (at == 0) return sink->write(sink->ctx, bytes, size);
-    return stage_write(self, at - 1, bytes, size, sink);
-}
-
 /* What a failed or ended inflate() means for the stage. */
 static int judge(stage_t *stage, int status) {
     if (status == Z_STREAM_END) {
@@ -115,57 +114,95 @@ static int judge(stage_t *stage, int status) {
     return 0;
 }
 
-static int inflate_all(decode_t *self, size_t at, const unsigned char *bytes, size_t size,
-                       const sink_t *sink) {
+static bool is_pending(const stage_t *stage) {
+    return stage->left > 0 || stage->full;
+}
+
+/* Inflates `bytes` as far as there is room for what they give, and passes that to the stage that undoes the
+ * encoding applied before this one, or to the sink. Tells in *used how many it has taken and adds to *cost
+ * how many it has given. */
+static int inflate_some(decode_t *self, size_t at, const unsigned char *bytes, size_t size, size_t *used,
+                        size_t *cost, const sink_t *sink) {
     stage_t *stage = &self->stages[at];
-    unsigned char out[DECODE_BUFFER];
-    bool full;
+    unsigned char last[DECODE_BUFFER], *out = at > 0 ? stage->out : last;
 
     stage->zlib.next_in = bytes;
     stage->zlib.avail_in = (uInt)size;
-    do {
-        int err, status;
-        stage->zlib.next_out = out;
-        stage->zlib.avail_out = sizeof out;
-        status = inflate(&stage->zlib, Z_NO_FLUSH);
-        full = stage->zlib.avail_out == 0;
-        err = pass_on(self, at, out, sizeof out - stage->zlib.avail_out, sink);
-        if (!err) err = judge(stage, status);
-        if (err) return err;
-    } while (stage->state != STREAM_IGNORE && (stage->zlib.avail_in > 0 || full));
+    stage->zlib.next_out = out;
+    stage->zlib.avail_out = DECODE_BUFFER;
+    int status = inflate(&stage->zlib, Z_NO_FLUSH);
+    size_t made = DECODE_BUFFER - stage->zlib.avail_out;
+    *used = size - stage->zlib.avail_in;
+    *cost += made;
+    int err = judge(stage, status);
+    stage->full = stage->zlib.avail_out == 0 && stage->state != STREAM_IGNORE;
+    if (err || made == 0) return err;
+    if (at == 0) return sink->write(sink->ctx, out, made);
+    self->stages[at - 1].in = out;
+    self->stages[at - 1].left = made;
     return 0;
 }
 
-static int stage_write(decode_t *self, size_t at, const unsigned char *bytes, size_t size,
-                       const sink_t *sink) {
+/* The first octets of a deflate body, which are inflated when there are enough to tell what it is. */
+static int take_first(decode_t *self, size_t at, size_t *cost, const sink_t *sink) {
     stage_t *stage = &self->stages[at];
-    int err;
+    size_t used;
 
-    if (stage->state == STREAM_IGNORE || size == 0) return 0;
-    while (!stage->begun && stage->format == FORMAT_DEFLATE && stage->first_len < 2 && size > 0) {
-        stage->first[stage->first_len++] = *bytes++;
-        size--;
-        stage->state = STREAM_OPEN;
-        if (stage->first_len < 2) continue;
-        err = begin(stage);
-        if (!err) err = inflate_all(self, at, stage->first, 2, sink);
-        if (err) return err;
-    }
-    if (!stage->begun && stage->format == FORMAT_GZIP) {
-        err = begin(stage);
-        if (err) return err;
-    }
-    if (size == 0 || stage->state == STREAM_IGNORE) return 0;
-    return inflate_all(self, at, bytes, size, sink);
+    stage->first[stage->first_len++] = *stage->in++;
+    stage->left--;
+    stage->state = STREAM_OPEN;
+    if (stage->first_len < 2) return 0;
+    int err = begin(stage);
+    return err ? err : inflate_some(self, at, stage->first, 2, &used, cost, sink);
 }
 
-int decode_write(decode_t *self, const void *bytes, size_t size, const sink_t *sink) {
-    return stage_write(self, self->count - 1, bytes, size, sink);
+/* Goes on with a stage that is pending, and adds to *cost what it takes and gives. */
+static int step(decode_t *self, size_t at, size_t *cost, const sink_t *sink) {
+    stage_t *stage = &self->stages[at];
+    size_t before = stage->left, used = 0;
+    int err = 0;
+
+    if (!stage->begun && stage->format == FORMAT_DEFLATE) {
+        err = take_first(self, at, cost, sink);
+    } else if (stage->state != STREAM_IGNORE) {
+        if (!stage->begun) err = begin(stage);
+        size_t size = before < DECODE_BUFFER ? before : DECODE_BUFFER;
+        if (!err) err = inflate_some(self, at, stage->in, size, &used, cost, sink);
+        stage->in += used;
+        stage->left -= used;
+    }
+    if (stage->state == STREAM_IGNORE) stage->left = 0;
+    *cost += before - stage->left;
+    return err;
+}
+
+int decode_write(decode_t *self, const void *bytes, size_t size, size_t *room, size_t *taken,
+                 const sink_t *sink) {
+    stage_t *last = &self->stages[self->count - 1];
+    int err = 0;
+
+    last->in = bytes;
+    last->left = size;
+    while (!err) {
+        size_t at = 0, cost = 0;
+        while (at < self->count && !is_pending(&self->stages[at]))
+            at++;
+        if (at == self->count) break;
+        if (*room == 0) {
+            err = DECODE_MORE;
+            break;
+        }
+        err = step(self, at, &cost, sink);
+        *room -= cost < *room ? cost : *room;
+    }
+    *taken = size - last->left;
+    return err;
 }
 
 int decode_finish(const decode_t *self) {
     for (size_t i = 0; i < self->count; i++) {
         const stage_t *stage = &self->stages[i];
+        if (is_pending(stage)) return ERR_MALFORMED;
         if (stage->state == STREAM_OPEN) return ERR_MALFORMED;
         /* A further member that was cut short counts once it had given something. */
         if (stage->state == STREAM_MORE && stage->zlib.total_out > 0) return ERR_MALFORMED;

@@ -16,9 +16,15 @@ typedef struct decode_t decode_t;
 int decode_new(const char *encodings, decode_t **self);
 void decode_destroy(decode_t **self);
 
-/* Takes encoded octets and writes the decoded ones to `sink`: ERR_MALFORMED when they are no such stream, or
- * what the sink returned. */
-int decode_write(decode_t *self, const void *bytes, size_t size, const sink_t *sink);
+#define DECODE_MORE 1
+
+/* Takes encoded octets and writes the decoded ones to `sink`: 0, ERR_MALFORMED when they are no such stream,
+ * what the sink returned, or DECODE_MORE when the room was used up before all was done. *room is how many
+ * octets it may take and give, of all encodings in sum, and is lessened by that many; it may be exceeded by
+ * 32 KiB. *taken tells how many of `bytes` it has taken; after DECODE_MORE the rest comes once more, be
+ * it of no length. */
+int decode_write(decode_t *self, const void *bytes, size_t size, size_t *room, size_t *taken,
+                 const sink_t *sink);
 /* At the end of the body: ERR_MALFORMED when a stream was cut short. */
 int decode_finish(const decode_t *self);
 

@@ -78,3 +78,29 @@ void error_text_transfer(const url_t *url, const char *proxy, CURL *easy, CURLco
     else
         error_text_network(url, why, text);
 }
+
+/* The begin of the character at `at`, or before it. */
+static size_t character(const char *text, size_t at) {
+    while (at > 0 && ((unsigned char)text[at] & 0xc0) == 0x80)
+        at--;
+    return at;
+}
+
+void error_text_short(const char *text, char why[MSG_WHY_MAX + 1]) {
+    static const char *const heads[] = {"Agent Side Error: ", "Error: "};
+    static const char gap[] = " ... ";
+    size_t len, head, tail, half = (MSG_WHY_MAX - (sizeof gap - 1)) / 2;
+
+    for (size_t i = 0; i < sizeof heads / sizeof *heads; i++)
+        if (strncmp(text, heads[i], strlen(heads[i])) == 0) text += strlen(heads[i]);
+    len = strlen(text);
+    if (len <= MSG_WHY_MAX) {
+        memcpy(why, text, len + 1);
+        return;
+    }
+    head = character(text, half);
+    tail = len - half;
+    while (((unsigned char)text[tail] & 0xc0) == 0x80)
+        tail++;
+    (void)snprintf(why, MSG_WHY_MAX + 1, "%.*s%s%s", (int)head, text, gap, text + tail);
+}

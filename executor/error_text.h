@@ -5,6 +5,7 @@
 
 #include <curl/curl.h>
 
+#include "common/messages.h"
 #include "executor/url.h"
 
 #define ERROR_TEXT_MAX 1024
@@ -19,5 +20,9 @@ void error_text_network(const url_t *url, const char *why, char text[ERROR_TEXT_
  * "host:port" it went by or "". Times are asked of `easy`. */
 void error_text_transfer(const url_t *url, const char *proxy, CURL *easy, CURLcode code, const char *reason,
                          char text[ERROR_TEXT_MAX]);
+
+/* Such a text in few words, for RESULT: without what all begin with, and of a long one the beginning and the
+ * end, cut between characters. */
+void error_text_short(const char *text, char why[MSG_WHY_MAX + 1]);
 
 #endif

@@ -34,6 +34,7 @@ int executor_new(const config_t *config, const link_key_t *key, uint64_t instanc
     result->pool_size = result->own_pool_size = options.slots;
     result->drain_timeout_ms = config->drain_timeout_s * 1000;
     result->now_ms = clock_boot_ms();
+    result->turn_octets = RESPONSE_ALL_TURN_BYTES;
     config_broker_endpoint(config, broker, sizeof broker);
     result->slots = slots_new();
     result->metrics = program_metrics(config);
@@ -110,6 +111,20 @@ static void read_signals(executor_t *self, config_t *config, int signal_fd) {
     }
 }
 
+/* Lets paused transfers go on, from where the last turn ended, until the octets of this one are used up: then
+ * those that wait come first in the next. True when there were any. */
+static bool resume(executor_t *self) {
+    bool any = false;
+
+    self->turn_octets = RESPONSE_ALL_TURN_BYTES;
+    for (uint32_t n = slots_count(self->slots); n > 0 && self->turn_octets > 0; n--) {
+        uint32_t count = slots_count(self->slots);
+        if (count == 0) break;
+        any = run_resume(self, slots_at(self->slots, self->resumed++ % count)) || any;
+    }
+    return any;
+}
+
 /* Everything that is due or has come, until nothing is left; true when the bounds of a turn left some. */
 static bool work(executor_t *self) {
     bool more = true;
@@ -126,10 +141,10 @@ static bool work(executor_t *self) {
         run_t *run = slots_at(self->slots, i);
         more = send_body_turn(self, run) || more;
         if (i >= slots_count(self->slots) || slots_at(self->slots, i) != run) continue; /* forgotten */
-        more = run_resume(self, run) || more;
         to_broker_send_due(self, run);
         run_start_if_due(self, run);
     }
+    more = resume(self) || more;
     metrics_turn(self->metrics, self->now_ms);
     policy_gate_turn(self->policy, self->now_ms);
     return more;

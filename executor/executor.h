@@ -26,6 +26,8 @@ typedef struct {
     int64_t now_ms;          /* CLOCK_BOOTTIME, of this turn */
     uint16_t pool_size;      /* slots the broker knows of */
     uint16_t own_pool_size;  /* by this process's configuration; the broker may tell another */
+    size_t turn_octets;      /* what all responses may still take and unpack in this turn (response.h) */
+    uint32_t resumed;        /* the slot looked at last for a paused transfer */
     uint64_t streams;        /* bodies announced so far */
     int64_t answered_ms;     /* when the broker last told of what came by results-in */
     uint64_t results_sent;   /* RESULTs, repeats not counted */

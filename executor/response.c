@@ -7,6 +7,8 @@
 #include "common/err.h"
 #include "executor/decode.h"
 
+#define PIECE_OCTETS 128 /* what a piece costs besides its octets: a chunk may have but one */
+
 struct response_t {
     int status;
     bool complete; /* the headers are */
@@ -16,10 +18,13 @@ struct response_t {
     int error;
     pair_t *headers;
     size_t count, size;
-    size_t header_bytes;
-    text_t location; /* of all Location headers, joined */
-    bool begun;      /* the body has */
-    size_t taken;    /* octets since it began or was resumed */
+    size_t header_bytes; /* with those of interim answers and trailers */
+    text_t location;     /* of all Location headers, joined */
+    bool begun;          /* the body has */
+    size_t *turn;        /* octets that all responses may still take and unpack in this turn */
+    size_t share;        /* octets that this one may */
+    size_t skip;         /* octets that are unpacked already, of those that curl will give once more */
+    size_t cut_off;      /* octets of a redirect's body */
     bool paused;
     decode_t *decode;
     body_kind_t kind;
@@ -28,12 +33,13 @@ struct response_t {
     sink_t sink; /* of the body */
 };
 
-response_t *response_new(body_kind_t kind, const char *state_dir) {
+response_t *response_new(body_kind_t kind, const char *state_dir, size_t *turn) {
     response_t *self = calloc(1, sizeof *self);
 
     if (!self) return NULL;
     self->kind = kind;
     self->state_dir = state_dir;
+    self->turn = turn;
     return self;
 }
 
@@ -43,7 +49,6 @@ static void forget_headers(response_t *self) {
         free(self->headers[i].value);
     }
     self->count = 0;
-    self->header_bytes = 0;
     self->status = 0;
     self->complete = false;
     text_clear(&self->location);
@@ -54,9 +59,12 @@ static void forget(response_t *self) {
     decode_destroy(&self->decode);
     body_destroy(&self->body);
     self->error = 0;
+    self->header_bytes = 0;
     self->begun = false;
     self->paused = false;
-    self->taken = 0;
+    self->share = RESPONSE_TURN_BYTES;
+    self->skip = 0;
+    self->cut_off = 0;
     self->left = -1;
 }
 
@@ -224,12 +232,12 @@ static size_t on_header(char *line, size_t size, size_t count, void *ctx) {
     response_t *self = ctx;
     size_t len = size * count, total = len;
 
-    if (self->begun || (self->complete && self->status >= 200)) return total; /* trailers */
     self->header_bytes += len;
     if (self->header_bytes > RESPONSE_HEADER_BYTES_MAX) {
         self->error = ERR_FULL;
         return 0;
     }
+    if (self->begun || (self->complete && self->status >= 200)) return total; /* trailers */
     while (len > 0 && (line[len - 1] == '\r' || line[len - 1] == '\n'))
         len--;
     if (len == 0) {
@@ -262,21 +270,47 @@ static int begin_body(response_t *self) {
     return err == ERR_UNSUPPORTED ? ERR_MALFORMED : err;
 }
 
+/* Octets that may be taken and unpacked before the loop has to look at everything else. */
+static size_t room_left(const response_t *self) {
+    return self->share < *self->turn ? self->share : *self->turn;
+}
+
+static void spend(response_t *self, size_t octets) {
+    self->share -= octets < self->share ? octets : self->share;
+    *self->turn -= octets < *self->turn ? octets : *self->turn;
+}
+
+/* Unpacks what was not unpacked before; true when all was. */
+static bool unpack(response_t *self, const char *bytes, size_t len) {
+    size_t skip = self->skip < len ? self->skip : len, before = room_left(self), room = before, taken;
+    int err = decode_write(self->decode, bytes + skip, len - skip, &room, &taken, &self->sink);
+
+    spend(self, before - room);
+    if (err == DECODE_MORE) {
+        self->skip += taken;
+        return false;
+    }
+    self->skip -= skip;
+    self->error = err;
+    return true;
+}
+
 static size_t take_body(response_t *self, const char *bytes, size_t len) {
+    bool was_large = body_is_large(self->body);
+
     if (response_redirects(self)) { /* its body does not matter, and is cut off when it is large */
-        self->taken += len;
-        return self->taken > SLUICE_INLINE_BODY_MAX ? 0 : len;
+        self->cut_off += len;
+        return self->cut_off > SLUICE_INLINE_BODY_MAX ? 0 : len;
     }
-    if (self->taken >= RESPONSE_TURN_BYTES) {
-        self->paused = true;
-        return CURL_WRITEFUNC_PAUSE;
-    }
-    self->taken += len;
     if (!self->begun) self->error = begin_body(self);
-    if (!self->error && self->decode)
-        self->error = decode_write(self->decode, bytes, len, &self->sink);
-    else if (!self->error)
+    self->paused = !self->error && (room_left(self) == 0 || (self->decode && !unpack(self, bytes, len)));
+    if (!self->paused && !self->error && !self->decode) {
+        spend(self, len);
         self->error = self->sink.write(self->sink.ctx, bytes, len);
+    }
+    spend(self, PIECE_OCTETS);
+    if (!was_large && body_is_large(self->body)) spend(self, SLUICE_INLINE_BODY_MAX); /* moved to its file */
+    if (self->paused) return CURL_WRITEFUNC_PAUSE;
     return self->error ? 0 : len;
 }
 
@@ -309,7 +343,7 @@ int response_bind(response_t *self, CURL *easy, bool head, bool headers_only) {
 int response_finish(response_t *self) {
     int err = self->decode ? decode_finish(self->decode) : 0;
 
-    if (self->left > 0) return ERR_INVALID;
+    if (self->paused || self->left > 0) return ERR_INVALID;
     return err || !self->body ? err : body_finish(self->body);
 }
 
@@ -323,7 +357,7 @@ bool response_is_paused(const response_t *self) {
 
 void response_resume(response_t *self) {
     self->paused = false;
-    self->taken = 0;
+    self->share = RESPONSE_TURN_BYTES;
 }
 
 int response_errno(const response_t *self) {

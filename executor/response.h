@@ -12,13 +12,15 @@
 
 #define RESPONSE_HEADER_BYTES_MAX (256L * 1024)
 #define RESPONSE_HEADERS_MAX      1000
-#define RESPONSE_TURN_BYTES       ((size_t)128 * 1024)
+#define RESPONSE_TURN_BYTES       ((size_t)256 * 1024) /* what one may take and unpack in a turn of the loop */
+#define RESPONSE_ALL_TURN_BYTES   ((size_t)1024 * 1024) /* what all may, of one executor */
 
 typedef struct response_t response_t;
 
 /* A body that is too large for memory goes into a file as `kind`; `state_dir` is borrowed (executor/body.h).
- * NULL when out of memory. */
-response_t *response_new(body_kind_t kind, const char *state_dir);
+ * `turn`, borrowed too, is how many octets all responses may still take and unpack in this turn of the loop:
+ * each lessens it, and the loop sets it to RESPONSE_ALL_TURN_BYTES again. NULL when out of memory. */
+response_t *response_new(body_kind_t kind, const char *state_dir, size_t *turn);
 void response_destroy(response_t **self);
 
 /* Gets ready for a transfer by `easy`: forgets what was there and sets curl's header and write functions.
@@ -36,8 +38,9 @@ int response_finish(response_t *self);
  * large body cannot be kept (response_errno()); ERR_FULL: too many or too large headers; ERR_MALFORMED: not
  * the compression the headers announce; ERR_INVALID: no length that can be believed; ERR_NOMEM. */
 int response_error(const response_t *self);
-/* Whether it has paused its transfer, having taken RESPONSE_TURN_BYTES: curl would go on with a fast tool for
- * as long as octets come, and nothing else would be served. response_resume() lets it go on. */
+/* Whether it has paused its transfer, having taken and unpacked its share of the turn: curl would go on with
+ * a fast tool, or with a little that unpacks to a lot, for as long as octets come, and nothing else would be
+ * served. response_resume() lets it go on; curl then gives it once more what it had not taken in full. */
 bool response_is_paused(const response_t *self);
 void response_resume(response_t *self);
 int response_errno(const response_t *self);

@@ -23,6 +23,7 @@ static const char *not_sent(const run_t *run, int err) {
 }
 
 static const char *looked_up(const executor_t *self, const run_t *run);
+static void on_done(void *ctx, CURL *easy, CURLcode code, const char *error);
 
 void run_abort(executor_t *self, run_t *run) {
     if (!run->easy) return;
@@ -34,7 +35,10 @@ void run_abort(executor_t *self, run_t *run) {
 bool run_resume(executor_t *self, run_t *run) {
     if (!run->easy || !run->response || !response_is_paused(run->response)) return false;
     response_resume(run->response);
-    http_pause(self->http, run->easy, false);
+    CURLcode code = http_pause(self->http, run->easy, false);
+    if (code == CURLE_OK) return true;
+    http_cancel(self->http, run->easy);
+    on_done(run, run->easy, code, "");
     return true;
 }
 
@@ -62,6 +66,7 @@ static void finish(executor_t *self, run_t *run, const result_parts_t *parts) {
     }
     if (parts->error) run_drop_body(run);
     run->flags = parts->error ? RESULT_AGENT : run->body.has_file ? RESULT_STREAM : 0;
+    if (run->started_ms) run->flags |= RESULT_STARTED;
     run->http_status = (uint16_t)(parts->error ? 500 : parts->status_code);
     run->body_bytes = parts->error         ? 0
                       : run->body.has_file ? body_decoded(response_body(run->response))
@@ -93,6 +98,7 @@ void run_fail(executor_t *self, run_t *run, const char *text) {
     run_abort(self, run);
     log_warn("task_failed", "task=%s number=%" PRIu64 " why=%s", log_quote(run->task_id, task), run->number,
              log_quote(text, why));
+    error_text_short(text, run->why);
     finish(self, run, &parts);
 }
 
@@ -359,7 +365,8 @@ static void start(executor_t *self, run_t *run) {
         run->started_ms = clock_boot_ms();
         run->easy = slots_take_easy(self->slots);
         run->zipped = self->settings.upload_to_ac;
-        run->response = response_new(run->zipped ? BODY_GZIP : BODY_RAW, self->settings.state_dir);
+        run->response =
+            response_new(run->zipped ? BODY_GZIP : BODY_RAW, self->settings.state_dir, &self->turn_octets);
         err = run->easy && run->response ? send_request(self, run, false) : ERR_NOMEM;
     }
     if (err) {

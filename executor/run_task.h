@@ -13,7 +13,8 @@ void run_start_if_due(executor_t *self, run_t *run);
 void run_abort(executor_t *self, run_t *run);
 /* Aborts and forgets the run. */
 void run_forget(executor_t *self, run_t *run);
-/* Lets a transfer that has paused after its share of a turn go on; true when there was one. */
+/* Lets a transfer that has paused after its share of a turn go on; true when there was one. May end it, and
+ * forget the run. */
 bool run_resume(executor_t *self, run_t *run);
 /* Ends the run with an error result: `text` begins with "Agent Side Error: ". Aborts the transfer. */
 void run_fail(executor_t *self, run_t *run, const char *text);

@@ -60,6 +60,7 @@ typedef struct {
     char *result; /* the result JSON; NULL until then */
     size_t result_bytes;
     uint16_t flags, http_status;
+    char why[MSG_WHY_MAX + 1]; /* it could not be done; "" when the tool answered */
     uint32_t tool_ms;
     int64_t leg_ms;                      /* when the present transfer began */
     int64_t connected_ms, first_byte_ms; /* of the first connection, of the last answer; 0: not yet */

@@ -39,7 +39,8 @@ static int send_result(executor_t *self, const run_t *run) {
                                 .body_bytes = run->body_bytes,
                                 .connect_ms = since_start(run, run->connected_ms),
                                 .first_byte_ms = since_start(run, run->first_byte_ms),
-                                .ended_ms = (uint32_t)(clock_boot_ms() - run->ended_ms)};
+                                .ended_ms = (uint32_t)(clock_boot_ms() - run->ended_ms),
+                                .reason = str_of(run->why)};
     return link_push(self->link, &msg, run->result, run->result_bytes);
 }
 

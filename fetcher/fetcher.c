@@ -132,7 +132,7 @@ static const char *make_parts(fetcher_t *self, const config_t *config, uint64_t 
         self->poll_ac = poll_ac_new(self->seat, self->door, self->link, self->to_broker, self->metrics);
     if (!self->poll_ac) return "out of memory or timers";
     int rc = to_broker_load(self->to_broker);
-    return rc == 0 ? NULL : rc == ERR_NOMEM ? "out of memory" : "the inbox cannot be read";
+    return rc == 0 ? NULL : rc == ERR_NOMEM ? "out of memory" : "the inbox cannot be read or synced";
 }
 
 static const char *open_files(fetcher_t *self, const char *state_dir) {

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -184,40 +185,57 @@ static const char *load_file(inbox_t *self, const char *name, const inbox_reader
     return why;
 }
 
-static void load_one(inbox_t *self, const char *name, const inbox_reader_t *reader) {
+/* Its writer died before it was on the disk, or before it had its name. */
+static int finish_write(inbox_t *self, const char *name) {
+    char whole[NAME_MAX + 1];
+    (void)snprintf(whole, sizeof whole, "%.*s", (int)(strlen(name) - strlen(TMP_SUFFIX)), name);
+    int fd = openat(self->dir, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    bool done = fd >= 0 && fsync(fd) == 0 && renameat(self->dir, name, self->dir, whole) == 0;
+    int reason = errno;
+    if (fd >= 0) close(fd);
+    errno = reason;
+    return done ? 0 : ERR_IO;
+}
+
+/* Counts it in *taken when it is. */
+static int load_one(inbox_t *self, const char *name, const inbox_reader_t *reader, unsigned *taken) {
     char other[300];
     const char *why = load_file(self, name, reader);
     bool tmp = ends_with(name, TMP_SUFFIX);
     if (!why) {
-        size_t stem = strlen(name) - strlen(TMP_SUFFIX);
-        if (!tmp) return;
-        snprintf(other, sizeof other, "%.*s", (int)stem, name);
-        (void)renameat(self->dir, name, self->dir, other);
-        return;
+        ++*taken;
+        return tmp ? finish_write(self, name) : 0;
     }
     if (tmp && why != unreadable && why != no_memory && why != no_fetch) { /* its writer died at it */
         (void)unlinkat(self->dir, name, 0);
-        return;
+        return 0;
     }
     snprintf(other, sizeof other, "%s%s", name, BAD_SUFFIX);
     (void)renameat(self->dir, name, self->dir, other);
     reader->bad(reader->ctx, name, why);
+    return 0;
 }
 
 int inbox_load(inbox_t *self, const inbox_reader_t *reader) {
-    int copy = fcntl(self->dir, F_DUPFD_CLOEXEC, 0);
+    int copy = fcntl(self->dir, F_DUPFD_CLOEXEC, 0), err = 0;
+    unsigned taken = 0;
     DIR *dir = copy < 0 ? NULL : fdopendir(copy);
     if (!dir) {
         if (copy >= 0) close(copy);
         return ERR_IO;
     }
     rewinddir(dir);
-    errno = 0;
-    for (struct dirent *entry; (entry = readdir(dir)); errno = 0)
+    while (!err) {
+        errno = 0;
+        const struct dirent *entry = readdir(dir);
+        if (!entry) break;
         if (entry->d_name[0] != '.' && !ends_with(entry->d_name, BAD_SUFFIX))
-            load_one(self, entry->d_name, reader);
+            err = load_one(self, entry->d_name, reader, &taken);
+    }
+    if (!err && errno != 0) err = ERR_IO;
+    if (!err && taken > 0 && fsync(self->dir) != 0) err = ERR_IO; /* a name may be as new as its file */
     int reason = errno;
     closedir(dir);
     errno = reason;
-    return reason ? ERR_IO : 0;
+    return err;
 }

@@ -32,7 +32,8 @@ typedef struct {
 } inbox_reader_t;
 
 /* Reads all files, in no order. A write that was cut short before its end is removed; one that was whole
- * but for its name is taken. ERR_IO with errno when the directory cannot be read. */
+ * but for its name is taken. What was taken is complete and synced then. ERR_IO with errno when the directory
+ * cannot be read, or a file or it cannot be synced: nothing of what was taken may be dropped elsewhere. */
 int inbox_load(inbox_t *self, const inbox_reader_t *reader);
 
 #endif

@@ -53,7 +53,7 @@ static void tell(poll_ac_t *self, const ac_answer_t *answer, outcome_t outcome, 
     char quoted[LOG_QUOTED_MAX];
     bool well = outcome == OUTCOME_DONE || outcome == OUTCOME_EMPTY;
     bool was_well = self->last == OUTCOME_DONE || self->last == OUTCOME_EMPTY;
-    if (answer->aborted && outcome == OUTCOME_NETWORK)
+    if (outcome == OUTCOME_ABORTED)
         log_warn("poll_aborted", "count=%" PRIu64 " elapsed_ms=%u why=%s task_may_be_lost=1", ++self->aborted,
                  answer->elapsed_ms, log_quote(reason, quoted));
     else if (!well && outcome != self->last)

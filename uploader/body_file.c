@@ -17,28 +17,30 @@
 #include "common/log.h"
 
 int body_file_open(const char *runtime_dir, uint64_t number, int64_t *bytes) {
-    char path[PATH_MAX];
+    char path[PATH_MAX], name[32];
     struct stat info;
-    (void)snprintf(path, sizeof path, "%s/spool/%" PRIu64 ".body", runtime_dir, number);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) return ERR_IO;
-    if (fstat(fd, &info) != 0) {
-        int reason = errno;
-        (void)close(fd);
-        errno = reason;
-        return ERR_IO;
-    }
+    (void)snprintf(path, sizeof path, "%s/spool", runtime_dir);
+    (void)snprintf(name, sizeof name, "%" PRIu64 ".body", number);
+    int dir = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (dir < 0) return ERR_IO;
+    int fd = openat(dir, name, O_RDONLY | O_CLOEXEC);
+    int err = fd >= 0 ? 0 : errno == ENOENT ? ERR_NOT_FOUND : ERR_IO;
+    if (!err && fstat(fd, &info) != 0) err = ERR_IO;
+    int reason = errno;
+    (void)close(dir);
+    if (err && fd >= 0) (void)close(fd);
+    errno = reason;
+    if (err) return err;
     *bytes = info.st_size;
     return fd;
 }
 
-void body_file_unreadable(from_broker_t *results, result_t *result, int64_t now_ms) {
+void body_file_unreadable(from_broker_t *results, result_t *result, int err, int64_t now_ms) {
     char reason[160], quoted[LOG_QUOTED_MAX];
-    bool gone = errno == ENOENT;
     (void)snprintf(reason, sizeof reason, "the body of the result cannot be read from the spool: %.80s",
-                   strerror(errno));
+                   err == ERR_NOT_FOUND ? "it is not there" : strerror(errno));
     const ac_answer_t answer = {.call = CALL_STORE,
-                                .outcome = gone ? OUTCOME_REFUSED : OUTCOME_NETWORK,
+                                .outcome = err == ERR_NOT_FOUND ? OUTCOME_REFUSED : OUTCOME_NETWORK,
                                 .retry_after_ms = -1,
                                 .reason = reason};
     log_error("body_unreadable", "number=%" PRIu64 " why=%s", result->number, log_quote(reason, quoted));

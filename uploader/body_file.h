@@ -8,10 +8,12 @@
 
 #define BODY_NAME_SIZE 1100
 
-/* Opens RUNTIME/spool/NUMBER.body for reading: the descriptor with its size, or ERR_IO with errno. */
+/* Opens RUNTIME/spool/NUMBER.body for reading: the descriptor with its size, ERR_NOT_FOUND when the spool has
+ * no such file, or ERR_IO with errno: a spool that is not there tells nothing of what is in it. */
 int body_file_open(const char *runtime_dir, uint64_t number, int64_t *bytes);
-/* The outcome for a result whose body could not be opened (errno): one that is not there is refused. */
-void body_file_unreadable(from_broker_t *results, result_t *result, int64_t now_ms);
+/* The outcome for a result whose body could not be opened (`err`, errno): one that is gone is refused, any
+ * other is tried again. */
+void body_file_unreadable(from_broker_t *results, result_t *result, int err, int64_t now_ms);
 /* A name that no other upload has: the task's id, 32 random hex digits with `between` before them, and `end`.
  */
 void body_file_name(const char *task_id, const char *between, const char *end, char name[BODY_NAME_SIZE]);

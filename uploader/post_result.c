@@ -174,7 +174,7 @@ static bool take_body(post_t *post, result_t *result, ac_request_t *request, int
     int64_t bytes = 0;
     int fd = body_file_open(post->owner->runtime_dir, result->number, &bytes);
     if (fd < 0) {
-        body_file_unreadable(post->owner->results, result, now_ms);
+        body_file_unreadable(post->owner->results, result, fd, now_ms);
         return false;
     }
     post->fd = request->fd = fd;

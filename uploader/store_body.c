@@ -14,7 +14,8 @@
 #include "common/proxy.h"
 #include "common/trust.h"
 
-#define TIMEOUT_S  120L /* to connect, and without progress */
+#define TIMEOUT_S  120L                            /* to connect, and without progress */
+#define ANSWER_MS  (3 * 1000 * (int64_t)TIMEOUT_S) /* for a whole answer, once the body is sent */
 #define REASON_MAX 200
 
 struct store_body_t {
@@ -27,6 +28,7 @@ struct store_body_t {
     struct curl_slist *headers;
     int fd;
     int64_t at, bytes, started_ms;
+    int64_t sent_ms; /* when the body was seen to be sent; -1: not yet */
     store_done_fn done;
     void *ctx;
     const proxy_t *proxy; /* of this PUT's scheme */
@@ -180,11 +182,21 @@ static bool look_up_again(store_body_t *self, CURLcode code) {
     return http_start(self->http, self->easy, on_done, self) == 0;
 }
 
+/* Frees itself for the next PUT, then tells the caller. */
+static void finish(store_body_t *self, store_answer_t *answer) {
+    int64_t elapsed_ms = clock_boot_ms() - self->started_ms;
+    answer->elapsed_ms = (uint32_t)(elapsed_ms < 0 ? 0 : elapsed_ms > UINT32_MAX ? UINT32_MAX : elapsed_ms);
+    answer->reason = self->reason;
+    clear(self);
+    CRASH_POINT("store.answered");
+    self->done(self->ctx, answer);
+}
+
 static void on_done(void *ctx, CURL *easy, CURLcode code, const char *error) {
     store_body_t *self = ctx;
     if (look_up_again(self, code)) return;
     long status = 0;
-    store_answer_t answer = {.outcome = OUTCOME_NETWORK, .reason = self->reason};
+    store_answer_t answer = {.outcome = OUTCOME_NETWORK};
     self->reason[0] = '\0';
     if (code == CURLE_OK) {
         (void)curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
@@ -197,11 +209,18 @@ static void on_done(void *ctx, CURL *easy, CURLcode code, const char *error) {
         answer.timed_out = code == CURLE_OPERATION_TIMEDOUT;
         give_reason(self, ac_failure_phase(code), error[0] ? error : curl_easy_strerror(code));
     }
-    int64_t elapsed_ms = clock_boot_ms() - self->started_ms;
-    answer.elapsed_ms = (uint32_t)(elapsed_ms < 0 ? 0 : elapsed_ms > UINT32_MAX ? UINT32_MAX : elapsed_ms);
-    clear(self);
-    CRASH_POINT("store.answered");
-    self->done(self->ctx, &answer);
+    finish(self, &answer);
+}
+
+void store_body_turn(store_body_t *self, int64_t now_ms) {
+    if (!self->busy) return;
+    if (self->sent_ms < 0 && http_sent(self->easy)) self->sent_ms = now_ms;
+    if (self->sent_ms < 0 || now_ms - self->sent_ms < ANSWER_MS) return;
+    store_answer_t answer = {.outcome = OUTCOME_NETWORK, .timed_out = true};
+    http_cancel(self->http, self->easy);
+    give_reason(self, ac_failure_phase(CURLE_OPERATION_TIMEDOUT),
+                "no whole answer to the body that was sent");
+    finish(self, &answer);
 }
 
 int store_body_start(store_body_t *self, const char *url, int fd, int64_t bytes, const char *type,
@@ -212,6 +231,7 @@ int store_body_start(store_body_t *self, const char *url, int fd, int64_t bytes,
     }
     self->fd = fd;
     self->at = 0;
+    self->sent_ms = -1;
     self->ipv4 = false;
     self->bytes = bytes;
     self->done = done;

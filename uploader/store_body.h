@@ -29,9 +29,11 @@ void store_body_destroy(store_body_t **self);
 void store_body_verify(store_body_t *self); /* as ac_door_verify() */
 
 /* Takes over `fd`. `type` and `encoding` are headers of the tool, NULL for none. `done` is called once, from
- * http_turn(), unless it is cancelled. ERR_STATE, ERR_NOMEM, ERR_IO: `fd` is closed. */
+ * http_turn() or store_body_turn(), unless it is cancelled. ERR_STATE, ERR_NOMEM, ERR_IO: `fd` is closed. */
 int store_body_start(store_body_t *self, const char *url, int fd, int64_t bytes, const char *type,
                      const char *encoding, store_done_fn done, void *ctx);
+/* Ends the PUT when the answer takes too long. To be called every few seconds. */
+void store_body_turn(store_body_t *self, int64_t now_ms);
 bool store_body_busy(const store_body_t *self);
 void store_body_cancel(store_body_t *self);
 

@@ -119,7 +119,7 @@ void store_result_begin(store_result_t *self, result_t *result, const ac_answer_
     }
     int fd = body_file_open(self->runtime_dir, result->number, &bytes);
     if (fd < 0) {
-        body_file_unreadable(self->results, result, now_ms);
+        body_file_unreadable(self->results, result, fd, now_ms);
     } else {
         type = result_header(json, size, "Content-Type");
         encoding = result_header(json, size, "Content-Encoding");
@@ -136,6 +136,10 @@ void store_result_begin(store_result_t *self, result_t *result, const ac_answer_
         end(self);
     free(type);
     free(encoding);
+}
+
+void store_result_turn(store_result_t *self, int64_t now_ms) {
+    store_body_turn(self->store, now_ms);
 }
 
 void store_result_forget(store_result_t *self, const result_t *result) {

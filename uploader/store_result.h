@@ -21,6 +21,8 @@ void store_result_verify(store_result_t *self); /* as ac_door_verify() */
 /* Goes on with a result whose upload-url was answered by `answer`: it is RESULT_STORING, or has its outcome.
  */
 void store_result_begin(store_result_t *self, result_t *result, const ac_answer_t *answer, int64_t now_ms);
+/* To be called every few seconds. */
+void store_result_turn(store_result_t *self, int64_t now_ms);
 bool store_result_busy(const store_result_t *self);
 /* Ends the PUT of a result that is to be forgotten, without an outcome. */
 void store_result_forget(store_result_t *self, const result_t *result);

@@ -202,6 +202,7 @@ static void work(uploader_t *self) {
         more = link_turn(self->link, self->now_ms);
         http_turn(self->http);
         self->now_ms = clock_boot_ms();
+        store_result_turn(self->stores, self->now_ms);
         post_result_turn(self->posts, self->now_ms);
         from_broker_turn(self->results, self->link, self->now_ms);
         more = more || link_unread(self->link) || http_due_ms(self->http) == 0;

@@ -204,7 +204,11 @@ class Agent:
         return until(lambda: [pid for pid in self.pids(name) if pid != former], f"a new sluice-{name}")[0]
 
     def status(self):
-        """The JSON of `sluice status`, or None while the broker does not answer."""
+        """The JSON of `sluice status`. On a machine so busy that the broker stands still for a while, it is asked again."""
+        return until(self.try_status, "an answer of the broker")
+
+    def try_status(self):
+        """The same, or None while the broker does not answer."""
         done = subprocess.run([BUILD / "bin/sluice", "status", "--json", "--runtimeDir", self.runtime],
                               capture_output=True, timeout=30, check=False)
         return json.loads(done.stdout) if done.returncode == 0 else None
@@ -218,7 +222,7 @@ class Agent:
 
     def status_until(self, condition, what, deadline=DEADLINE):
         def look():
-            status = self.status()
+            status = self.try_status()
             return status if status and condition(status) else None
         return until(look, what, deadline)
 

@@ -4,6 +4,7 @@ import pytest
 pytest.register_assert_rewrite("agent", "disk", "fake_ac", "fake_broker", "fault_tools", "hostile", "two_sides", "workers")
 
 from agent import World  # noqa: E402
+from needs import forbid_skip  # noqa: E402
 from ports import find_port  # noqa: E402
 
 
@@ -13,9 +14,10 @@ def pytest_configure(config):
 
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item, call):
-    outcome = yield
+    report = (yield).get_result()
+    forbid_skip(report)
     if call.when == "call":
-        item.failed = outcome.get_result().failed
+        item.failed = report.failed
 
 
 @pytest.fixture

@@ -9,9 +9,10 @@ import subprocess
 import time
 
 from agent import BUILD, DEADLINE, TimeOut, until
-from fault_tools import is_idle
+from fault_tools import POLLS, is_idle
 
 TASKS = 14
+CREDIT_MS = 5000  # until the broker gives it on
 
 
 def look(condition, what, deadline=DEADLINE):
@@ -24,7 +25,7 @@ def order(agent, obeyed, *words):
     def try_it():
         subprocess.run([BUILD / "bin/sluice", *words, "--runtimeDir", agent.runtime], capture_output=True, timeout=60,
                        check=False)
-        status = agent.status()
+        status = agent.try_status()
         return status and obeyed(status)
     look(try_it, f"what sluice {' '.join(words)} is for")
 
@@ -46,7 +47,7 @@ def begin_by_hand(_, agent):
 def bury_and_revive(mock, agent):
     """AC refuses a result for good, until somebody has it tried again. (A task may die with the fetcher.)"""
     mock.config(faults=["put-result:400:1"])
-    while not (status := agent.status()) or is_nothing_buried(status):
+    while not (status := agent.try_status()) or is_nothing_buried(status):
         mock.add(count=1, methods="GET,POST", bodyBytes="100-300")
         look(lambda: is_something_buried_or_gone(mock, agent), "a burial")
     mock.config(faults=[])
@@ -54,21 +55,33 @@ def bury_and_revive(mock, agent):
 
 
 def is_something_buried_or_gone(mock, agent):
-    status = agent.status()
+    status = agent.try_status()
     if status and not is_nothing_buried(status):
         return True
     if mock.books()["waiting"] > 0 or not is_idle(agent):
         return False
-    time.sleep(1)  # what is on its way between two processes is in nobody's count
-    return is_idle(agent)
+    with contextlib.suppress(TimeOut):
+        await_polls(mock)
+        return is_idle(agent)
+    return False
+
+
+def await_polls(mock):
+    """What AC had handed out is with the broker, or gone."""
+    mock.wait(f"ac_get_task>={mock.books()['ac_get_task'] + POLLS}", 10)
+
+
+def is_renewed(status):
+    """The fetcher's credit, since it was granted: so far from its end it would not be otherwise."""
+    credits = [credit for credit in status["gate"]["credits"] if credit["kind"] == "fetch"]
+    return any(credit["age_ms"] + credit["expires_in_ms"] > CREDIT_MS for credit in credits)
 
 
 def pause_and_resume(mock, agent):
     """While a poll is under way, whose credit was renewed and is taken back then."""
     mock.config(longPollMs="3000-3000")
-    time.sleep(0.2)  # the longest that one of the former takes
-    mock.wait("ac_polls_waiting>=1")
-    time.sleep(1.2)  # a credit is renewed each second
+    mock.wait(f"ac_get_task>={mock.books()['ac_get_task'] + 1}")  # those before took less
+    look(lambda: (s := agent.try_status()) and is_renewed(s) and mock.books()["ac_polls_waiting"], "a renewed credit")
     order(agent, is_paused, "drain")
     mock.config(longPollMs="200-200")
     order(agent, lambda status: not is_paused(status), "resume")
@@ -100,7 +113,7 @@ def fill_inbox(mock, agent):
 
 def held_by(agent, pid):
     """How many tasks the broker has pushed to this worker and not got back."""
-    status = agent.status()
+    status = agent.try_status()
     return sum(worker["tasks"] for worker in status["workers"] if worker["pid"] == pid) if status else 0
 
 
@@ -108,7 +121,7 @@ def end_under_work(mock, agent, name, meanwhile, **tasks):
     """SIGTERM while tasks are on their way to a worker: what it has not begun it gives back. So the broker stands when the
     worker reads them, and it is told to end before its claim is answered. (One that had not read them yet ends with none.)"""
     for tries in range(1, 5):
-        look(lambda: (s := agent.status()) and agent.pid(name) in {worker["pid"] for worker in s["workers"]}, f"the {name}")
+        look(lambda: (s := agent.try_status()) and agent.pid(name) in {worker["pid"] for worker in s["workers"]}, f"the {name}")
         with contextlib.suppress(ProcessLookupError, TimeOut), standing(agent, name) as pid:
             mock.add(count=1, **tasks)
             look(lambda: held_by(agent, pid), f"a task with the {name}", 2)
@@ -148,11 +161,11 @@ def end_uploader(mock, agent):
 def end_fetcher_and_broker(_, agent):
     """The broker with workers in session, which it tells."""
     for name in ("fetcher", "broker"):
-        look(lambda: (s := agent.status()) and len({worker["role"] for worker in s["workers"]}) == 3, "sessions of all")
+        look(lambda: (s := agent.try_status()) and len({worker["role"] for worker in s["workers"]}) == 3, "sessions of all")
         with contextlib.suppress(ProcessLookupError):
             former = agent.kill(name, signal.SIGTERM)
             look(lambda: former not in agent.pids(name), f"the end of the {name}")
-    look(agent.status, "a new broker")
+    look(agent.try_status, "a new broker")
 
 
 def use(mock, agent):

@@ -7,6 +7,7 @@ import subprocess
 import uuid
 
 from agent import BUILD
+from needs import built
 
 LIBRARY = BUILD / "tests/fault/bad_disk.so"
 PAGE = 4096
@@ -16,6 +17,7 @@ class BadDisk:
     """Under the state directory of an agent that has not been started yet."""
 
     def __init__(self, agent, folder):
+        built(LIBRARY)
         self.state = agent.state
         self.shadow = pathlib.Path(folder) / "shadow"
         for name in ("data", "names", "generations"):

@@ -62,7 +62,8 @@ def given_up(log_text):
 
 class Toll(collections.Counter):
     """How often each program was killed, and what that may cost (DESIGN 6 and README, "What is promised"). An executor that
-    stood still or was cut off for longer than a session lasts counts as killed: what it ran is given up."""
+    stood still or was cut off for longer than a session lasts counts as killed: what it ran is given up. What AC does counts
+    as "unread" (answers to polls that did not come through whole) and "unheard" (the same of uploads)."""
 
     def __init__(self, *counts):
         super().__init__(*counts)
@@ -89,23 +90,28 @@ class Toll(collections.Counter):
         polls = len(re.findall("event=poll_aborted .*task_may_be_lost=1", agent.log_text()))
         self["poll"] = max(polls, self["poll"])  # a holder that got to renew its credit too late
         posts = len(re.findall("event=upload_failed .*aborted: the credit", agent.log_text()))
-        posts = max(posts, len(re.findall("event=ac_call_failed call=(?:put|upload).*aborted: the credit", agent.log_text())))
+        posts = max(posts, len(re.findall("event=ac_call_aborted call=(?:put|upload).*aborted: the credit", agent.log_text())))
         self["post"] = max(posts, self["post"])
         unasked = given_up(agent.log_text()) - self.gone
         self["executor"] += sum(unasked.values())
         self.gone += unasked
 
+    def check_starts(self, agent):
+        """No program was started but by `sluice run` at first, and in the place of one that its switch had ended."""
+        started = agent.log_text().count("event=program_started")
+        assert started == len(PROGRAMS) + self.switched.total(), "a program ended"
+
     def most_unread(self):
         """Tasks that AC had handed out and the broker never got: the one in the answer that the fetcher was being given when
         it died. What it has read outlives it in its window, but not the machine: eight more. (Tasks over 64 KiB, which are
         in memory alone, no test has that kills a fetcher.) A poll that is aborted may have had a task in its answer."""
-        return self["fetcher"] + 8 * min(self["machine"], self["fetcher"]) + self["poll"]
+        return self["fetcher"] + 8 * min(self["machine"], self["fetcher"]) + self["poll"] + self["unread"]
 
     def most_doubled_results(self):
         """What AC is just being given when an uploader dies: one for each credit. What AC has answered is noted, and told by
         the next uploader; only the end of the machine takes the notes, of eight at most. Of a request that is aborted nobody
         knows whether AC took it."""
-        return 2 * self["uploader"] + 8 * min(self["machine"], self["uploader"]) + self["post"]
+        return 2 * self["uploader"] + 8 * min(self["machine"], self["uploader"]) + self["post"] + self["unheard"]
 
     def most_redone(self):
         """Tasks that were begun and gave no result: what runs in a lost executor, one in each slot. GET and the like are done
@@ -115,9 +121,11 @@ class Toll(collections.Counter):
 
 def is_idle(agent):
     """Nothing is on its way, and a fetcher is there that has told of what it had."""
-    status = agent.status()
-    return bool(status) and "fetcher" in {w["role"] for w in status["workers"]} and not any((status["tasks"]["ready"], status["tasks"]["running"], status["results"]["waiting"],
-                                     status["results"]["uploading"]))
+    status = agent.try_status()
+    if not status or "fetcher" not in {worker["role"] for worker in status["workers"]}:
+        return False
+    tasks, results = status["tasks"], status["results"]
+    return not any((tasks["ready"], tasks["running"], results["waiting"], results["uploading"]))
 
 
 def settle(agent, mock, total, toll, deadline=90):
@@ -130,18 +138,22 @@ def settle(agent, mock, total, toll, deadline=90):
     return mock.books()
 
 
+POLLS = 2  # what the fetcher has read before it polls again is on its way to the broker, and there before it has polled twice
+
+
 def await_ends(agent, mock, total, toll, deadline):
-    end = time.monotonic() + deadline
+    end, quiet = time.monotonic() + deadline, None
     while True:
         toll.count_switched(agent)
         books = mock.books()
         if books["delivered"] + books["handed_to_dead"] >= total and books["tasks_total"] >= total:
             return books
-        if toll.most_unread() and books["waiting"] == 0 and is_idle(agent):
-            time.sleep(0.5)  # what is on its way between two processes is in nobody's count
-            again = mock.books()
-            if again["delivered"] == books["delivered"] and again["waiting"] == 0 and is_idle(agent):
-                return again
+        if toll.most_unread() == 0 or books["waiting"] > 0 or not is_idle(agent):
+            quiet = None
+        elif not quiet or books["delivered"] > quiet["delivered"]:
+            quiet = books
+        elif books["ac_get_task"] >= quiet["ac_get_task"] + POLLS:
+            return books
         if time.monotonic() > end:
             raise TimeOut(f"only {books['delivered']} of {total} tasks were delivered in {deadline} s")
         time.sleep(0.1)

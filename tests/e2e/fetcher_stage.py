@@ -10,6 +10,7 @@ from ac_stage import Stage
 from fake_ac import HOLD
 
 BUSY, LIMITED, DENIED, SERVER, NETWORK, MALFORMED, REDIRECT = 4, 5, 6, 7, 8, 9, 10
+ABORTED = 12
 EMPTY, REFUSED = 2, 3
 
 

@@ -276,14 +276,12 @@ def test_broker_is_kept_while_the_others_drain(bench):
 
 def test_second_signal_hurries(bench):
     bench.mode("executor", deaf=True)
-    run = bench.start()
+    run = bench.start(*bench.good, "--drainTimeout", "300")
     bench.wait_started()
     run.send_signal(signal.SIGTERM)
     until(lambda: bench.events("end", "fetcher"), "the fetcher's end")
-    began = time.monotonic()
     run.send_signal(signal.SIGTERM)
     assert run.wait(DEADLINE) == 1
-    assert time.monotonic() - began < 10
     assert of_session(run.pid) == []
 
 

@@ -168,13 +168,16 @@ class Broker:
                     stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
     def status(self):
+        return until(self.try_status, "an answer of the broker")
+
+    def try_status(self):
         import json
         done = subprocess.run([BUILD / "bin/sluice", "status", "--json", "--runtimeDir", self.folder / "run"],
                               capture_output=True, timeout=DEADLINE)
         return json.loads(done.stdout) if done.returncode == 0 else {}
 
     def until(self, condition, what):
-        return until(lambda: condition(s) if (s := self.status()) else None, what)
+        return until(lambda: condition(s) if (s := self.try_status()) else None, what)
 
     def lines(self, name, event):
         return [line for line in self.log.read_text().splitlines() if f"event={event}" in line and f"sluice-{name}" in line]

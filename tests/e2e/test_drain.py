@@ -1,23 +1,38 @@
-"""SIGTERM to each program alone and to all of them, under load, with tasks that take no time and tasks that take a minute."""
+"""SIGTERM to each program alone and to all of them, under load, with tasks that take no time and tasks that take
+an hour."""
 import json
+import signal
+import time
 
 import pytest
 
 from agent import FAST, check_books, until
 from fault_tools import PROGRAMS
-from test_life import events, task
+from test_life import events, heard_from, task
 
-MINUTE = 60000
+HOUR_MS = 3600000
 
 
 def add_slow(mock, task_id, method, **tool):
-    """A task that takes a minute; a GET may come twice."""
-    line = {"task": {"taskId": task_id, "url": "{tool}/" + task_id, "method": method},
-            "tool": {"status": 200, "body": "late", "delayMs": MINUTE, "repeats": method == "GET", **tool}}
+    """A task that takes longer than any test; a GET may come twice."""
+    line = {"task": {"taskId": task_id, "url": "{tool}/" + task_id, "method": method,
+                     "expiryTsMs": int(time.time() * 1000) + 2 * HOUR_MS},
+            "tool": {"status": 200, "body": "late", "delayMs": HOUR_MS, "repeats": method == "GET", **tool}}
     if method == "POST":
         line["task"]["input"] = "x"
         line["expect"] = {"error": "outcome unknown"}
     mock.post("/_control/tasks", line)
+
+
+def end(agent, started, name):
+    """By SIGTERM, with 0. (One that its own switch has ended is there again, and told again.)"""
+    while True:
+        process = started[name]
+        code = agent.stop(process, expect=None)
+        if code != -signal.SIGKILL:
+            assert code == 0, agent.log_tail()
+            return
+        until(lambda: started[name] is not process, f"another {name}")
 
 
 def doubled(started):
@@ -94,7 +109,7 @@ def test_another(programs, name):
     task(agent, "slow-post", "running")
     mock.add(count=150, toolDelayMs="5-20")
     mock.wait("delivered>=30")
-    agent.stop(started[name])
+    end(agent, started, name)
     started[name] = agent.program(name)
     books = settled(mock, 150)
     assert books["delivered"] + books["handed_to_dead"] == 150 and books["lost"] == 2, books  # the slow ones
@@ -106,16 +121,25 @@ def test_another(programs, name):
 
 
 def test_uploads_under_way_are_finished(world):
-    """The uploader's own drain: what it is posting is taken by AC, once."""
-    mock = world.start_mock("--tasks", 20, "--acDelayMs", 150, "--longPollMs", "300-600")
-    agent = world.make_agent(*FAST)
-    started = agent.keep(*PROGRAMS)
-    mock.wait("delivered>=3")
-    until(lambda: mock.books()["ac_in_flight"] > 0, "a request under way")
-    agent.stop(started["uploader"])
+    """The uploader's own drain: it gives AC what it is posting and all else that it has claimed, once."""
+    mock = world.start_mock("--tasks", 12, "--longPollMs", "300-600")
+    agent = world.make_agent(*FAST, "--drainTimeout", 60)
+    started = agent.keep("broker", "fetcher", "executor")
+    agent.status_until(lambda s: s["results"]["waiting"] == 12, "twelve results")
+    mock.config(acDelayMs=3000)
     started["uploader"] = agent.program("uploader")
-    books = mock.wait("delivered>=20")
-    check_books(books, 20)
+    status = agent.status_until(lambda s: s["results"]["uploading"] > 6, "claims")
+    its = status["counters"]["delivered"] + status["results"]["uploading"]
+    heard_from(agent, "uploader", 2)  # it knows that they are its
+    until(lambda: mock.books()["ac_put_result"] > 0 and mock.books()["ac_in_flight"] > 0, "a request under way")
+    assert mock.books()["delivered"] + 2 < its, "there are more than a request for each credit"
+    mock.config(acDelayMs=0)
+    end(agent, started, "uploader")
+    books = mock.books()
+    assert books["delivered"] >= its or started.toll["uploader"], json.dumps(books)
+    started["uploader"] = agent.program("uploader")
+    books = mock.wait("delivered>=12")
+    check_books(books, 12)
     assert books["duplicates"] <= doubled(started) and books["ac_clients_gone"] <= started.toll.total(), json.dumps(books)
     agent.kill_programs()
 

@@ -129,6 +129,21 @@ def test_answers_are_read_whole(broker, start):
     assert large(broker, worker, 103, task(tool.url("/over")), 2, generation=1) == b"z" * (INLINE_MAX + 1)
 
 
+def test_identity_ends_with_its_last_octet(broker, start):
+    """Also when that one comes while curl goes on with what it held, after the share of a turn; and so does what is broken."""
+    sizes = [100, *range(120_000, 300_000, 10_000)]
+    broken = bytearray(gzip.compress(bytes(8 << 20)))
+    broken[-8] ^= 1
+    tool = ToolServer({f"/{size}": answer(200, [("Transfer-Encoding", "identity")], b"i" * size) for size in sizes} |
+                      {"/broken": answer(200, [("Content-Encoding", "gzip")], bytes(broken), length=False)})
+    start()
+    worker = broker.welcome()
+    for number, size in enumerate(sizes):
+        assert output(execute(broker, worker, number + 1, task(tool.url(f"/{size}")))[1]) == b"i" * size
+    result = execute(broker, worker, 100, task(tool.url("/broken")))[1]
+    assert result["output"].endswith("reading the answer: the compressed body is broken")
+
+
 def test_a_stream_keeps_to_its_credit(broker, start):
     """BODY until CREDIT, chunks as far as it goes, from the start after ABORT and in a new session, then RESULT."""
     tool = ToolServer({"/": answer(200, [], b"0123456789" * 100000)})

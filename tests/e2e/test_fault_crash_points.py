@@ -15,6 +15,7 @@ import pytest
 from agent import BUILD
 from crash_scenario import STEPS, begin_by_hand, end_executor, end_uploader, look, pause_and_resume, use
 from fault_tools import FAST, PROGRAMS, Toll, check_toll, is_idle, settle, side_by_side
+from needs import built
 from older_journal import older_journal
 
 CRASH_BIN = BUILD / "tests/crash/bin"
@@ -47,7 +48,10 @@ NOT_WALKED = {
         ("uploader/got.REVOKE",),
 }
 
-pytestmark = pytest.mark.skipif(not CRASH_BIN.exists(), reason="built without SLUICE_CRASH_POINTS")
+
+@pytest.fixture(scope="module", autouse=True)
+def _programs():
+    built(CRASH_BIN)
 
 
 def literal_points():

@@ -9,10 +9,10 @@ import time
 import pytest
 
 from agent import FAST, until
-from disk import LIBRARY, BadDisk, small_disk
+from disk import BadDisk, small_disk
 from fault_tools import Toll, check_toll, settle, side_by_side, stop_broker_as_tasks_come
+from needs import refused
 
-preloaded = pytest.mark.skipif(not LIBRARY.exists(), reason="a library cannot be preloaded into this build")
 EIO, ENOSPC = errno.EIO, errno.ENOSPC
 
 
@@ -71,7 +71,6 @@ def by_shim(world, rule):
     finish(mock, agent)
 
 
-@preloaded
 def test_journal_write_errors():
     side_by_side(by_shim, [f"sync journal {EIO}", f"write journal {EIO}", f"write journal {ENOSPC}",
                            f"sync journal.db-wal {EIO}"])
@@ -99,7 +98,7 @@ def test_state_disk_full(world):
     """A file system of its own without an octet left, and then with room again; also for a start in between."""
     with small_disk(world.folder / "state", 24) as state:
         if not state:
-            pytest.skip("cannot mount here")
+            refused("mounts")
         mock = world.start_mock("--longPollMs", "300-300")
         agent = world.make_agent(*FAST, "--logDir", world.folder / "logs").start()
         try:
@@ -142,7 +141,6 @@ def spool_fails(world, rule):
     assert not list((agent.state / "spool").iterdir())
 
 
-@preloaded
 def test_spool_write_errors():
     side_by_side(spool_fails, [f"{call} /spool {code}" for call in ("open", "write", "sync", "rename")
                                for code in (EIO, ENOSPC)])
@@ -164,7 +162,6 @@ def inbox_fails(world, rule):
     disk.fail()
 
 
-@preloaded
 def test_inbox_write_errors():
     side_by_side(inbox_fails, [f"{call} /inbox {code}" for call in ("open", "write", "sync", "rename")
                                for code in (EIO, ENOSPC)])
@@ -174,7 +171,7 @@ def test_log_disk_full(world):
     """Lines that the log's file does not take go to stderr, and the work goes on."""
     with small_disk(world.folder / "logs", 1) as logs:
         if not logs:
-            pytest.skip("cannot mount here")
+            refused("mounts")
         with open(logs / "ballast", "wb", buffering=0) as file:
             with pytest.raises(OSError):
                 while True:

@@ -14,6 +14,7 @@ import pytest
 
 from agent import FAST, World, until
 from fault_tools import Toll, check_toll, given_up, settle
+from needs import refused
 from ports import find_port
 
 SHORT_S, LONG_S = 1.5, 7.0  # below and above lost (5 s)
@@ -23,18 +24,25 @@ def run(*words, **more):
     return subprocess.run(words, check=True, capture_output=True, text=True, **more)
 
 
-def may_use_namespaces():
+def why_not():
+    """What is missing for the two hosts, or an empty text."""
     if os.geteuid() != 0:
-        return False
+        return "hosts of one's own need root"
     try:
         run("ip", "netns", "add", f"sl-probe-{os.getpid()}")
         run("ip", "netns", "del", f"sl-probe-{os.getpid()}")
-        return run("nft", "--version").returncode == 0
-    except (OSError, subprocess.CalledProcessError):
-        return False
+        run("nft", "--version")
+    except OSError as error:
+        return str(error)
+    except subprocess.CalledProcessError as error:
+        return f"{' '.join(error.cmd)}: {error.stderr.strip()}"
+    return ""
 
 
-pytestmark = pytest.mark.skipif(not may_use_namespaces(), reason="needs root, ip and nft")
+@pytest.fixture(scope="module", autouse=True)
+def _hosts():
+    if why := why_not():
+        refused("namespaces", why)
 
 
 class Hosts:

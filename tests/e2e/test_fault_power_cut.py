@@ -6,13 +6,11 @@ import random
 import pytest
 
 from agent import TimeOut, check_books, until
-from disk import LIBRARY, BadDisk
+from disk import BadDisk
 from fault_tools import FAST, Toll, check_toll, kill_all, settle, side_by_side, stop_broker_as_tasks_come
 
 CUTS = int(os.environ.get("SLUICE_CUTS", "4"))
 SEED = int(os.environ.get("SLUICE_CUT_SEED", "1"))
-
-pytestmark = pytest.mark.skipif(not LIBRARY.exists(), reason="a library cannot be preloaded into this build")
 
 
 def cut_and_go_on(world, case):

@@ -1,6 +1,8 @@
 """Tools at their worst: never an answer, no end of it, garbage, drips, resets. Each such task ends as an error result at
-its expiry at the latest, in bounded memory, and the others do not notice."""
+its expiry at the latest, in bounded memory, and the others do not notice. (On a machine so busy that the time of some is over
+before their tool was asked, these are tried again.)"""
 import contextlib
+import gzip
 import json
 import os
 import pathlib
@@ -10,15 +12,19 @@ import threading
 import time
 
 from agent import BUILD, FAST, until
+from fault_tools import Toll, check_toll
 
 EXPIRY_MS = 5000
+MEBIBYTE = gzip.compress(bytes(1 << 20), 9)  # members: so many in a row are one body
+GIBIBYTE = gzip.compress(MEBIBYTE * 1024, 9)
 
 
 class BadTool:
-    """Answers a path by the function of that name."""
+    """Answers a path by the function of that name; `asked` has the paths."""
 
     def __init__(self):
         self.listener = socket.create_server(("127.0.0.1", 0), backlog=64)
+        self.asked = set()
         self.url = f"http://127.0.0.1:{self.listener.getsockname()[1]}"
         threading.Thread(target=self._accept, daemon=True).start()
 
@@ -38,7 +44,9 @@ class BadTool:
                 if not octets:
                     return
                 head += octets
-            getattr(self, head.split()[1].decode().strip("/").split("/")[0])(connection)
+            path = head.split()[1].decode().strip("/")
+            self.asked.add(path)
+            getattr(self, path.split("/")[0])(connection)
 
     @staticmethod
     def never(connection):
@@ -57,6 +65,18 @@ class BadTool:
             connection.sendall(b"100000\r\n" + bytes(1 << 20) + b"\r\n")
 
     @staticmethod
+    def endless_small_chunks(connection):
+        connection.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        while True:
+            connection.sendall(b"1\r\nx\r\n" * 100000)
+
+    @staticmethod
+    def endless_trailers(connection):
+        connection.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n")
+        while True:
+            connection.sendall(b"X: y\r\n" * 100000)
+
+    @staticmethod
     def endless_headers(connection):
         connection.sendall(b"HTTP/1.1 200 OK\r\n")
         while True:
@@ -64,7 +84,7 @@ class BadTool:
 
     @staticmethod
     def endless_redirects(connection):
-        connection.sendall(b"HTTP/1.1 302 Found\r\nLocation: /endless_redirects/x\r\nContent-Length: 0\r\n\r\n")
+        connection.sendall(b"HTTP/1.1 302 Found\r\nLocation: /endless_redirects/on\r\nContent-Length: 0\r\n\r\n")
 
     @staticmethod
     def informs_for_ever(connection):
@@ -78,6 +98,18 @@ class BadTool:
     @staticmethod
     def bad_gzip(connection):
         connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 4096\r\n\r\n" + os.urandom(4096))
+
+    @staticmethod
+    def gzip_bomb(connection):
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n")
+        while True:
+            connection.sendall(MEBIBYTE)
+
+    @staticmethod
+    def double_gzip_bomb(connection):
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip, gzip\r\n\r\n")
+        while True:
+            connection.sendall(GIBIBYTE)
 
     @staticmethod
     def bad_chunks(connection):
@@ -127,22 +159,31 @@ def test_tools_at_their_worst(world):
     mock.wait("delivered>=40")
     before = resident_kb(agent.pid("executor"))
     begun = time.monotonic()
-    expiry = int(time.time() * 1000) + EXPIRY_MS
-    lines = [json.dumps({"task": {"taskId": f"{kind}-{method}", "url": f"{tool.url}/{kind}", "method": method,
-                                  "expiryTsMs": expiry}, "expect": {"error": True}})
-             for kind in KINDS for method in ("GET", "POST")]
-    mock.post("/_control/tasks", "\n".join(lines).encode())
-    until(lambda: mock.books()["handed"] == 40 + len(lines), "all of them handed out")
-    mock.add(count=100, methods="GET,POST,PUT", bodyBytes="100-4000")
-    mock.wait("tool_requests>=140")
-    books = mock.wait(f"delivered>={140 + len(lines)}")
+    paths = {f"{kind}/{method}" for kind in KINDS for method in ("GET", "POST")}
+    bad = good = 0
+    for tries in range(6):
+        left = sorted(paths - tool.asked)
+        if not left:
+            break
+        expiry = int(time.time() * 1000) + EXPIRY_MS
+        lines = [json.dumps({"task": {"taskId": f"{path}-{tries}", "url": f"{tool.url}/{path}", "expiryTsMs": expiry,
+                                      "method": path.partition("/")[2]}, "expect": {"error": True}}) for path in left]
+        mock.post("/_control/tasks", "\n".join(lines).encode())
+        bad, good = bad + len(left), 40 + 100 * (tries + 1)
+        until(lambda: mock.books()["handed"] >= good - 100 + bad, "all of them handed out")
+        mock.add(count=100, methods="GET,POST,PUT", bodyBytes="100-4000")
+        mock.wait(f"tool_requests>={good}")
+        books = mock.wait(f"delivered>={good + bad}")
+    assert not paths - tool.asked, "some were never asked"
     took = time.monotonic() - begun
     grown = resident_kb(agent.pid("executor")) - before
-    print(f"{len(lines)} bad tasks in {took:.1f} s, the executor has grown by {grown} KiB")
-    assert books["wrong"] == 0, books["wrong_reasons"]
-    assert books["error_results"] == len(lines) and books["lost"] == 0 and books["reexecuted_unsafe"] == 0
+    print(f"{bad} bad tasks in {took:.1f} s, the executor has grown by {grown} KiB")
+    toll = Toll()
+    toll.count_switched(agent)
+    check_toll(books, good + bad, toll)
+    assert bad <= books["error_results"] <= bad + toll.most_redone()
     if BUILD.name not in ("asan", "tsan"):  # which keep what is freed
         assert grown < 64 * 1024
-    assert agent.log_text().count("event=program_started") == 4, "a program ended"
+    toll.check_starts(agent)
     agent.stop()
     assert not list((agent.state / "spool").iterdir())

@@ -1,12 +1,13 @@
 """The fetcher and its credit: budget, lease, switch, and what it tells of AC."""
 
 import signal
+import time
 
 import pytest
 
 from fake_ac import CLOSE, HOLD
 from fetcher_stage import (  # stage is a fixture
-    BUSY, LIMITED, DENIED, SERVER, NETWORK, MALFORMED, REDIRECT, EMPTY, REFUSED, accept_all, answer_of, stage,
+    ABORTED, BUSY, LIMITED, DENIED, SERVER, NETWORK, MALFORMED, REDIRECT, EMPTY, REFUSED, accept_all, answer_of, stage,
     task, then_idle)
 
 
@@ -34,12 +35,19 @@ def test_budget_is_respected_on_one_connection(stage):
 
 def test_renewed_each_second_and_a_long_poll_outlives_the_first_lease(stage):
     stage.ac.answer = then_idle([])
-    stage.broker.auto_renew = True
-    stage.granted(ttl_ms=4000)
-    renews = [stage.broker.expect("RENEW") for _ in range(5)]
-    gaps = [b.at - a.at for a, b in zip(renews, renews[1:])]
-    assert all(0.8 < gap < 1.3 for gap in gaps), gaps
-    assert renews[-1].used == 1
+    began = time.monotonic()
+    _, worker = stage.granted(ttl_ms=4000)
+    renews = []
+
+    def is_each_second():
+        """As soon as two come with nothing in between that takes its time, on a busy machine."""
+        if renew := stage.broker.take("RENEW"):
+            renews.append(renew)
+            stage.broker.grant(worker, renew.seq, renew.credit, ttl_ms=30000)
+        return len(renews) >= 5 and min(b.at - a.at for a, b in zip(renews, renews[1:])) < 1.3
+    stage.broker.until(is_each_second)
+    assert all(renew.at - began > 0.95 * i for i, renew in enumerate(renews)), "they come more often"
+    assert renews[-1].at - began > 4 and renews[-1].used == 1
     assert len(stage.ac.requests) == 1 and stage.ac.requests[0].ended is None
 
 
@@ -51,7 +59,7 @@ def test_unrenewed_lease_is_aborted_a_second_before_its_end(stage):
     stage.broker.until(lambda: request.ended)
     assert request.ended - request.at > 2.5
     report = stage.broker.expect("REPORT")
-    assert report.outcome == NETWORK and "aborted" in report.reason
+    assert report.outcome == ABORTED and "aborted" in report.reason
     stage.broker.expect("RELEASE", credit=7)
     assert not program.dead()  # in time: a moment too late, and its switch had ended it
     assert len(program.events("poll_aborted")) == 1
@@ -63,7 +71,7 @@ def test_stopped_holder_is_killed_by_its_switch(stage):
     stage.broker.until(lambda: stage.ac.requests)
     request = stage.ac.requests[0]
     program.signal(signal.SIGSTOP)
-    stage.broker.until(program.dead, timeout=5)
+    stage.broker.until(program.dead)
     assert program.process.returncode == -signal.SIGKILL
     stage.broker.until(lambda: request.ended)
     assert request.ended - request.at > 1.0
@@ -213,11 +221,11 @@ def test_broker_restart_with_a_poll_under_way(stage):
 
 def test_broker_restart_that_forgot_the_credit_aborts(stage):
     stage.ac.answer = then_idle([])
-    stage.granted(ttl_ms=4000)
+    stage.granted(ttl_ms=600000)  # nothing else ends it
     stage.broker.until(lambda: stage.ac.requests)
     broker = stage.restart_broker(2)
     broker.welcome(credit=0)
-    broker.until(lambda: stage.ac.requests[0].ended, timeout=1)
+    broker.until(lambda: stage.ac.requests[0].ended)
     broker.expect("WANT")
 
 

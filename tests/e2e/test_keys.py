@@ -1,19 +1,22 @@
 """Executors with keys: who may connect to the broker from elsewhere, and what a key is good for."""
 import os
+import re
 import socket
 import subprocess
-import time
 
 import pytest
 import zmq
 
+import needs
 from agent import BUILD, FAST, check_books, until
 from fake_broker import EXECUTOR, UPLOADER, FETCHER, decode, encode
 from workers import Program
 
 
 def sluice(*words, expect=0):
-    done = subprocess.run([BUILD / "bin/sluice", *map(str, words)], capture_output=True, text=True, timeout=30, check=False)
+    run = lambda: subprocess.run([BUILD / "bin/sluice", *map(str, words)], capture_output=True, text=True, timeout=30,
+                                 check=False)
+    done = until(lambda: (d := run()) and "no answer from the broker" not in d.stderr and d, "an answer")
     assert done.returncode == expect, done.stdout + done.stderr
     return done.stdout + done.stderr
 
@@ -189,7 +192,8 @@ def test_an_executors_key_is_good_for_nothing_else(site):
                 http_status=200, retry_after_ms=-1, elapsed_ms=1, reason=""), 9, "an executor's key may not")
     other = site.peer("w2", zmq.DEALER, identity=b"87654321")
     refused(ask(other, "HEARTBEAT", session=welcome.session, seq=1, held=[]), 9, "under another key")
-    assert site.agent.status()["fetch"]["paused"] is False or "hand" not in site.agent.status()["fetch"]["reason"]
+    fetch = site.agent.status()["fetch"]
+    assert fetch["paused"] is False or "hand" not in fetch["reason"]
     # events are for tools: the handshake itself fails
     site.refuses("w1", zmq.SUB, 3)
     # tasks-in is not there for anybody from elsewhere
@@ -217,7 +221,7 @@ def test_results_and_tasks_belong_to_their_session(site):
     number = got.number
     assert ask(control, "CLAIM", session=welcome.session, number=number, attempt=got.attempt).message == "CLAIMED"
     forged = encode("RESULT", session=welcome.session, number=number, attempt=got.attempt, flags=0, http_status=200,
-                    tool_ms=1, body_bytes=0, connect_ms=0, first_byte_ms=0, ended_ms=1)
+                    tool_ms=1, body_bytes=0, connect_ms=0, first_byte_ms=0, ended_ms=1, reason="")
     push = site.peer("w2", zmq.PUSH, 2)
     push.send_multipart([forged, b'{"taskId":"forged"}'])
     until(lambda: "the session was begun under another key" in site.agent.log_text(), "the refusal of the forged result")
@@ -237,11 +241,11 @@ def test_a_revoked_key_ends_its_sessions_at_once(site):
     site.joined("w1")
     site.world.mock.add(count=2, methods="POST", toolDelayMs="4000-4000")
     site.agent.status_until(lambda s: s["tasks"]["running"] == 2, "two running tasks")
-    began = time.monotonic()
     sluice("key", "revoke", "w1", "--keysDir", site.here)
     until(lambda: "event=key_revoked" in site.agent.log_text(), "the broker's word")
     site.agent.status_until(lambda s: "w1" not in {w["name"] for w in s["workers"]}, "the end of the session")
-    assert time.monotonic() - began < 4  # not by silence
+    ends = re.findall('event=worker_gone name=w1 .*why="(.*?)"', site.agent.log_text())
+    assert ends[-1:] == ["its key was revoked"]  # not by silence
     site.world.mock.wait("delivered>=2")  # POSTs under way: their outcome is unknown
     assert site.world.mock.books()["reexecuted_unsafe"] == 0
     until(lambda: "not allowed any more" in program.log, "the executor's word")
@@ -310,9 +314,10 @@ assert ask(control, "HELLO", **hello(EXECUTOR, instance)).message == "WELCOME"
 """
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="another user's processes need root")
 def test_another_user_of_the_runtime_directory_is_an_executor(world):
     """As in the packages: the executors' user may use the directory of the sockets, and do an executor's work by them."""
+    if os.geteuid() != 0:
+        needs.refused("root", "another user's processes need it")
     world.start_mock("--tasks", 0)
     agent = world.make_agent(*FAST, "--executors", 0)
     world.folder.chmod(0o711)

@@ -1,4 +1,5 @@
 """Executors on two other hosts, 25 ms away, by encrypted links that are cut on the way."""
+import re
 import subprocess
 import time
 
@@ -6,10 +7,16 @@ import pytest
 
 import hosts
 from agent import BUILD, FAST, World, check_books, until
+from needs import refused
 
 PORT = 5670
 BROKER, FIRST, SECOND = "10.77.0.1", "10.77.0.2", "10.77.1.2"
-pytestmark = pytest.mark.skipif(hosts.why_not() is not None, reason=str(hosts.why_not()))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _hosts():
+    if why := hosts.why_not():
+        refused("namespaces", why)
 
 
 class Network:
@@ -90,9 +97,9 @@ def test_work_goes_on_through_cuts(site):
     mock.add(count=400, methods="GET,POST", toolDelayMs="20-200")
     mock.wait("delivered>=60")
     site.network.wires["first"].cut()
-    began = time.monotonic()
     site.world.agent.status_until(lambda s: "first" not in {w["name"] for w in s["workers"]}, "the cut is seen")
-    assert time.monotonic() - began < 30  # 5 s of silence, on a machine that may be busy
+    ends = re.findall('event=worker_gone name=first .*why="(.*?)"', site.world.agent.log_text())
+    assert "nothing was heard from it" in ends
     delivered = mock.books()["delivered"]
     mock.wait(f"delivered>={min(400, delivered + 20)}")  # the other one goes on
     site.network.wires["first"].mend()

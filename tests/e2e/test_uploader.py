@@ -284,12 +284,37 @@ def test_an_unknown_call_is_refused(up):
 
 
 def test_a_missing_body_is_refused(up):
+    (up.directory / "run/spool").mkdir()
     up.claimed(up.worker, 1, call=3)
     up.granted(up.worker)
     uploaded = up.broker.expect("UPLOADED")
     assert (uploaded.call, uploaded.outcome) == (6, REFUSED)
-    assert "cannot be read from the spool: No such file" in uploaded.reason
+    assert "cannot be read from the spool: it is not there" in uploaded.reason
     assert up.ac.requests == []
+
+
+@pytest.mark.parametrize("spool", ["is missing", "leads nowhere", "leads to a file"])
+def test_a_body_is_not_taken_for_gone_with_the_spool(up, spool):
+    """The broker makes the link; until it has, nothing is known of what is behind it."""
+    link, place = up.directory / "run/spool", up.directory / "elsewhere"
+    if spool != "is missing":
+        link.symlink_to(place)
+    if spool == "leads to a file":
+        place.touch()
+    up.claimed(up.worker, 1, call=3)
+    up.granted(up.worker)
+    uploaded = up.broker.expect("UPLOADED")
+    assert (uploaded.call, uploaded.outcome) == (6, NETWORK)
+    assert "cannot be read from the spool" in uploaded.reason
+    up.gone(up.worker, 1)
+    link.unlink(missing_ok=True)
+    place.unlink(missing_ok=True)
+    link.mkdir()
+    (link / "1.body").write_bytes(b"x" * 600_000)
+    up.claimed(up.worker, 1, call=3, attempt=2)
+    up.granted(up.worker, 8)
+    assert up.broker.expect("UPLOADED", attempt=2).outcome == DONE
+    assert b"x" * 600_000 in up.ac.requests[0].body
 
 
 def test_denied_claim_and_denied_post(up):
@@ -298,10 +323,10 @@ def test_denied_claim_and_denied_post(up):
     up.broker.expect("CLAIM")
     up.broker.send(up.worker, "DENIED", session=up.worker.session, number=1, attempt=1, reason=3)
     up.claimed(up.worker, 2)
-    up.granted(up.worker)
+    up.granted(up.worker, ttl_ms=600000)  # nothing else ends the request
     up.broker.until(lambda: up.ac.requests)
     up.broker.send(up.worker, "DENIED", session=up.worker.session, number=2, attempt=1, reason=5)
-    up.broker.until(lambda: up.ac.requests[0].ended, timeout=2)
+    up.broker.until(lambda: up.ac.requests[0].ended)
     up.broker.expect("RELEASE", credit=7)
     up.broker.watch(1.2)
     assert up.broker.count("UPLOADED") == 0 and up.broker.count("CLAIM") == 0

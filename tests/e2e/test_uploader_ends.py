@@ -1,9 +1,12 @@
 """The uploader where something ends: a lease, the broker, or it itself."""
 
+import json
 import signal
+import threading
 
+from agent import until
 from fake_ac import HOLD
-from uploader_stage import DONE, NETWORK, OK, SERVER, body, stage, up  # stage and up are fixtures
+from uploader_stage import ABORTED, DONE, OK, SERVER, body, stage, up  # stage and up are fixtures
 
 
 def test_unrenewed_lease_ends_the_post_before_its_end(up):
@@ -12,7 +15,7 @@ def test_unrenewed_lease_ends_the_post_before_its_end(up):
     up.granted(up.worker, ttl_ms=3000)
     request = up.broker.until(lambda: up.ac.requests)[0]
     uploaded = up.broker.expect("UPLOADED")
-    assert uploaded.outcome == NETWORK and "aborted" in uploaded.reason
+    assert uploaded.outcome == ABORTED and "aborted" in uploaded.reason
     up.broker.until(lambda: request.ended)
     assert request.ended - request.at > 1.5
     assert not up.program.dead()
@@ -24,7 +27,7 @@ def test_stopped_holder_is_killed_by_its_switch(up):
     up.granted(up.worker, ttl_ms=2000)
     request = up.broker.until(lambda: up.ac.requests)[0]
     up.program.signal(signal.SIGSTOP)
-    up.broker.until(up.program.dead, timeout=5)
+    up.broker.until(up.program.dead)
     assert up.program.process.returncode == -signal.SIGKILL
     up.broker.until(lambda: request.ended)
     assert request.ended - request.at > 1.0
@@ -61,6 +64,35 @@ def test_broker_restart_with_results_in_every_phase(up):
     broker.watch(1.2)
     assert broker.count("CLAIM") == 0  # 3 was dropped
     assert len(up.ac.requests) == 2
+
+
+def test_a_body_goes_to_the_store_without_a_broker(stage):
+    """The store is not AC: the body needs neither credit nor session, and the URL for it holds but minutes."""
+    answered = threading.Event()
+    urls = json.dumps({"data": {"putUrl": f"{stage.ac.url}/put", "getUrl": "http://get"}}).encode()
+    stage.ac.answer = lambda request: (200, {}, urls) if request.method != "GET" or answered.wait(60) else OK
+    (stage.directory / "run/spool").mkdir()
+    (stage.directory / "run/spool/1.body").write_bytes(bytes(600_000))
+    program = stage.start()
+    worker = stage.broker.welcome(lost_ms=1000)
+    stage.claimed(worker, 1, call=4)
+    stage.granted(worker, ttl_ms=60_000)
+    stage.broker.until(lambda: stage.ac.requests)
+    stage.broker.close()
+    until(lambda: program.events("session_lost"), "the end of the session")
+    answered.set()
+    until(lambda: stage.ac.requests[1:] and stage.ac.requests[1].ended, "the body")
+    assert len(stage.ac.requests[1].body) == 600_000
+    broker = stage.restart_broker(2)
+    hello = broker.expect("HELLO")
+    assert [held[:3] for held in hello.held] == [[worker.session, 1, 1]]
+    worker = broker.welcome(hello=hello)
+    broker.until(lambda: broker.count("CLAIM") or broker.count("WANT"))  # it has read the store's answer before, or now
+    if broker.take("CLAIM"):
+        broker.send(worker, "CLAIMED", session=worker.session, number=1, attempt=1)
+    stage.granted(worker, 8)
+    assert broker.expect("UPLOADED").outcome == DONE
+    assert b'"s3Url":"http://get"' in stage.ac.requests[2].body and len(stage.ac.requests) == 3
 
 
 def test_claimed_before_a_restart_is_claimed_again(up):
@@ -116,7 +148,7 @@ def test_term_with_the_timeout_up(stage):
     stage.broker.until(lambda: stage.ac.requests)
     program.term()
     uploaded = stage.broker.expect("UPLOADED", number=1)
-    assert uploaded.outcome == NETWORK and "drain" in uploaded.reason
+    assert uploaded.outcome == ABORTED and "drain" in uploaded.reason
     assert stage.broker.expect("RETURN", number=2).started == 0
     stage.broker.expect("RELEASE", credit=7)
     stage.gone(worker, 1)

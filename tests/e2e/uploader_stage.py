@@ -7,6 +7,7 @@ import pytest
 from ac_stage import Stage
 
 DONE, REFUSED, BUSY, LIMITED, DENIED, SERVER, NETWORK, MALFORMED, REDIRECT = 1, 3, 4, 5, 6, 7, 8, 9, 10
+ABORTED = 12
 OK = (200, {}, b"{}")
 
 

@@ -63,10 +63,12 @@ static void serve(server_t *self) {
     (void)shutdown(self->fd, SHUT_WR);
 }
 
-static CURLcode run(CURLM *multi, server_t *server) {
+static CURLcode run(CURLM *multi, CURL *easy, server_t *server, exchange_turn_fn turn, void *ctx) {
     for (int round = 0, running = 1; running > 0; round++) {
         must(round < ROUNDS && curl_multi_perform(multi, &running) == CURLM_OK);
         serve(server);
+        CURLcode code = running > 0 && turn ? turn(ctx, easy) : CURLE_OK;
+        if (code != CURLE_OK) return code;
         if (running > 0) must(curl_multi_poll(multi, NULL, 0, 1, NULL) == CURLM_OK);
     }
     int left;
@@ -75,26 +77,37 @@ static CURLcode run(CURLM *multi, server_t *server) {
     return done->data.result;
 }
 
-CURLcode exchange(CURL *easy, const void *answer, size_t size, char **request, size_t *request_bytes) {
+static CURLcode perform(CURL *easy, server_t *server, exchange_turn_fn turn, void *ctx) {
     char name[32];
-    server_t server = {.listener = listen_as(name), .fd = -1, .answer = answer, .left = size};
     CURLM *multi = curl_multi_init();
+    server->listener = listen_as(name);
+    server->fd = -1;
     must(multi != NULL);
     (void)curl_easy_setopt(easy, CURLOPT_ABSTRACT_UNIX_SOCKET, name);
     (void)curl_easy_setopt(easy, CURLOPT_PROXY, "");
     (void)curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, 5000L);
     must(curl_multi_add_handle(multi, easy) == CURLM_OK);
-    CURLcode code = run(multi, &server);
-    must(server.fd >= 0); /* an exchange that never began would test nothing */
-    take(&server);
+    CURLcode code = run(multi, easy, server, turn, ctx);
+    must(server->fd >= 0); /* an exchange that never began would test nothing */
+    take(server);
     must(curl_multi_remove_handle(multi, easy) == CURLM_OK && curl_multi_cleanup(multi) == CURLM_OK);
-    (void)close(server.fd);
-    (void)close(server.listener);
-    if (request) {
-        *request = server.request;
-        *request_bytes = server.bytes;
-    } else {
-        free(server.request);
-    }
+    (void)close(server->fd);
+    (void)close(server->listener);
+    return code;
+}
+
+CURLcode exchange(CURL *easy, const void *answer, size_t size, exchange_turn_fn turn, void *ctx) {
+    server_t server = {.answer = answer, .left = size};
+    CURLcode code = perform(easy, &server, turn, ctx);
+    free(server.request);
+    return code;
+}
+
+CURLcode exchange_request(CURL *easy, const void *answer, size_t size, char **request,
+                          size_t *request_bytes) {
+    server_t server = {.answer = answer, .left = size};
+    CURLcode code = perform(easy, &server, NULL, NULL);
+    *request = server.request;
+    *request_bytes = server.bytes;
     return code;
 }

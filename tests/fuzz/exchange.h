@@ -6,8 +6,13 @@
 #include <curl/curl.h>
 #include <stddef.h>
 
-/* Performs it, whatever host the URL names, and closes the connection behind the answer. What was sent is new
- * memory of the caller, unless `request` is NULL. */
-CURLcode exchange(CURL *easy, const void *answer, size_t size, char **request, size_t *request_bytes);
+/* Called between curl's turns. What it returns but CURLE_OK ends the exchange. */
+typedef CURLcode (*exchange_turn_fn)(void *ctx, CURL *easy);
+
+/* Performs it, whatever host the URL names, and closes the connection behind the answer. `turn` may be NULL.
+ */
+CURLcode exchange(CURL *easy, const void *answer, size_t size, exchange_turn_fn turn, void *ctx);
+/* The same; what was sent is new memory of the caller. */
+CURLcode exchange_request(CURL *easy, const void *answer, size_t size, char **request, size_t *request_bytes);
 
 #endif

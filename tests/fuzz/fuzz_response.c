@@ -1,5 +1,6 @@
 /* The answer of a tool, through curl, the decoding, redirects and the result. The first octet says how it is
- * asked for; the rest is what comes over the connection. */
+ * asked for; the rest is what comes over the connection. It is taken twice, in turns as large as they may be
+ * and in the least ones, and both have to come to the same. */
 #include <curl/curl.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -68,7 +69,41 @@ static void write_result(const char *task, const response_t *response, body_kind
     if (parts.zipped) check_file(response, kind);
 }
 
-static void run(const char *json, body_kind_t kind, const uint8_t *data, size_t size) {
+/* What an answer came to. */
+typedef struct {
+    CURLcode code;
+    int error, finished, status;
+    uint64_t octets;
+    uLong sum; /* of a body in memory */
+} end_t;
+
+typedef struct {
+    response_t *response;
+    size_t left, every;
+} turns_t;
+
+static CURLcode next_turn(void *ctx, CURL *easy) {
+    turns_t *turns = ctx;
+
+    turns->left = turns->every;
+    if (!response_is_paused(turns->response)) return CURLE_OK;
+    response_resume(turns->response);
+    return curl_easy_pause(easy, CURLPAUSE_CONT);
+}
+
+static end_t end_of(const response_t *response, CURLcode code) {
+    end_t end = {.code = code, .error = response_error(response), .status = response_status(response)};
+    size_t size;
+    const void *body = body_inline(response_body(response), &size);
+
+    if (response_is_cut(response)) end.code = CURLE_OK;
+    if (end.code != CURLE_OK || end.error != 0) return end;
+    end.octets = body_decoded(response_body(response));
+    end.sum = body ? adler32(1, body, (uInt)size) : 0;
+    return end;
+}
+
+static end_t run(const char *json, body_kind_t kind, size_t every, const uint8_t *data, size_t size) {
     settings_t settings = {.connect_timeout_ms = 1000};
     struct curl_slist *headers = NULL;
     char why[256];
@@ -76,7 +111,8 @@ static void run(const char *json, body_kind_t kind, const uint8_t *data, size_t 
     request_t request;
     const char *reason;
     CURL *easy = curl_easy_init();
-    response_t *response = response_new(kind, "");
+    turns_t turns = {.left = every, .every = every};
+    response_t *response = turns.response = response_new(kind, "", &turns.left);
 
     must(easy && response && trust_choose(&settings.trust, "") == 0 &&
          proxy_choose(&settings.http, "", false, &reason) == 0 &&
@@ -86,11 +122,13 @@ static void run(const char *json, body_kind_t kind, const uint8_t *data, size_t 
     must(request_apply(&request, &settings, easy, &headers) == 0);
     must(response_bind(response, easy, request_is_head(&request),
                        request_is_head(&request) && request.body) == 0);
-    CURLcode code = exchange(easy, data, size, NULL, NULL);
+    end_t end = end_of(response, exchange(easy, data, size, next_turn, &turns));
     if (response_redirects(response))
         (void)request_redirect(&request, response_status(response), response_location(response), why);
-    if (code == CURLE_OK && response_error(response) == 0 && response_finish(response) == 0)
-        write_result(json, response, kind);
+    if (end.code == CURLE_OK && end.error == 0) {
+        end.finished = response_finish(response);
+        if (end.finished == 0) write_result(json, response, kind);
+    }
     curl_easy_cleanup(easy);
     curl_slist_free_all(headers);
     response_destroy(&response);
@@ -99,6 +137,7 @@ static void run(const char *json, body_kind_t kind, const uint8_t *data, size_t 
     trust_clear(&settings.trust);
     proxy_clear(&settings.http);
     proxy_clear(&settings.https);
+    return end;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
@@ -110,7 +149,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     }
     begun = true;
     if (size < 1 || size > INPUT_MAX) return 0;
-    run(tasks[data[0] % (sizeof tasks / sizeof *tasks)], data[0] & 0x80 ? BODY_RAW : BODY_GZIP, data + 1,
-        size - 1);
+    const char *task = tasks[data[0] % (sizeof tasks / sizeof *tasks)];
+    body_kind_t kind = data[0] & 0x80 ? BODY_RAW : BODY_GZIP;
+    end_t large = run(task, kind, RESPONSE_ALL_TURN_BYTES, data + 1, size - 1);
+    end_t least = run(task, kind, 1, data + 1, size - 1);
+    must(large.code == least.code && large.error == least.error && large.finished == least.finished);
+    must(large.status == least.status && large.octets == least.octets && large.sum == least.sum);
     return 0;
 }

@@ -76,7 +76,7 @@ static void upload(const char *task_id, const uint8_t *file, size_t file_bytes) 
     must(ac_file_begin(&part, easy, &request) == 0);
     char *octets;
     (void)curl_easy_setopt(easy, CURLOPT_URL, "http://ac.example/upload-result");
-    must(exchange(easy, answer, sizeof answer - 1, &octets, &size) == CURLE_OK);
+    must(exchange_request(easy, answer, sizeof answer - 1, &octets, &size) == CURLE_OK);
     check(octets, size, file, file_bytes);
     free(octets);
     ac_file_end(&part, easy);

@@ -42,7 +42,7 @@ def nums(name, sample):
 
 S, N = 0x100000002, 0x200000003
 REF = [num("session", S), num("number", N), num("attempt", 4, 0, U32)]
-OUTCOME = [num("call", 2, 1, 6), num("outcome", 7, 1, 11), num("http_status", 503, 0, U16),
+OUTCOME = [num("call", 2, 1, 6), num("outcome", 7, 1, 12), num("http_status", 503, 0, U16),
            i64("retry_after_ms", -1), num("elapsed_ms", 70000, 0, U32), text("reason", "HTTP 503", 200)]
 
 MESSAGES = [
@@ -93,7 +93,8 @@ MESSAGES = [
                                   num("call", 2, 1, 6)]),
     ("RESULT", 42, 96 * MIB, REF + [num("stream", 11), num("flags", 32, 0, U16), num("http_status", 200, 0, U16),
                                     num("tool_ms", 1234, 0, U32), num("body_bytes", 512000),
-                                    i64("connect_ms", -1), i64("first_byte_ms", 1200), num("ended_ms", 5, 0, U32)]),
+                                    i64("connect_ms", -1), i64("first_byte_ms", 1200), num("ended_ms", 5, 0, U32),
+                                    text("reason", "cut short", 160)]),
     ("CHUNK", 43, 262144, REF + [num("stream", 11), num("offset", 262144), num("last", 1, 0, 1)]),
     ("EVENT", 44, 0, [num("seq", 3), i64("at_ms", 1700000000001), num("kind", 200, 0, U8), num("number", N),
                       text("text", "task=t-1", 500)]),

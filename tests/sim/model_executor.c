@@ -240,11 +240,12 @@ static void send_result(world_t *world, int proc, item_t *item) {
                                 .number = item->number,
                                 .attempt = item->attempt,
                                 .stream = item->run ? item->run->body.stream : 0,
-                                .flags = item->doc.kind == DOC_ERROR ? RESULT_AGENT
-                                         : item->run                 ? RESULT_STREAM
-                                                                     : 0,
+                                .flags = RESULT_STARTED | (item->doc.kind == DOC_ERROR ? RESULT_AGENT
+                                                           : item->run                 ? RESULT_STREAM
+                                                                                       : 0),
                                 .http_status = 200,
-                                .body_bytes = 10};
+                                .body_bytes = 10,
+                                .reason = str_of(item->doc.kind == DOC_ERROR ? "connecting: refused" : "")};
     item->repeat_ms = proc_ms(world, proc) + PROTOCOL_REPEAT_MS;
     peer_send(world, proc, SOCK_RESULTS_IN, &msg, item->doc);
 }

@@ -170,6 +170,7 @@ typedef struct {
     bool cut_loses, cut_out, cut_in; /* which way */
     int64_t cont_us;                 /* when it went on after it had stood still */
     int64_t first_us;                /* when it starts for the first time */
+    int64_t started_us;              /* when it started last */
     int64_t died_us, pipe_us;        /* what was to arrive after pipe_us died with it */
     int sends_left;                  /* it crashes after so many sends; -1: not set */
     uint16_t slots;
@@ -186,7 +187,7 @@ typedef struct {
     uint32_t tasks, loss_ppm, repeat_ppm, late_ppm, ac_fail_percent;
     int64_t delay_us, chaos_us, fault_gap_us, poll_us, tool_us, upload_us, commit_us;
     uint64_t spool_bytes;
-    bool fifo, drift, eager, reboots, disk_full, heavy;
+    bool fifo, drift, eager, reboots, disk_full, heavy, flood;
 } plan_t;
 
 typedef struct broker_t broker_t;
@@ -212,7 +213,7 @@ struct world_t {
     uint32_t ticket_count, next_id;
     flight_t requests[REQUESTS_MAX];
     int64_t starts_us[RATE_STARTS_MAX]; /* of the latest AC requests */
-    uint32_t start_count;
+    uint32_t start_count, minute_count; /* in all; those at least a minute old */
     /* the fetcher's inbox file */
     fetch_file_t inbox[INBOX_MAX];
     uint32_t inbox_count;
@@ -237,7 +238,7 @@ struct world_t {
         uint64_t delivered, delivered_again, buried, dead_connections, lost_with_fetcher, held_already;
         uint64_t disk_full, drains, requests, uploader_losses, lost_answers, taken_unanswered;
         uint64_t chunks, most_ahead;
-        uint32_t most_in_flight, late_fetches;
+        uint32_t most_in_flight, late_fetches, fullest_minute; /* AC requests in 60 s */
         int64_t most_still; /* without a step of any task in the calm; percent of what is allowed */
     } books;
     bool failed, done;
@@ -316,6 +317,8 @@ int journal_restore(world_t *world, core_t **core, moment_t now);
 const row_t *journal_find(const world_t *world, uint64_t number);
 const row_t *journal_find_ticket(const world_t *world, uint32_t ticket);
 const row_t *journal_find_id(const world_t *world, uint32_t id);
+uint64_t journal_epoch(const world_t *world);
+bool journal_knows(const world_t *world, uint64_t instance); /* an executor or uploader that has a session */
 /* Now, or before the latest commit. */
 bool journal_has_credit(const world_t *world, uint64_t credit, uint16_t budget);
 bool journal_has_fetch(const world_t *world, uint64_t instance, uint64_t seq);

@@ -22,6 +22,10 @@ void check_ac_start(world_t *world, call_t call, doc_t doc) {
     if (open > (uint32_t)world->plan.ac_max)
         world_fail(world, "in flight: %u AC requests at once, %d allowed", open, world->plan.ac_max);
     world->starts_us[world->start_count++ % RATE_STARTS_MAX] = world->now_us;
+    while (world->starts_us[world->minute_count % RATE_STARTS_MAX] <= world->now_us - 60 * SECOND)
+        world->minute_count++;
+    uint32_t minute = world->start_count - world->minute_count;
+    if (minute > world->books.fullest_minute) world->books.fullest_minute = minute;
     if (world->plan.rate >= RATE_STARTS_MAX || world->start_count <= world->plan.rate) return;
     int64_t earlier_us = world->starts_us[(world->start_count - 1 - world->plan.rate) % RATE_STARTS_MAX];
     if (world->now_us - earlier_us < 60 * SECOND)
@@ -111,7 +115,7 @@ static void check_owner(world_t *world, const task_t *task) {
     bool ok = true;
     switch (task->state) {
     case TASK_READY:
-        ok = !with && timed && queued != task->waits_rejoin;
+        ok = !with && timed != task->waits_rejoin && queued != task->waits_rejoin;
         break;
     case TASK_DONE:
         ok = !with && (task->waits_rejoin || queued != timed);

@@ -35,6 +35,22 @@ static void check_done(world_t *world, const record_t *record, uint32_t index) {
     world->tickets[index].stored = *doc;
 }
 
+/* A result that an executor has kept over the broker's absence is waited for, even if the time is over since.
+ */
+static void check_not_kept(world_t *world, const row_t *row) {
+    int64_t grace_us = (PROTOCOL_GRACE_MS - 200) * 1000ll; /* less what clocks differ by */
+    if (world->now_us - world->procs[BROKER].started_us > grace_us) return;
+    for (int i = 0; i < world->proc_count; i++) {
+        proc_t *proc = &world->procs[i];
+        if (proc->kind != PROC_EXECUTOR || !proc->alive || !journal_knows(world, proc->instance)) continue;
+        const item_t *item = peer_item(&proc->peer, row->image.number);
+        bool of_before = item && item->session >> 32 != journal_epoch(world);
+        if (of_before && item->phase == PHASE_FINISHED && item->doc.kind == DOC_RESULT)
+            world_fail(world, "lost: %s has the result of ticket %u, and the broker has not waited for it",
+                       proc->name, row->doc.ticket);
+    }
+}
+
 /* The broker answers in the tool's place: what is no task, what is over, or what nobody knows the outcome of.
  */
 static void check_fail(world_t *world, const row_t *row) {
@@ -42,6 +58,7 @@ static void check_fail(world_t *world, const row_t *row) {
     bool over = proc_ms(world, BROKER) >= row->image.deadline_ms;
     bool safe = method_idempotent(ticket->method) && world->plan.redeliver != REDELIVER_NEVER;
     ticket->stored = (doc_t){DOC_ERROR, row->doc.ticket, 0};
+    if (method_idempotent(ticket->method)) check_not_kept(world, row);
     if (over || ticket_is_invalid(ticket)) return;
     if (safe)
         world_fail(world, "given up: ticket %u, a %s, could have been repeated until its expiry",

@@ -63,6 +63,16 @@ const row_t *journal_find_ticket(const world_t *world, uint32_t ticket) {
     return NULL;
 }
 
+uint64_t journal_epoch(const world_t *world) {
+    return world->journal->epoch;
+}
+
+bool journal_knows(const world_t *world, uint64_t instance) {
+    for (int i = 0; i < WORKERS_MAX; i++)
+        if (world->journal->workers[i].instance == instance) return true;
+    return false;
+}
+
 const row_t *journal_find_id(const world_t *world, uint32_t id) {
     const journal_t *self = world->journal;
     for (uint32_t i = 0; i < self->row_count; i++)

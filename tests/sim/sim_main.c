@@ -80,6 +80,7 @@ typedef struct {
     uint64_t schedules, failures, events, messages, crashes, switches, reboots, delivered, again, buried;
     uint64_t dead_connections, lost_with_fetcher, stops, cuts, chunks, most_ahead;
     int64_t most_still;
+    uint32_t fullest_20, fullest_250;
     double virtual_s;
 } totals_t;
 
@@ -99,6 +100,10 @@ static void add(totals_t *totals, const world_t *world) {
     totals->chunks += world->books.chunks;
     if (world->books.most_ahead > totals->most_ahead) totals->most_ahead = world->books.most_ahead;
     if (world->books.most_still > totals->most_still) totals->most_still = world->books.most_still;
+    uint32_t *fullest = world->plan.rate == 20    ? &totals->fullest_20
+                        : world->plan.rate == 250 ? &totals->fullest_250
+                                                  : NULL;
+    if (fullest && world->books.fullest_minute > *fullest) *fullest = world->books.fullest_minute;
     totals->virtual_s += (double)world->now_us / 1e6;
 }
 
@@ -115,6 +120,7 @@ static void print_totals(const totals_t *t) {
            t->dead_connections, t->lost_with_fetcher);
     printf("chunks of large bodies %" PRIu64 ", at most %" PRIu64 " octets ahead\n", t->chunks,
            t->most_ahead);
+    printf("fullest minute: %u AC requests of 250 allowed, %u of 20\n", t->fullest_250, t->fullest_20);
     printf("longest without a step of any task, once the faults had ceased, %" PRId64
            " %% of what is allowed\n",
            t->most_still);

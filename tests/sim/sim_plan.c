@@ -38,12 +38,14 @@ static void plan_weather(world_t *world, plan_t *plan) {
     plan->upload_us = (int64_t)PICK(world, 5, 50, 500, 6000) * 1000;
     plan->commit_us = (int64_t)PICK(world, 200, 2000, 20000, 300000);
     plan->eager = chance(world, 700000);
-    if (plan->rate == 1000000 && chance(world, 80000)) { /* a flood */
+    plan->flood = plan->rate > 20 && chance(world, plan->rate == 250 ? 15000 : 80000);
+    if (plan->flood) {
         plan->tasks = 100 + (uint32_t)rnd(world, 150);
         plan->tool_us = 20000;
         plan->slots = 10;
     }
-    plan->heavy = chance(world, 15000); /* large answers, one after the other */
+    if (plan->flood && plan->rate == 250) plan->upload_us = 50000; /* so that a minute gets full */
+    plan->heavy = chance(world, 15000);                            /* large answers, one after the other */
     plan->spool_bytes = plan->heavy && chance(world, 500000) ? (uint64_t)40 * MSG_CHUNK_MAX : UINT64_MAX / 2;
     if (plan->heavy) plan->slots = 10;
     if (plan->chaos_us == 0) { /* a calm day, to see that nothing needs a fault to go on */
@@ -70,7 +72,7 @@ void plan_choose(world_t *world) {
 
 void plan_tasks(world_t *world) {
     int64_t at_us = 0;
-    bool burst = chance(world, 500000);
+    bool burst = chance(world, 500000) || (world->plan.flood && world->plan.rate == 250);
     for (uint32_t i = 0; i < world->plan.tasks; i++) {
         ticket_t *ticket = &world->tickets[world->ticket_count++];
         *ticket = (ticket_t){.id = world->next_id++,

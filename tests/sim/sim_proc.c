@@ -36,6 +36,7 @@ void proc_start(world_t *world, int proc) {
     p->alive = true;
     p->stopped = p->draining = p->doomed = p->timer_late = false;
     p->life++;
+    p->started_us = world->now_us;
     p->instance = (1 + rnd(world, UINT32_MAX)) << 8 | (uint64_t)proc;
     p->waiting = NULL;
     p->waiting_end = &p->waiting;

@@ -36,7 +36,8 @@ static bool waits_long(world_t *world) {
  * message is lost. Then the minute's units are used up, and a poll and the other of a result's two calls come
  * first where AC takes one call at a time. */
 static int64_t still_max_us(const plan_t *plan) {
-    return 60 * SECOND + (plan->rate <= 20 ? 62 * SECOND : 0) + 2 * plan->poll_us;
+    bool full = plan->rate <= 20 || (plan->rate == 250 && plan->flood);
+    return 60 * SECOND + (full ? 62 * SECOND : 0) + 2 * plan->poll_us;
 }
 
 static void check_still(world_t *world) {

@@ -214,10 +214,9 @@ void ac_line_abort(ac_line_t *self, const char *why) {
     if (self->request < 0) return;
     const flight_t *request = &self->world->requests[self->request];
     ac_answer_t answer = {.call = (call_t)request->call,
-                          .outcome = OUTCOME_NETWORK,
+                          .outcome = OUTCOME_ABORTED,
                           .retry_after_ms = -1,
                           .elapsed_ms = (uint32_t)((self->world->now_us - request->started_us) / 1000),
-                          .aborted = true,
                           .body = "",
                           .reason = why};
     ac_close(self->world, self->request);
@@ -408,11 +407,12 @@ bool taken_has(const taken_t *self, uint64_t number, const char *task_id) {
 int body_file_open(const char *runtime_dir, uint64_t number, int64_t *bytes) {
     (void)runtime_dir;
     *bytes = sim_body_bytes(here.world, number);
-    if (*bytes < 0) return -1;
+    if (*bytes < 0) return ERR_NOT_FOUND;
     return open("/dev/null", O_RDONLY | O_CLOEXEC);
 }
 
-void body_file_unreadable(from_broker_t *results, result_t *result, int64_t now_ms) {
+void body_file_unreadable(from_broker_t *results, result_t *result, int err, int64_t now_ms) {
+    (void)err;
     const ac_answer_t answer = {.call = CALL_STORE,
                                 .outcome = OUTCOME_REFUSED,
                                 .retry_after_ms = -1,

@@ -3,14 +3,23 @@ import datetime
 import re
 import time
 
-from fault_tools import redone
+from fault_tools import PROGRAMS, redone
+from faults import SERVERS
+from load import MOST_SLOTS
+from measure import RUNNING
 
-# What a settled process may take more at the end than at the start: allocators and caches, not a leak.
-MEMORY_KB = 6 * 1024
+# What a settled process may take more at the end than a fresh one at the start: buffers and caches, not a leak.
+MEMORY_KB = 10 * 1024
 DESCRIPTORS = 4
-JOURNAL_BYTES = 256 * 1024
+# And than itself, settled, when the stretch without kills began: what is left of a heap that has been larger.
+STRETCH_KB = 1024
+STRETCH_DESCRIPTORS = 0
+JOURNAL_BYTES = 64 * 1024
+# That are kept for the next request (http_new() in each program): two for each slot of an executor, whose number
+# threadPoolSize sets; a broker has none here, where all are on one machine.
+CONNECTIONS = {"broker": 0, "fetcher": 2, "executor": 2 * MOST_SLOTS, "uploader": 4}
 HISTORY_ROWS = 10_000 + 256  # what goes, goes in portions
-# Free pages that the file may keep over a start of the broker (broker/journal.c).
+# Free pages that the file may keep over a start of the broker, or else as many as are in use (broker/journal_open.c).
 JOURNAL_UNUSED = 8 * 1024 * 1024
 
 
@@ -124,8 +133,8 @@ def what_is_left(accounts, start, end):
     """`start` and `end`: of an idle agent, {"processes": ..., "journal": ..., "spool": [...], "runtime": [...]}."""
     for role, values in end["processes"].items():
         first = start["processes"][role]
-        accounts.most(f"{role}: memory (PSS) in KiB, was {first['pss_kb']}", values["pss_kb"],
-                      first["pss_kb"] + MEMORY_KB)
+        accounts.most(f"{role}: own memory in KiB, fresh it was {first['own_kb']}", values["own_kb"],
+                      first["own_kb"] + MEMORY_KB)
         accounts.most(f"{role}: descriptors, were {first['fds']}", values["fds"], first["fds"] + DESCRIPTORS)
     accounts.equal("bodies in the spool", len(end["spool"]))
     accounts.most(f"workers' sockets in the runtime directory, were {start['runtime']}", end["runtime"], start["runtime"])
@@ -133,8 +142,27 @@ def what_is_left(accounts, start, end):
     accounts.most(f"journal in use, octets, was {start['journal']['used_bytes']}", end["journal"]["used_bytes"],
                   start["journal"]["used_bytes"] + JOURNAL_BYTES)
     accounts.most("tasks in the history", end["journal"]["rows"]["history"], HISTORY_ROWS)
-    used = end["journal"]["used_bytes"] + end["journal"]["history_bytes"]
-    accounts.most(f"journal file, octets, was {start['journal']['file_bytes']}", end["journal"]["file_bytes"],
-                  max(2 * used, used + JOURNAL_UNUSED))
+    accounts.row("journal file, octets", end["journal"]["file_bytes"])
+    accounts.most("free pages of it after a start of the broker, octets", end["journal"]["free_bytes"],
+                  max(end["journal"]["used_bytes"] + end["journal"]["history_bytes"], JOURNAL_UNUSED))
     accounts.equal("journal's write-ahead log after the end, octets", end["journal"]["wal_bytes"])
     accounts.equal("buried", end["buried"])
+
+
+def of_the_stretch(accounts, begin, end, tasks):
+    """`begin` and `end`: measure.of_each() of an idle agent, before and after a stretch in which only the servers failed."""
+    accounts.row("tasks of the stretch in which only servers failed", tasks)
+    accounts.equal("processes measured in it", len(begin), len(RUNNING))
+    for (role, pid), first in begin.items():
+        values = end.get((role, pid))
+        if not values:
+            accounts.row(f"{role} {pid}: of the stretch", "gone", "must be there at its end", False)
+            continue
+        accounts.most(f"{role} {pid}: own memory in KiB, was {first['own_kb']}", values["own_kb"], first["own_kb"] + STRETCH_KB)
+        accounts.most(f"{role} {pid}: descriptors, were {first['fds']}", values["fds"], first["fds"] + STRETCH_DESCRIPTORS)
+        accounts.most(f"{role} {pid}: connections, were {first['connections']}", values["connections"], CONNECTIONS[role])
+
+
+def who_met_a_fault(accounts, met):
+    for name in (*PROGRAMS, *SERVERS):
+        accounts.row(f"{name}: faults met", met[name], "at least 1", met[name] >= 1)

@@ -1,5 +1,7 @@
 """Faults of a soak, drawn by a seed: on every process of the agent, and on both servers."""
+import collections
 import contextlib
+import functools
 import heapq
 import itertools
 import os
@@ -13,10 +15,15 @@ from fault_tools import PROGRAMS, Toll
 
 AC_CALLS = ["get-task", "put-result", "upload-result", "upload-url", "store"]
 STOPS_S = [0.1, 0.4, 1.0, 2.0, 3.5, 5.5, 8.0]
+STRETCH_MEAN_S = 4.0  # between the servers' faults, when they are alone: tasks are to go through
+
+
+SERVERS = ("AC", "tool")
 
 
 class Faults:
-    """step() does what is due; the rest is for the books."""
+    """step() does what is due, on the servers alone after servers_only(); the rest is for the books. The first ones are on each
+    program and both servers: none is left to chance."""
 
     def __init__(self, seed, agent, mock, say, mean_s=1.6):
         self.random = random.Random(f"faults-{seed}")
@@ -26,6 +33,7 @@ class Faults:
         self.later = []
         self.order = itertools.count()
         self.counts = {}
+        self.met = collections.Counter()  # faults by program and server
         self.toll = Toll()  # of executors
         self.died = {name: {} for name in PROGRAMS}  # by pid, from when to when it may have been: by these faults
         self.cuts = []  # times in which AC's connections were cut
@@ -34,6 +42,21 @@ class Faults:
         self.kinds = [(self.kill, 26), (self.stop, 26), (self.terminate, 12), (self.ac_fault, 22), (self.tool_fault, 12),
                       (self.ac_down, 5), (self.tool_down, 5), (self.servers_stop, 4), (self.all_killed, 2),
                       (self.agent_killed, 1), (self.agent_restarted, 2), (self.agent_stopped, 2)]
+        single = [self.kill, self.stop, self.terminate]
+        self.first = [functools.partial(self.random.choice(single), role) for role in PROGRAMS] + self.one_of_each_server()
+        self.random.shuffle(self.first)
+
+    def one_of_each_server(self):
+        return [self.random.choice([self.ac_fault, self.ac_down]), self.random.choice([self.tool_fault, self.tool_down])]
+
+    def servers_only(self):
+        """From now on, as if begun anew."""
+        of_servers = self.of_servers()
+        self.kinds = [(function, weight) for function, weight in self.kinds if function in of_servers]
+        self.first, self.due, self.mean_s = self.one_of_each_server(), 0.0, STRETCH_MEAN_S
+
+    def of_servers(self):
+        return [self.ac_fault, self.tool_fault, self.ac_down, self.tool_down, self.servers_stop]
 
     # The clock
 
@@ -43,10 +66,12 @@ class Faults:
             heapq.heappop(self.later)[2]()
         if now >= self.due:
             functions, weights = zip(*self.kinds)
-            function = self.random.choices(functions, weights)[0]
-            if not (self.deaf() and function in (self.ac_fault, self.tool_fault, self.ac_down, self.tool_down,
-                                                 self.servers_stop)):
+            function = self.first[0] if self.first else self.random.choices(functions, weights)[0]
+            met = self.met.total()
+            if not (self.deaf() and function in self.of_servers()):
                 function()
+            if self.first and self.met.total() > met:  # it has met somebody
+                self.first.pop(0)
             self.due = now + self.random.expovariate(1 / self.mean_s)
 
     def after(self, seconds, function):
@@ -68,8 +93,9 @@ class Faults:
         else:
             self.mock.config(faults=[])
 
-    def note(self, what, detail=""):
+    def note(self, what, detail="", met=()):
         self.counts[what] = self.counts.get(what, 0) + 1
+        self.met.update(met)
         self.say(f"{what} {detail}".rstrip())
 
     def outage_over(self, handed):
@@ -91,39 +117,39 @@ class Faults:
         if role == "executor":
             self.toll.lost_executor(pid)
 
-    def kill(self):
-        role, pid = self.victim()
+    def kill(self, *roles):
+        role, pid = self.victim(*roles)
         if pid is None:
             return
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
             self.has_died(role, pid, time.monotonic())
-            self.note(f"kill -9 {role}")
+            self.note(f"kill -9 {role}", met=[role])
 
-    def terminate(self):
-        role, pid = self.victim()
+    def terminate(self, *roles):
+        role, pid = self.victim(*roles)
         if pid is None:
             return
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGTERM)
             self.drained += role == "executor"
-            self.note(f"SIGTERM {role}")
+            self.note(f"SIGTERM {role}", met=[role])
 
-    def stop(self):
-        role, pid = self.victim()
+    def stop(self, *roles):
+        role, pid = self.victim(*roles)
         if pid is None:
             return
         seconds = self.random.choice(STOPS_S)
-        self.stop_pid(pid, seconds, f"STOP {role}", role)
+        self.stop_pid(pid, seconds, f"STOP {role}", role, [role])
 
-    def stop_pid(self, pid, seconds, what, role=None):
+    def stop_pid(self, pid, seconds, what, role=None, met=()):
         begun = time.monotonic()
         try:
             handle = os.pidfd_open(pid)
             signal.pidfd_send_signal(handle, signal.SIGSTOP)
         except ProcessLookupError:
             return
-        self.note(what, f"for {seconds} s")
+        self.note(what, f"for {seconds} s", met)
 
         def go_on():
             if role in ("fetcher", "uploader") and select.select([handle], [], [], 0)[0]:
@@ -142,7 +168,7 @@ class Faults:
                 os.kill(pid, signal.SIGKILL)
                 if role:
                     self.has_died(role, pid, time.monotonic())
-        self.note("kill -9 of all")
+        self.note("kill -9 of all", met=PROGRAMS)
 
     def agent_killed(self):
         """Its programs end in order without it; but it is started again at once, and others take their places."""
@@ -186,24 +212,24 @@ class Faults:
             made.append(f"{call}:" + (kind.format(p=chance) if "{p}" in kind else f"{kind}:{chance}"))
         return made
 
-    def server_fault(self, calls, what):
+    def server_fault(self, server, calls):
         seconds = self.random.choice([0.5, 1.5, 3.0])
         rules = self.rules(calls)
         self.mock.config(faults=rules)
-        self.note(what, f"for {seconds} s: {' '.join(rules)}")
+        self.note(f"{server} faults", f"for {seconds} s: {' '.join(rules)}", [server])
         self.after(seconds, self.no_faults)
 
     def ac_fault(self):
-        self.server_fault(AC_CALLS, "AC faults")
+        self.server_fault("AC", AC_CALLS)
 
     def tool_fault(self):
-        self.server_fault(["tool"], "tool faults")
+        self.server_fault("tool", ["tool"])
 
     def ac_down(self):
         seconds = self.random.choice([0.5, 2.0, 4.0])
         self.cuts.append((time.monotonic(), time.monotonic() + seconds))
         self.mock.config(acDownMs=int(seconds * 1000))
-        self.note("AC down", f"for {seconds} s")
+        self.note("AC down", f"for {seconds} s", ["AC"])
 
     def tool_down(self):
         seconds = self.random.choice([0.5, 2.0, 4.0])
@@ -211,9 +237,9 @@ class Faults:
         self.mock.config(toolDownMs=int(seconds * 1000))
         self.mock.deaf_until = time.monotonic() + seconds + 0.2  # its controls live on the same port
         self.outages.append([handed, None])
-        self.note("tool down", f"for {seconds} s")
+        self.note("tool down", f"for {seconds} s", ["tool"])
 
     def servers_stop(self):
         seconds = self.random.choice(STOPS_S[:-1])
         self.mock.deaf_until = time.monotonic() + seconds + 0.2
-        self.stop_pid(self.mock.process.pid, seconds, "STOP both servers")
+        self.stop_pid(self.mock.process.pid, seconds, "STOP both servers", met=SERVERS)

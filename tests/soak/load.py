@@ -10,6 +10,7 @@ SAFE = ["GET", "HEAD", "OPTIONS", "PUT", "DELETE"]
 UNSAFE = ["POST", "PATCH"]
 STATUSES = [201, 202, 204, 304, 400, 401, 403, 404, 409, 418, 429, 500, 502, 503]
 INLINE_MAX = 512000
+MOST_SLOTS = 12  # of an executor, by the global configurations here; 10 at its start
 MB = 1000 * 1000
 LETTERS = "abcdefghijklmnopqrstuvwxyz &=%\"\\/é"
 
@@ -89,6 +90,10 @@ class Load:
     def boundary(self):
         return {"task": self.task(), "tool": self.tool(bodyBytes=INLINE_MAX + self.random.randint(-1, 2))}
 
+    def together(self):
+        """Not drawn: some of these are with the broker at once, as large as its journal takes them."""
+        return {"task": self.task(["GET"]), "tool": self.tool(bodyBytes=INLINE_MAX, delayMs=1000)}
+
     def large(self):
         size = self.random.choice([MB, 3 * MB, self.random.randint(MB, 20 * MB), 20 * MB])
         return {"task": self.task(["GET", "POST", "PUT"]), "tool": self.tool(bodyBytes=size)}
@@ -118,5 +123,5 @@ class Load:
 
     def config(self):
         given = self.random.choice([{"uploadToAC": False}, {"uploadToAC": True}, {"poolSize": 6},
-                                    {"threadPoolSize": 12}, {"debugMode": False}])
+                                    {"threadPoolSize": MOST_SLOTS}, {"debugMode": False}])
         return {"task": self.task(globalConfig=given), "tool": self.tool(bodyBytes=10)}

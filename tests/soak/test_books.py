@@ -1,5 +1,13 @@
 """The books themselves: each bound is red when a count is one more than the faults explain."""
+import argparse
+import collections
+import contextlib
+import functools
+import os
 import pathlib
+import socket
+import struct
+import subprocess
 import sys
 import time
 import types
@@ -9,6 +17,8 @@ import pytest
 sys.path[:0] = [str(pathlib.Path(__file__).resolve().parent), str(pathlib.Path(__file__).resolve().parent.parent / "e2e")]
 
 import accounts as accounting
+import measure
+import soak
 from fault_tools import PROGRAMS, Toll, check_toll, given_up
 from faults import Faults
 
@@ -110,3 +120,122 @@ def test_soak_given_back():
     assert not soaked(log * 10, {"reexecuted_safe": 10}, prepare=ended)
     assert soaked(log * 9, {"reexecuted_safe": 10}, prepare=ended) and soaked(log * 11, {"reexecuted_safe": 11}, prepare=ended)
     assert soaked(log, {"reexecuted_safe": 1})
+
+
+def of_process(**more):
+    return {"own_kb": 3000, "fds": 24, "connections": 0} | more
+
+
+ALL = {(role, pid): of_process(own_kb=3000 + pid) for pid, role in enumerate(measure.RUNNING)}
+
+
+def stretched(begin, end):
+    found = accounting.Accounts()
+    accounting.of_the_stretch(found, begin, end, 1000)
+    return found.failures
+
+
+@pytest.mark.parametrize("key, most", [
+    ("own_kb", 3002 + 1024), ("fds", 24), ("connections", accounting.CONNECTIONS["executor"])])
+def test_stretch(key, most):
+    """Each process is measured by itself."""
+    assert not stretched(ALL, ALL | {("executor", 2): of_process(**{key: most})})
+    assert len(stretched(ALL, ALL | {("executor", 2): of_process(**{key: most + 1})})) == 1
+
+
+def test_stretch_of_all_that_run():
+    fewer = {key: values for key, values in ALL.items() if key != ("executor", 3)}
+    assert stretched(ALL, fewer) == ["executor 3: of the stretch: gone, must be there at its end"]
+    assert stretched(fewer, ALL) == ["processes measured in it: 4, must be 5"]
+
+
+def left(**more):
+    journal = {"rows": {"task": 0, "history": 9}, "used_bytes": 4096, "history_bytes": 4096, "free_bytes": 0,
+               "file_bytes": 8192, "wal_bytes": 0}
+    return {"processes": {"broker": of_process()}, "spool": [], "runtime": 3, "buried": 0,
+            "journal": journal | {key: value for key, value in more.items() if key in journal}} | \
+        {key: value for key, value in more.items() if key not in journal}
+
+
+@pytest.mark.parametrize("well, broken", [
+    ({"spool": []}, {"spool": ["body"]}), ({"runtime": 3}, {"runtime": 4}), ({"buried": 0}, {"buried": 1}),
+    ({"wal_bytes": 0}, {"wal_bytes": 1}), ({"used_bytes": 4096 + (64 << 10)}, {"used_bytes": 4097 + (64 << 10)}),
+    ({"free_bytes": 8 << 20}, {"free_bytes": (8 << 20) + 1}),
+    ({"free_bytes": 9 << 20, "history_bytes": 9 << 20}, {"free_bytes": (9 << 20) + 4097, "history_bytes": 9 << 20}),
+    ({"rows": {"task": 0, "history": 10256}}, {"rows": {"task": 1, "history": 10256}}),
+    ({"rows": {"task": 0, "history": 10256}}, {"rows": {"task": 0, "history": 10257}}),
+    ({"processes": {"broker": of_process(fds=28)}}, {"processes": {"broker": of_process(fds=29)}}),
+    ({"processes": {"broker": of_process(own_kb=3000 + 10240)}}, {"processes": {"broker": of_process(own_kb=3001 + 10240)}})])
+def test_what_is_left(well, broken):
+    def failures(more):
+        found = accounting.Accounts()
+        accounting.what_is_left(found, left(), left(**more))
+        return found.failures
+    assert not failures(well)
+    assert len(failures(broken)) == 1
+
+
+def test_connections_that_nobody_closes():
+    """Whatever the other side did to them."""
+    before = measure.of_process(os.getpid())
+    with socket.create_server(("127.0.0.1", 0)) as server, contextlib.ExitStack() as held:
+        for linger in (None, 0, 1):
+            held.enter_context(socket.create_connection(server.getsockname()))
+            other, _ = server.accept()
+            if linger is not None:
+                other.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", linger == 0, 0))
+                other.close()
+            else:
+                held.enter_context(other)
+        for local in socket.socketpair():
+            held.enter_context(local)
+        after = measure.of_process(os.getpid())
+    assert after["connections"] - before["connections"] == 1 + 3 + 1  # the server, and one that it holds
+    assert after["fds"] - before["fds"] == 2
+
+
+def test_one_that_has_ended():
+    process = subprocess.Popen(["true"])
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+    with pytest.raises(OSError):
+        measure.of_process(process.pid)  # not yet waited for
+    process.wait()
+
+
+def test_everybody_has_to_meet_a_fault():
+    found = accounting.Accounts()
+    met = collections.Counter([*PROGRAMS, "AC", "tool"])
+    accounting.who_met_a_fault(found, met)
+    assert not found.failures
+    for name in met:
+        found = accounting.Accounts()
+        accounting.who_met_a_fault(found, met - collections.Counter([name]))
+        assert found.failures == [f"{name}: faults met: 0, at least 1"]
+
+
+@pytest.mark.parametrize("begin", [lambda faults: None, lambda faults: faults.servers_only()])
+def test_the_first_faults_are_on_everybody(begin):
+    """Also when one has no process just now."""
+    mock = types.SimpleNamespace(deaf_until=0)
+    for seed in range(20):
+        faults = Faults(seed, agent_of(""), mock, lambda text: None)
+        faults.restart_agent = lambda: None
+        begin(faults)
+        wanted, done, here = list(faults.first), [], False
+
+        def obey(name):
+            done.append(name)
+            if here:
+                faults.met[name] += 1
+        faults.first = [functools.partial(obey, number) for number in range(len(wanted))]
+        for now in range(0, 10000, 1000):
+            here = now >= 2000
+            faults.step(now) if faults.first else None
+        assert done == [0, 0, *range(len(wanted))]
+
+
+@pytest.mark.parametrize("text", ["0", "-3", "0.49", "nan", "inf", "x"])
+def test_minutes_that_prove_nothing(text):
+    with pytest.raises((argparse.ArgumentTypeError, ValueError)):
+        soak.minutes(text)
+    assert soak.minutes("0.5") == 0.5

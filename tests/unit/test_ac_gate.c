@@ -3,72 +3,16 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <string.h>
 
 #include <cmocka.h>
 
-#include "broker/ac_gate.h"
-
-#define FETCHER   1
-#define UPLOADER  2
-#define UPLOADER2 3
-
-typedef struct {
-    ac_gate_t gate;
-    gate_view_t view;
-    int64_t now;
-    uint64_t seq;
-} bench_t;
-
-static bool all_claimed(void *ctx, uint64_t holder) {
-    (void)ctx;
-    return holder != 99;
-}
-
-static bool in_session(void *ctx, uint64_t holder, uint64_t session) {
-    (void)ctx, (void)holder;
-    return session == 7;
-}
-
-static void bench_open(bench_t *b, int max, uint32_t rate) {
-    *b = (bench_t){.now = 1000000};
-    gate_init(&b->gate, max, rate, 1, 100);
-    b->view = (gate_view_t){
-        .fetch_room = 10, .waiting = 5, .held = 5, .claimed = all_claimed, .present = in_session};
-}
-
-static void want(bench_t *b, uint64_t holder, uint8_t stage) {
-    gate_want(&b->gate, holder, 7, ++b->seq, stage, b->now);
-}
-
-static credit_t *decide(bench_t *b) {
-    uint64_t seq;
-    return gate_decide(&b->gate, &b->view, b->now, &seq);
-}
-
-static credit_t *expect(bench_t *b, uint8_t stage, uint64_t holder, unsigned budget) {
-    credit_t *c = decide(b);
-    assert_non_null(c);
-    assert_int_equal(c->stage, stage);
-    assert_int_equal(c->holder, holder);
-    assert_int_equal(c->budget, budget);
-    return c;
-}
-
-static void release(bench_t *b, credit_t *c, uint16_t used) {
-    gate_used(&b->gate, c, used, b->now);
-    gate_release(&b->gate, c, b->now);
-}
-
-static bool outcome(bench_t *b, call_t call, outcome_t what, uint64_t number) {
-    return gate_report(&b->gate, call, what, number, -1, 2000, b->now);
-}
+#include "tests/unit/gate_bench.h"
 
 static void test_two_credits(void **state) {
     (void)state;
     bench_t b;
     bench_open(&b, 2, 250);
-    want(&b, 99, CREDIT_UPLOAD); /* has claimed nothing */
+    want(&b, UNCLAIMED, CREDIT_UPLOAD); /* has claimed nothing */
     assert_null(decide(&b));
     want(&b, FETCHER, CREDIT_FETCH);
     want(&b, UPLOADER, CREDIT_UPLOAD);
@@ -242,13 +186,17 @@ static void test_rate_and_reserve(void **state) {
     (void)state;
     bench_t b;
     bench_open(&b, 2, 20);
-    rate_add(&b.gate.window, b.now, 8);
+    b.view.waiting = 0;
     want(&b, FETCHER, CREDIT_FETCH);
-    b.view.held = 9; /* twelve are left, nine of them are for these */
-    credit_t *c = expect(&b, CREDIT_FETCH, FETCHER, 3);
-    release(&b, c, 0);
+    credit_t *c = expect(&b, CREDIT_FETCH, FETCHER, 10);
+    for (int i = 0; i < 8; i++)
+        gate_fetch_ended(&b.gate, c->credit);
+    release(&b, c, 8);
     want(&b, FETCHER, CREDIT_FETCH);
-    b.view.held = 12;
+    b.view.waiting = 9; /* twelve are left, nine of them are for these */
+    release(&b, expect(&b, CREDIT_FETCH, FETCHER, 3), 0);
+    want(&b, FETCHER, CREDIT_FETCH);
+    b.view.waiting = 12;
     assert_null(decide(&b));
     b.view.waiting = 30;
     want(&b, UPLOADER, CREDIT_UPLOAD);
@@ -465,6 +413,30 @@ static void test_denied(void **state) {
     assert_int_equal(b.gate.state, GATE_OPEN);
 }
 
+/* What AC has failed on for long by itself tells nothing of AC, neither beside others nor as a probe. */
+static void test_failing_alone(void **state) {
+    (void)state;
+    static const outcome_t failures[] = {OUTCOME_SERVER, OUTCOME_NETWORK, OUTCOME_DENIED};
+    for (size_t i = 0; i < sizeof failures / sizeof failures[0]; i++) {
+        bench_t b;
+        bench_open(&b, 2, 250);
+        b.gate.alone = 11;
+        assert_false(outcome(&b, CALL_PUT_RESULT, OUTCOME_SERVER, 10));
+        assert_false(outcome(&b, CALL_PUT_RESULT, failures[i], 11));
+        assert_false(outcome(&b, CALL_PUT_RESULT, OUTCOME_SERVER, 10));
+        b.gate.alone = 0;
+        assert_true(outcome(&b, CALL_PUT_RESULT, OUTCOME_SERVER, 11));
+        b.now += 5000;
+        want(&b, UPLOADER, CREDIT_UPLOAD);
+        release(&b, expect(&b, CREDIT_UPLOAD, UPLOADER, 1), 1);
+        b.gate.alone = 11;
+        assert_false(outcome(&b, CALL_PUT_RESULT, failures[i], 11));
+        assert_int_equal(b.gate.state, GATE_CLOSED);
+        assert_int_equal(b.gate.probe_ms, b.now + 5000); /* another's turn, no later than it was */
+        assert_true(outcome(&b, CALL_PUT_RESULT, OUTCOME_DONE, 11));
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_two_credits),
@@ -486,6 +458,7 @@ int main(void) {
         cmocka_unit_test(test_pauses),
         cmocka_unit_test(test_closing),
         cmocka_unit_test(test_denied),
+        cmocka_unit_test(test_failing_alone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

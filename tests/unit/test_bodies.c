@@ -357,9 +357,10 @@ static void test_larger_than_the_spool(void **state) {
     bench_open(&b, 4 * CHUNK);
     fast_body(&b, SESSION, 1, 1);
     assert_true(result(&b, 1)); /* it stays */
-    fast_body(&b, SESSION, 2, 3);
+    announce(&b, 2, 2, 3 * CHUNK);
     announce(&b, 3, 3, 9 * CHUNK);
     assert_null(heard(&b, 3));
+    assert_string_equal(bodies_hold(b.bodies), "the spool of large bodies is full");
     announce(&b, 4, 4, CHUNK); /* nobody goes past it */
     b.gone = 2;
     bodies_turn(b.bodies, b.now_ms);

@@ -13,6 +13,7 @@
 
 #define TOOL 0x700u
 #define DAY  ((int64_t)24 * 60 * 60 * 1000)
+#define EACH ((uint64_t)1243) /* octets that one of buried() counts for */
 
 /* `count` results that were buried a second after one another, 100 octets each, with ids "b1", "b2" ... */
 static void buried(bench_t *b, core_settings_t *settings, uint64_t count) {
@@ -86,7 +87,7 @@ static void test_drop(void **state) {
     assert_int_equal(record->task.task_id.len, 2);
     assert_true(record->task.trail.len > 0);
     core_look(b.core, b.now.ms, &view);
-    assert_int_equal(view.tasks->buried_bytes, 100);
+    assert_int_equal(view.tasks->buried_bytes, EACH);
     assert_int_equal(view.counters.dropped, 1);
     assert_int_equal(order(&b, ORDER_DROP, ORDER_BY_EITHER, "b1", 0)->verdict, ORDERED_UNKNOWN);
     bench_close(&b);
@@ -164,11 +165,11 @@ static void test_age(void **state) {
 static void test_size(void **state) {
     (void)state;
     bench_t b;
-    core_settings_t settings = {.dead_letter_bytes = 500};
+    core_settings_t settings = {.dead_letter_bytes = 4 * EACH};
     buried(&b, &settings, 4);
     bench_tick(&b);
     assert_null(bench_record(&b, REC_TASK_GONE));
-    core_body_found(b.core, 4, 300);
+    core_body_found(b.core, 4, EACH + 1);
     bench_tick(&b);
     assert_int_equal(bench_state(&b, 2), TASK_STATES);
     assert_int_equal(bench_state(&b, 3), TASK_BURIED);
@@ -176,7 +177,49 @@ static void test_size(void **state) {
     bench_tick(&b);
     assert_int_equal(bench_state(&b, 3), TASK_STATES);
     assert_int_equal(bench_state(&b, 4), TASK_BURIED);
+    core_view_t view;
+    core_look(b.core, b.now.ms, &view);
+    assert_int_equal(view.tasks->buried_bytes, EACH + 100000);
+    assert_int_equal(order(&b, ORDER_DROP, ORDER_BY_EITHER, "b4", 0)->verdict, ORDERED_DONE);
+    assert_int_equal(view.tasks->buried_bytes, 0);
     bench_close(&b);
+}
+
+/* What one counts for, beside the thousand octets of memory: its texts there, and with its row of the journal
+ * the pages that this fills. */
+static void test_what_one_counts_for(void **state) {
+    (void)state;
+    static const char trail[] = {TRAIL_ACCEPTED, 0, TRAIL_CLAIMED, 2, TRAIL_REVIVED, 4};
+    static const struct {
+        const char *reason;
+        uint32_t trail;
+        uint64_t doc, body, counts;
+    } table[] = {
+        {"", 0, 0, 0, 1000 + 1 + 4096 / 40},      /* a row of 101 octets: 40 share a page */
+        {"", 0, 600, 0, 1000 + 1 + 4096 / 5},     /* 701 */
+        {"why", 6, 591, 0, 1000 + 10 + 4096 / 5}, /* 701 as well */
+        {"", 0, 2000, 0, 1000 + 1 + 4096},        /* two do not fit */
+        {"", 0, 4000, 0, 1000 + 1 + 2 * 4096},    {"", 0, 12000, 5000000, 1000 + 1 + 3 * 4096 + 5000000},
+    };
+    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
+        bench_t b;
+        core_view_t view;
+        core_settings_t settings = {0};
+        const task_image_t image = {.number = 1,
+                                    .task_id = str_of("i"),
+                                    .reason = str_of(table[i].reason),
+                                    .state = TASK_BURIED,
+                                    .call = CALL_PUT_RESULT,
+                                    .doc_bytes = table[i].doc,
+                                    .trail = {trail, table[i].trail}};
+        bench_open_with(&b, &settings);
+        assert_int_equal(core_restore_task(b.core, &image), 0);
+        core_body_found(b.core, 1, table[i].body);
+        bench_start(&b);
+        core_look(b.core, b.now.ms, &view);
+        assert_int_equal(view.tasks->buried_bytes, table[i].counts);
+        bench_close(&b);
+    }
 }
 
 /* Fetching stays paused by hand, since the first time it was said. */
@@ -211,6 +254,7 @@ int main(void) {
         cmocka_unit_test(test_all),
         cmocka_unit_test(test_age),
         cmocka_unit_test(test_size),
+        cmocka_unit_test(test_what_one_counts_for),
         cmocka_unit_test(test_paused_by_hand),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

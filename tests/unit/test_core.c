@@ -162,7 +162,7 @@ static void test_uploaded(void **state) {
         {OUTCOME_SERVER, TASK_DONE, REC_TASK_TRY},   {OUTCOME_NETWORK, TASK_DONE, REC_TASK_TRY},
         {OUTCOME_BUSY, TASK_DONE, REC_TASK_TRY},     {OUTCOME_LIMITED, TASK_DONE, REC_TASK_TRY},
         {OUTCOME_DENIED, TASK_DONE, REC_TASK_TRY},   {OUTCOME_MALFORMED, TASK_DONE, REC_TASK_TRY},
-        {OUTCOME_REDIRECT, TASK_DONE, REC_TASK_TRY},
+        {OUTCOME_REDIRECT, TASK_DONE, REC_TASK_TRY}, {OUTCOME_ABORTED, TASK_DONE, REC_TASK_TRY},
     };
     for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
         bench_t b;

@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "broker/stage.h"
 #include "tests/unit/core_bench.h"
 
 static void test_retry(void **state) {
@@ -23,6 +24,50 @@ static void test_retry(void **state) {
     }
     assert_int_equal(bench_out(&b, OUT_PUSH, UPLOADER)->msg.task.attempt, 2);
     assert_int_equal(bench_out(&b, OUT_PUSH, UPLOADER)->msg.task.tries, 1);
+    bench_close(&b);
+}
+
+/* GONE was lost with the session: the outcome is not taken a second time. */
+static void test_outcome_said_again(void **state) {
+    (void)state;
+    bench_t b;
+    uint64_t session;
+    core_view_t view;
+    bench_begin(&b, REDELIVER_IDEMPOTENT);
+    uint64_t number = bench_uploading(&b, &session);
+    bench_uploaded(&b, session, number, 1, OUTCOME_SERVER);
+    msg_held_t held = {session, number, 1, PHASE_FINISHED};
+    session = bench_join(&b, ROLE_UPLOADER, UPLOADER, 0, &held, 1);
+    assert_int_equal(bench_heard(&b, UPLOADER, MSG_WELCOME)->welcome.drop.count, 1);
+    bench_uploaded(&b, session, number, 1, OUTCOME_SERVER);
+    core_look(b.core, b.now.ms, &view);
+    assert_int_equal(view.counters.retried, 1);
+    assert_int_equal(tasks_find(view.tasks, number)->tries, 1);
+    bench_close(&b);
+}
+
+/* What the agent ends itself says nothing of AC: no pause, no closed gate; the result has one try more. */
+static void test_aborted(void **state) {
+    (void)state;
+    bench_t b;
+    uint64_t session;
+    core_view_t view;
+    bench_begin(&b, REDELIVER_IDEMPOTENT);
+    uint64_t number = bench_uploading(&b, &session);
+    uint64_t fetcher = bench_join(&b, ROLE_FETCHER, FETCHER, 7, NULL, 0);
+    msg_t report = {.type = MSG_REPORT,
+                    .report = {.session = fetcher,
+                               .call = CALL_GET_TASK,
+                               .outcome = OUTCOME_ABORTED,
+                               .retry_after_ms = -1,
+                               .reason = str_of("get-task at ac:443: aborted: the credit ran out")}};
+    bench_say(&b, FETCHER, &report);
+    bench_uploaded(&b, session, number, 1, OUTCOME_ABORTED);
+    core_look(b.core, b.now.ms, &view);
+    assert_int_equal(view.gate->state, GATE_OPEN);
+    assert_true(view.gate->fetch_pause_ms <= b.now.ms);
+    assert_int_equal(view.gate->error_wall_ms, 0);
+    assert_int_equal(tasks_find(view.tasks, number)->tries, 1);
     bench_close(&b);
 }
 
@@ -160,12 +205,80 @@ static void test_unclaimed(void **state) {
         bench_beat(&b, EXECUTOR, session, NULL, 0);
         bench_later(&b, 1000);
     }
-    assert_int_equal(bench_out(&b, OUT_PUSH, EXECUTOR)->msg.task.attempt, 2);
+    assert_int_equal(bench_state(&b, number), TASK_READY);
     bench_ref(&b, EXECUTOR, MSG_CLAIM, session, number, 1); /* the late claim */
     assert_non_null(bench_heard(&b, EXECUTOR, MSG_DENIED));
+    bench_tick(&b);
+    assert_int_equal(bench_out(&b, OUT_PUSH, EXECUTOR)->msg.task.attempt, 2);
     bench_ref(&b, EXECUTOR, MSG_CLAIM, session, number, 2);
     assert_non_null(bench_heard(&b, EXECUTOR, MSG_CLAIMED));
     bench_close(&b);
+}
+
+/* An executor that can be heard and not reached, as behind a firewall that knows the control port alone. */
+static void test_mute_worker(void **state) {
+    (void)state;
+    bench_t b;
+    bench_begin(&b, REDELIVER_IDEMPOTENT);
+    uint64_t mute = bench_join(&b, ROLE_EXECUTOR, EXECUTOR2, 6, NULL, 0), good = 0;
+    unsigned trials = 0, alone = 0;
+    bench_beat(&b, EXECUTOR2, mute, NULL, 0);
+    (void)bench_fetch(&b, "first", "GET", TASK_IDEMPOTENT);
+    (void)bench_fetch(&b, "second", "GET", TASK_IDEMPOTENT);
+    for (int i = 0; i < 55; i++) {
+        bench_clear(&b);
+        bench_tick(&b);
+        if (i == 30) alone = trials;
+        if (i == 30) good = bench_join(&b, ROLE_EXECUTOR, EXECUTOR, 5, NULL, 0);
+        if (good) bench_beat(&b, EXECUTOR, good, NULL, 0);
+        bench_beat(&b, EXECUTOR2, mute, NULL, 0);
+        bench_clear(&b);
+        bench_later(&b, 1000);
+        size_t count;
+        const out_t *outs = effects_outs(b.fx, &count);
+        for (size_t k = 0; k < count; k++) {
+            if (outs[k].type != OUT_PUSH) continue;
+            trials += outs[k].peer == EXECUTOR2;
+            if (outs[k].peer != EXECUTOR) continue;
+            uint64_t number = outs[k].msg.task.number;
+            uint32_t attempt = outs[k].msg.task.attempt;
+            bench_ref(&b, EXECUTOR, MSG_CLAIM, good, number, attempt);
+            bench_result(&b, good, number, attempt);
+            break;
+        }
+    }
+    assert_in_range(alone, 1, 4);              /* at first both, then one at a time and ever more seldom */
+    assert_in_range(trials, alone, alone + 1); /* once there is another, that one has all */
+    core_view_t view;
+    core_look(b.core, b.now.ms, &view);
+    assert_int_equal(view.counters.results, 2);
+    assert_int_equal(view.counters.expired, 0);
+    assert_int_equal(view.executor_slots, 2 + 1); /* fetching does not count on it */
+    bench_close(&b);
+}
+
+/* Turns that always take more than a second, as with a disk that needs so long for each sync. */
+static void test_judged_in_long_turns(void **state) {
+    (void)state;
+    static const int64_t turns_ms[] = {900, 1100, 2500, 4900};
+    for (size_t i = 0; i < sizeof turns_ms / sizeof turns_ms[0]; i++) {
+        bench_t b;
+        uint64_t session;
+        bench_begin(&b, REDELIVER_IDEMPOTENT);
+        uint64_t number = bench_claimed(&b, &session, "POST", 0);
+        uint64_t other = bench_join(&b, ROLE_EXECUTOR, EXECUTOR2, 6, NULL, 0);
+        int64_t since_ms = b.now.ms;
+        while (b.now.ms - since_ms < 20000) {
+            b.now.ms += turns_ms[i];
+            bench_beat(&b, EXECUTOR2, other, NULL, 0);
+            bench_tick(&b);
+        }
+        assert_int_equal(bench_state(&b, number), TASK_DONE); /* outcome unknown: its executor is dead */
+        core_view_t view;
+        core_look(b.core, b.now.ms, &view);
+        assert_int_equal(view.executors->session, other); /* and the living one is not */
+        bench_close(&b);
+    }
 }
 
 static void test_expired(void **state) {
@@ -206,6 +319,8 @@ int main(void) {
         cmocka_unit_test(test_late_wake),      cmocka_unit_test(test_judged_after_a_stop),
         cmocka_unit_test(test_returned),       cmocka_unit_test(test_forgotten_claim),
         cmocka_unit_test(test_unclaimed),      cmocka_unit_test(test_expired),
+        cmocka_unit_test(test_mute_worker),    cmocka_unit_test(test_judged_in_long_turns),
+        cmocka_unit_test(test_aborted),        cmocka_unit_test(test_outcome_said_again),
         cmocka_unit_test(test_place_replaced),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -97,6 +97,62 @@ static void test_restart_waits(void **state) {
     bench_close(&b);
 }
 
+/* A GET that ended in time while the broker was away for longer: its result is not replaced by "expired". */
+static void test_restart_after_the_expiry(void **state) {
+    (void)state;
+    static const phase_t phases[] = {PHASE_FINISHED, PHASE_STARTED};
+    for (int i = 0; i < 4; i++) {
+        bench_t b;
+        bench_open(&b, REDELIVER_IDEMPOTENT);
+        task_image_t image = {.number = 9, .state = TASK_READY, .flags = TASK_IDEMPOTENT};
+        image.task_id = image.method = str_of("GET");
+        image.deadline_ms = b.now.ms - 100;
+        assert_int_equal(core_restore_task(b.core, &image), 0);
+        assert_int_equal(core_restore_worker(b.core, EXECUTOR, 5, ROLE_EXECUTOR), 0);
+        bench_start(&b);
+        if (i < 2) bench_later(&b, 1000); /* others are heard first */
+        msg_held_t held = {77, 9, 1, (uint8_t)phases[i % 2]};
+        uint64_t session = bench_join(&b, ROLE_EXECUTOR, EXECUTOR, 5, &held, 1);
+        assert_int_equal(bench_heard(&b, EXECUTOR, MSG_WELCOME)->welcome.drop.count, 0);
+        bench_result(&b, session, 9, 1);
+        assert_non_null(bench_heard(&b, EXECUTOR, MSG_STORED));
+        bench_close(&b);
+    }
+}
+
+/* And if nobody brings it, it expires. */
+static void test_restart_expires(void **state) {
+    (void)state;
+    bench_t b;
+    bench_open(&b, REDELIVER_IDEMPOTENT);
+    task_image_t image = {.number = 9, .state = TASK_READY, .flags = TASK_IDEMPOTENT};
+    image.task_id = image.method = str_of("GET");
+    image.deadline_ms = b.now.ms - 100;
+    assert_int_equal(core_restore_task(b.core, &image), 0);
+    assert_int_equal(core_restore_worker(b.core, EXECUTOR, 5, ROLE_EXECUTOR), 0);
+    bench_start(&b);
+    bench_later(&b, 1000);
+    assert_int_equal(bench_state(&b, 9), TASK_READY);
+    bench_later(&b, PROTOCOL_GRACE_MS);
+    assert_int_equal(bench_state(&b, 9), TASK_DONE);
+    assert_non_null(bench_record(&b, REC_TASK_FAIL));
+    bench_close(&b);
+}
+
+/* The journal was moved aside while an executor lived on: numbers and sessions begin again. */
+static void test_another_journal(void **state) {
+    (void)state;
+    bench_t b;
+    bench_begin(&b, REDELIVER_IDEMPOTENT);
+    uint64_t number = bench_fetch(&b, "id", "GET", TASK_IDEMPOTENT);
+    msg_held_t held = {number, number, 1, PHASE_FINISHED}; /* sessions and numbers have the same beginning */
+    uint64_t session = bench_join(&b, ROLE_EXECUTOR, EXECUTOR, 5, &held, 1);
+    assert_int_equal(bench_heard(&b, EXECUTOR, MSG_WELCOME)->welcome.drop.count, 1);
+    bench_result(&b, session, number, 1);
+    assert_int_equal(bench_state(&b, number), TASK_READY);
+    bench_close(&b);
+}
+
 static void test_restart_fetches(void **state) {
     (void)state;
     bench_t b;
@@ -120,7 +176,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_restart_adopts),     cmocka_unit_test(test_restart_adopted_too_long),
         cmocka_unit_test(test_restart_without_it), cmocka_unit_test(test_restart_waits),
-        cmocka_unit_test(test_restart_fetches),
+        cmocka_unit_test(test_restart_fetches),    cmocka_unit_test(test_restart_after_the_expiry),
+        cmocka_unit_test(test_restart_expires),    cmocka_unit_test(test_another_journal),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -240,11 +240,11 @@ static void pauses(void **state) {
     easy = make_easy(server.port, &outcome);
     assert_int_equal(http_start(http, easy, on_done, &outcome), 0);
     http_turn(http); /* connecting */
-    http_pause(http, easy, true);
+    assert_int_equal(http_pause(http, easy, true), CURLE_OK);
     drive(http, &server, &outcome, 1, 100);
     assert_int_equal(outcome.bytes, 0);
     assert_int_equal(outcome.done, 0);
-    http_pause(http, easy, false);
+    assert_int_equal(http_pause(http, easy, false), CURLE_OK);
     drive(http, &server, &outcome, 1, 5000);
     assert_int_equal(outcome.done, 1);
     assert_int_equal(outcome.bytes, 2);

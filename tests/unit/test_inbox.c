@@ -1,4 +1,5 @@
 /* The inbox: written, read back, removed, and what is done with damaged files. */
+#include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -15,6 +16,24 @@
 
 #include "common/err.h"
 #include "fetcher/inbox.h"
+
+int __real_fsync(int fd);
+int __wrap_fsync(int fd);
+
+static int sync_fails;                            /* errno; 0: none does */
+static unsigned files_synced, directories_synced; /* the latter since the latest of the former */
+
+int __wrap_fsync(int fd) {
+    struct stat info;
+    if (sync_fails) {
+        errno = sync_fails;
+        return -1;
+    }
+    assert_int_equal(fstat(fd, &info), 0);
+    files_synced += S_ISREG(info.st_mode);
+    directories_synced = S_ISREG(info.st_mode) ? 0 : directories_synced + 1;
+    return __real_fsync(fd);
+}
 
 #define INSTANCE 0xabcdef0123456789u
 #define NAME     "abcdef0123456789-4"
@@ -56,6 +75,7 @@ static int setup(void **state) {
 static int teardown(void **state) {
     fixture_t *it = *state;
     char command[128];
+    sync_fails = 0;
     inbox_close(&it->inbox);
     snprintf(command, sizeof command, "rm -rf '%s'", it->dir);
     int rc = system(command);
@@ -78,10 +98,15 @@ static void write_one(fixture_t *it) {
     assert_true(exists(it, NAME));
 }
 
-static void load(fixture_t *it) {
+static int try_to_load(fixture_t *it) {
     inbox_reader_t reader = {it, on_fetch, on_bad};
     it->fetched = it->bad = 0;
-    assert_int_equal(inbox_load(it->inbox, &reader), 0);
+    files_synced = directories_synced = 0;
+    return inbox_load(it->inbox, &reader);
+}
+
+static void load(fixture_t *it) {
+    assert_int_equal(try_to_load(it), 0);
 }
 
 static void written_and_read_back(void **state) {
@@ -153,6 +178,32 @@ static void a_whole_write_without_its_name_is_taken(void **state) {
     assert_int_equal(it->fetched, 1);
     assert_true(exists(it, NAME));
     assert_false(exists(it, NAME ".tmp"));
+    assert_int_equal(files_synced, 1); /* its writer may have died before it did that */
+    assert_int_equal(directories_synced, 1);
+}
+
+/* What is taken counts as saved: its other copy, in the window, is dropped. */
+static void what_is_read_back_is_durable(void **state) {
+    fixture_t *it = *state;
+    char from[192], to[192];
+    load(it);
+    assert_int_equal(files_synced + directories_synced, 0);
+    write_one(it);
+    load(it);
+    assert_int_equal(directories_synced, 1); /* its name may not be */
+    sync_fails = EIO;
+    assert_int_equal(try_to_load(it), ERR_IO);
+    assert_int_equal(errno, EIO);
+    path_of(it, NAME, from);
+    path_of(it, NAME ".tmp", to);
+    assert_int_equal(rename(from, to), 0);
+    assert_int_equal(try_to_load(it), ERR_IO);
+    assert_int_equal(errno, EIO);
+    assert_true(exists(it, NAME ".tmp"));
+    sync_fails = 0;
+    load(it);
+    assert_int_equal(it->fetched, 1);
+    assert_true(exists(it, NAME));
 }
 
 static void a_write_that_was_cut_short_is_removed(void **state) {
@@ -210,6 +261,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(damage_is_found, setup, teardown),
         cmocka_unit_test_setup_teardown(a_header_that_is_none_is_set_aside, setup, teardown),
         cmocka_unit_test_setup_teardown(a_whole_write_without_its_name_is_taken, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_is_read_back_is_durable, setup, teardown),
         cmocka_unit_test_setup_teardown(a_write_that_was_cut_short_is_removed, setup, teardown),
         cmocka_unit_test_setup_teardown(one_that_is_whole_and_no_fetch_is_set_aside, setup, teardown),
         cmocka_unit_test_setup_teardown(a_write_that_fails_leaves_nothing, setup, teardown),

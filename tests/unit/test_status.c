@@ -88,6 +88,32 @@ static void test_fits_the_window(void **state) {
     free(page);
 }
 
+/* The largest figures that there can be are cut nowhere, and make no line too wide. */
+static void test_wide_figures(void **state) {
+    (void)state;
+    static const char json[] =
+        "{\"gate\":{\"max\":2,\"credits\":[{\"kind\":\"upload\",\"holder\":\"uploader-12\",\"budget\":65535,"
+        "\"used\":65534,\"age_ms\":86399000,\"expires_in_ms\":3900},{\"kind\":\"fetch\",\"holder\":"
+        "\"fetcher\","
+        "\"budget\":120,\"used\":111,\"age_ms\":1500,\"expires_in_ms\":3000}]},"
+        "\"oldest\":{\"task\":\"0f8fad5b-d9cb-469f-a165-70867728950e\",\"state\":\"uploading\",\"age_ms\":"
+        "86399000},"
+        "\"workers\":[{\"name\":\"executor-12@some-host-1\",\"role\":\"executor\",\"pid\":4194304,\"slots\":"
+        "1000,"
+        "\"tasks\":1000,\"heard_ms\":119000}]}";
+    static const char *const parts[] = {
+        "upload  uploader-12   65534 of 65535  held 23 h 59 min, ends in 3.9 s\n",
+        "fetch   fetcher       111 of 120      held 1.5 s, ends in 3.0 s\n",
+        "0f8fad5b-d9cb-469f-a165-70867728950e  uploading  taken 23 h 59 min"};
+    char *page = render(json, 80);
+    assert_non_null(page);
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
+        if (strstr(page, parts[i]) == NULL) fail_msg("\"%s\" is missing in:\n%s", parts[i], page);
+    for (const char *line = page; *line != '\0'; line += strcspn(line, "\n") + 1)
+        if (strcspn(line, "\n") > 80) fail_msg("too wide: %.*s", (int)strcspn(line, "\n"), line);
+    free(page);
+}
+
 /* Every cut and every changed byte of a good answer, and some that are odd on purpose. */
 static void test_nothing_harms_it(void **state) {
     (void)state;
@@ -160,8 +186,11 @@ static void test_figures(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_shows_all),        cmocka_unit_test(test_fits_the_window),
-        cmocka_unit_test(test_nothing_harms_it), cmocka_unit_test(test_refuses_what_is_no_object),
+        cmocka_unit_test(test_shows_all),
+        cmocka_unit_test(test_fits_the_window),
+        cmocka_unit_test(test_wide_figures),
+        cmocka_unit_test(test_nothing_harms_it),
+        cmocka_unit_test(test_refuses_what_is_no_object),
         cmocka_unit_test(test_figures),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -26,6 +26,11 @@
     "\"status\":503,\"next_try_in_ms\":22000,\"why\":\"answered 503\"},"                                     \
     "{\"at_ms\":1700000091000,\"event\":\"omitted\",\"count\":12},{\"event\":\"lost\",\"why\":\"w\"}]"
 
+#define NOT_DONE(why)                                                                                        \
+    "{\"at_ms\":1700000000003,\"event\":\"result\",\"status\":500,\"agent_error\":true,\"why\":\"" why       \
+    "\"},"                                                                                                   \
+    "{\"event\":\"delivered\",\"call\":\"put-result\",\"status\":200}"
+
 static char *render(const char *json) {
     char *text = NULL;
     size_t size;
@@ -83,6 +88,23 @@ static void test_states(void **state) {
         {"\"state\":\"dropped\",\"ended_ms\":1700000010000,\"timeline\":[{\"event\":\"dropped\",\"why\":\"by "
          "hand\"}]",
          ": by hand"},
+        {"\"state\":\"gone\",\"ended_ms\":1700000000250,\"timeline\":[" NOT_DONE(
+             "a:9: connecting: refused") "]",
+         ", 250 ms after the task came; it says that the request could not be done: a:9: connecting: "
+         "refused"},
+        {"\"state\":\"done\",\"timeline\":[" NOT_DONE("a:9: connecting: refused") "]",
+         " result: the request could not be done: a:9: connecting: refused"},
+        {"\"state\":\"done\",\"timeline\":[" NOT_DONE("") "]",
+         " result: the request could not be done, and why"},
+        {"\"state\":\"gone\",\"ended_ms\":1700000000250,\"timeline\":[{\"event\":\"failed\",\"why\":\"Agent "
+         "Side "
+         "Error: Error: task expired\"},{\"event\":\"delivered\",\"call\":\"put-result\",\"status\":200}]",
+         "after the task came; it says that the request could not be done: task expired"},
+        {"\"state\":\"done\",\"timeline\":[{\"event\":\"given_back\"},{\"event\":\"taken_back\",\"why\":"
+         "\"w\"}]",
+         "given back before it was begun"},
+        {"\"state\":\"done\",\"timeline\":[{\"event\":\"taken_back\",\"why\":\"w\"}]",
+         "taken back by the broker: w"},
         {"\"state\":\"done\"," TRIED, "upload failed: answered 503; next try after 22 s"},
         {"\"state\":\"done\"," TRIED, "(12 entries are left out)"},
     };
@@ -96,6 +118,32 @@ static void test_states(void **state) {
         if (strstr(page, table[i].part) == NULL) fail_msg("\"%s\" is missing in:\n%s", table[i].part, page);
         free(page);
     }
+}
+
+/* What an executor has measured stands where it happened, though the broker heard of it later; and no step
+ * goes back in time, not even when the clock does. */
+static void test_order(void **state) {
+    (void)state;
+    char *page = render("{" NOW "\"tasks\":[{" TASK "\"state\":\"done\",\"timeline\":["
+                        "{\"at_ms\":1700000000000,\"event\":\"pushed\",\"worker\":\"e\"},"
+                        "{\"at_ms\":1700000000009,\"event\":\"claimed\"},"
+                        "{\"at_ms\":1700000007000,\"event\":\"kept\",\"worker\":\"e\"},"
+                        "{\"at_ms\":1700000000005,\"event\":\"started\"},"
+                        "{\"at_ms\":1700000000007,\"event\":\"connected\"},"
+                        "{\"at_ms\":1700000000011,\"event\":\"first_byte\"},"
+                        "{\"at_ms\":1700000000012,\"event\":\"result\"},"
+                        "{\"at_ms\":1700000002000,\"event\":\"pushed\",\"worker\":\"u\"}]}]}");
+    static const char *const order[] = {"handed to e",  "+5 ms",   "begun",      "+2 ms",      "connected",
+                                        "+2 ms",        "claimed", "+2 ms",      "first byte", "+1 ms",
+                                        "result: HTTP", "still",   "handed to u"};
+    const char *at = page;
+    for (size_t i = 0; i < sizeof order / sizeof order[0]; i++) {
+        const char *found = strstr(at, order[i]);
+        if (found == NULL) fail_msg("no \"%s\" behind the others in:\n%s", order[i], page);
+        at = found + strlen(order[i]);
+    }
+    assert_null(strstr(page, " -"));
+    free(page);
 }
 
 /* Every cut and every changed octet of a good answer. */
@@ -138,6 +186,7 @@ static void test_nothing_harms_it(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_states),
+        cmocka_unit_test(test_order),
         cmocka_unit_test(test_nothing_harms_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -46,7 +46,8 @@ static void test_each_kind(void **state) {
             assert_int_equal(entry.host.len, 4);
             assert_memory_equal(entry.host.ptr, "host", 4);
         }
-        if (kind == TRAIL_PUSHED || kind == TRAIL_LOST || kind == TRAIL_TRY || kind == TRAIL_DROPPED)
+        if (kind == TRAIL_PUSHED || kind == TRAIL_LOST || kind == TRAIL_TRY || kind == TRAIL_DROPPED ||
+            kind == TRAIL_NOT_DONE || kind == TRAIL_UNCLAIMED)
             assert_memory_equal(entry.text.ptr, "text", 4);
     }
     assert_false(trail_next(trail.bytes, trail.len, BASE, &at, &entry));
@@ -117,11 +118,45 @@ static void test_damage(void **state) {
     trail_clear(&trail);
 }
 
+/* Journals outlive builds: each kind of entry stays as it was written first. */
+static void test_older(void **state) {
+    (void)state;
+    static const unsigned char bytes[] = {TRAIL_TAKEN_BACK,
+                                          0x02, /* 1 ms after */
+                                          11,
+                                          0x04,
+                                          0xf4,
+                                          0x03,
+                                          0x00,
+                                          0x01, /* RESULT 500 */
+                                          16,
+                                          0x06,
+                                          0xc8,
+                                          0x01,
+                                          0x21}; /* DELIVERED */
+    trail_t trail = {0};
+    trail_entry_t entry;
+    size_t at = 0;
+    trail_load(&trail, bytes, sizeof bytes);
+    assert_int_equal(trail.len, sizeof bytes);
+    assert_true(trail_next(trail.bytes, trail.len, BASE, &at, &entry));
+    assert_int_equal(entry.kind, 6);
+    assert_true(trail_next(trail.bytes, trail.len, BASE, &at, &entry));
+    assert_int_equal(entry.kind, TRAIL_RESULT);
+    assert_int_equal(entry.a, 500);
+    assert_int_equal(entry.c, 1);
+    assert_true(trail_next(trail.bytes, trail.len, BASE, &at, &entry));
+    assert_int_equal(entry.kind, TRAIL_DELIVERED);
+    assert_int_equal(entry.at_wall_ms, BASE + 3);
+    trail_clear(&trail);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_each_kind),
         cmocka_unit_test(test_bound),
         cmocka_unit_test(test_damage),
+        cmocka_unit_test(test_older),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -69,7 +69,6 @@ void session_revoke(core_t *core, uint64_t key);
 worker_t *session_find(core_t *core, uint64_t instance);
 /* The executor of this session; NULL when it is over. */
 worker_t *session_executor(const core_t *core, uint64_t session);
-void session_rejoined(core_t *core, uint64_t instance, uint64_t place);
 /* Whether a worker of the role that the journal knows has not come back yet. */
 bool session_awaits(const core_t *core, role_t role);
 

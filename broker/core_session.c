@@ -128,11 +128,12 @@ static void rejoin_complete(core_t *core) {
     core->rejoined = core->awaited == NULL;
 }
 
-void session_rejoined(core_t *core, uint64_t instance, uint64_t place) {
+/* Nobody waits any more for the worker, or for those whose place it has taken. */
+static void not_awaited(core_t *core, uint64_t instance, uint64_t place, bool itself) {
     bool any = false;
     for (awaited_t **at = &core->awaited; *at;) {
-        bool same = (*at)->instance == instance, replaced = place != 0 && (*at)->place == place;
-        if (!same && !replaced) {
+        bool same = (*at)->instance == instance, replaced = !same && place != 0 && (*at)->place == place;
+        if (!(same && itself) && !replaced) {
             at = &(*at)->next;
             continue;
         }
@@ -236,7 +237,7 @@ void session_hello(core_t *core, uint64_t peer, const msg_hello_t *hello) {
         core->view.counters.sessions_lost++;
         remove_worker(core, former, "its worker began anew without it");
     }
-    session_rejoined(core, peer, place);
+    not_awaited(core, peer, place, false);
     if (stage_of(core, worker->role)) { /* the others hold nothing that the broker has handed out */
         record_t *record = effects_record(core->fx, REC_WORKER);
         record->instance = peer;
@@ -264,6 +265,8 @@ void session_revoke(core_t *core, uint64_t key) {
 }
 
 void session_heartbeat(core_t *core, worker_t *worker, const msg_heartbeat_t *beat) {
+    if (!worker->ready) /* not with HELLO, which may be an old one that lists nothing yet */
+        not_awaited(core, worker->instance, 0, true);
     worker->ready = true;
     msg_t *answer = effects_msg(core->fx, worker->instance, MSG_HEARTBEAT);
     answer->heartbeat.session = beat->session;

@@ -13,11 +13,11 @@
 #define FLOW_BEGIN    (2 * FLOW_CHUNK)  /* the window of a new session */
 #define FLOW_MOST     (32 * FLOW_CHUNK) /* and the widest */
 #define FLOW_WIDE     (8 * FLOW_CHUNK)  /* from here on credit is given two chunks at a time */
-#define FLOW_GROWS_MS 500   /* a chunk that comes this much later than the fastest did still widens it */
-#define FLOW_SLOW_MS  1000  /* and one that comes this much later narrows it */
-#define FLOW_STALL_MS 30000 /* nothing came: what was under way is lost */
-#define FLOW_ALONE_MS (4 * FLOW_STALL_MS) /* nor a chunk, although results did */
-#define FLOW_PASS_MS  10000               /* what was allowed so much later has come */
+#define FLOW_GROWS_MS 500    /* a chunk that comes this much later than the fastest did still widens it */
+#define FLOW_SLOW_MS  1000   /* and one that comes this much later narrows it */
+#define FLOW_STALL_MS 30000  /* nothing came: what was under way is lost */
+#define FLOW_ALONE_MS 120000 /* nor a chunk, although results did */
+#define FLOW_PASS_MS  10000  /* what was allowed so much later has come */
 
 typedef struct {
     uint64_t window;    /* octets that may be under way */

@@ -89,6 +89,11 @@ def start(world, port, rate, *options):
     return way, agent
 
 
+def sessions(agent):
+    """Of the executor: one, but on a machine so busy that it or the broker stood still for seconds."""
+    return agent.log_text().count("sluice-executor event=session_begun")
+
+
 def test_large_bodies_arrive_and_small_results_go_past_them(world, free_port):
     """More waits than the way carries before a stream that stands still would be ended. A small task that comes
     meanwhile does not wait for all of it."""
@@ -104,7 +109,7 @@ def test_large_bodies_arrive_and_small_results_go_past_them(world, free_port):
     assert small["store_requests"] < count // 2, "the small result came after the large ones"
     assert books["error_results"] == 0 and books["reexecuted_safe"] == 0
     assert "event=body_stopped" not in agent.log_text() and "event=body_stalled" not in agent.log_text()
-    assert way.carried <= 1.5 * count * octets, way.carried
+    assert way.carried <= (0.5 + sessions(agent)) * count * octets, way.carried  # all begins anew in another session
     way.close()
 
 
@@ -112,10 +117,10 @@ def test_results_are_not_repeated_while_they_are_on_their_way(world, free_port):
     """Several seconds' worth is in the way all the time; none of it is said again meanwhile."""
     count, slots, octets, rate = 12, 6, 500 * 1000, 1600 * 1000
     mock = world.start_mock("--tasks", count, "--bodyBytes", size(octets), "--expiryMs", 600000)
-    way, _ = start(world, free_port, rate, "--executorPoolSize", slots)
+    way, agent = start(world, free_port, rate, "--executorPoolSize", slots)
     books = mock.wait(f"delivered>={count}", deadline=120)
     check_books(books, count)
     assert books["error_results"] == 0
     needed = count * (octets * 4 // 3 + 1000)  # in base64
-    assert way.carried <= 1.5 * needed, (way.carried, needed)
+    assert way.carried <= (0.5 + sessions(agent)) * needed, (way.carried, needed)
     way.close()

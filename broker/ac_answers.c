@@ -19,6 +19,11 @@ static bool gate_success(ac_gate_t *gate, call_t call) {
     return changed;
 }
 
+/* The probe has told nothing of AC: another goes when that one's wait is up. */
+static void probe_again(ac_gate_t *gate, int64_t now_ms) {
+    if (gate->state == GATE_CLOSED) gate->probe_ms = now_ms + backoff_probe_ms(gate->probe_failures);
+}
+
 /* A failure that says nothing of one result alone closes the gate when two different calls meet it in a row.
  * One of a result that has been given up is no such failure. */
 static bool gate_failure(ac_gate_t *gate, call_t call, uint64_t number, int64_t now_ms) {
@@ -26,7 +31,7 @@ static bool gate_failure(ac_gate_t *gate, call_t call, uint64_t number, int64_t 
         gate->failed_call != 0 && (gate->failed_call != (uint64_t)call || gate->failed_number != number);
     gate->seen_failure = true;
     if (number != 0 && number == gate->alone) {
-        if (gate->state == GATE_CLOSED) gate->probe_ms = now_ms + backoff_probe_ms(gate->probe_failures);
+        probe_again(gate, now_ms);
         return false;
     }
     gate->failed_call = (uint64_t)call;
@@ -72,7 +77,7 @@ bool gate_report(ac_gate_t *gate, call_t call, outcome_t outcome, uint64_t numbe
         return fetch && gate->state == GATE_OPEN ? gate_close(gate, now_ms) : false;
     case OUTCOME_NOT_SENT:
     case OUTCOME_ABORTED: /* the agent's own doing: it says nothing of AC, and a probe is sent again */
-        if (gate->state == GATE_CLOSED) gate->probe_ms = now_ms + backoff_probe_ms(gate->probe_failures);
+        probe_again(gate, now_ms);
         return false;
     default: /* SERVER, NETWORK, MALFORMED, REDIRECT */
         if (fetch) fetch_waits(gate, outcome, elapsed_ms, now_ms);

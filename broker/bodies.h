@@ -14,7 +14,6 @@ typedef struct bodies_t bodies_t;
 #define BODIES_WINDOW ((uint64_t)8 * MSG_CHUNK_MAX) /* most octets a stream may be ahead */
 #define BODIES_POOL                                                                                          \
     ((uint64_t)32 * MSG_CHUNK_MAX) /* and all streams together: what waits in sockets is memory */
-#define BODIES_STALL_MS 10000      /* a stream that does not go on is ended */
 
 typedef struct {
     void *ctx;
@@ -32,9 +31,11 @@ void bodies_destroy(bodies_t **self);
 int bodies_announced(bodies_t *self, uint64_t peer, const msg_body_t *body, int64_t now_ms);
 /* CHUNK: written at once; the last one syncs the file, which may take its time. */
 void bodies_chunk(bodies_t *self, const msg_chunk_t *chunk, const void *bytes, uint64_t size, int64_t now_ms);
+/* Any RESULT of the session: it came by the same pipe as the chunks. */
+void bodies_heard(bodies_t *self, uint64_t session, int64_t now_ms);
 /* RESULT whose body is a stream: true when the body is whole and kept, or the task is not with its sender any
  * more, so that the result may be judged. From then on the file is the task's. */
-bool bodies_result(bodies_t *self, const msg_result_t *result);
+bool bodies_result(bodies_t *self, const msg_result_t *result, int64_t now_ms);
 /* Ends streams whose task or session is over and those that stand still, lets waiting ones begin, and gives
  * credit. */
 void bodies_turn(bodies_t *self, int64_t now_ms);
@@ -42,6 +43,8 @@ void bodies_turn(bodies_t *self, int64_t now_ms);
 /* Why no more may be fetched: a constant, or NULL. As of the last turn. */
 const char *bodies_hold(const bodies_t *self);
 unsigned bodies_count(const bodies_t *self);
+/* How many of them wait for room; the task and the length of the one that is first in line. */
+unsigned bodies_waiting(const bodies_t *self, uint64_t *number, uint64_t *bytes);
 /* When bodies_turn() is due by time alone; INT64_MAX for never. */
 int64_t bodies_due_ms(const bodies_t *self, int64_t now_ms);
 

@@ -92,6 +92,8 @@ void core_stop(core_t *self);
  * whether the task's result has a body of its own, kept until the task is gone. */
 bool core_runs(const core_t *self, uint64_t session, uint64_t number, uint32_t attempt);
 bool core_has_body(const core_t *self, uint64_t number);
+/* Octets of the large bodies of buried results. */
+uint64_t core_buried_bodies(const core_t *self);
 /* The key under which a session was begun. False when there is no such session. */
 bool core_session_key(const core_t *self, uint64_t session, uint64_t *key);
 /* At the start: the body of the task has so many octets. */

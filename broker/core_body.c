@@ -20,6 +20,10 @@ void core_body_found(core_t *self, uint64_t number, uint64_t bytes) {
     if (task) tasks_set_body(&self->tasks, task, bytes);
 }
 
+uint64_t core_buried_bodies(const core_t *self) {
+    return self->tasks.buried_bodies;
+}
+
 void task_body(core_t *core, worker_t *worker, const msg_body_t *body) {
     task_t *task = tasks_find(&core->tasks, body->number);
     if (with(task, worker, body->attempt)) {

@@ -113,8 +113,9 @@ int broker_take(broker_t *self, source_t source, received_t *got) {
                      clock_boot_ms());
         return 0;
     }
+    if (msg.type == MSG_RESULT) bodies_heard(self->bodies, msg.result.session, clock_boot_ms());
     if (msg.type == MSG_RESULT && (msg.result.flags & RESULT_STREAM) &&
-        !bodies_result(self->bodies, &msg.result))
+        !bodies_result(self->bodies, &msg.result, clock_boot_ms()))
         return 0; /* its writer sends the body anew */
     err = into_core(self, got, &msg, key);
     if (!err && msg.type == MSG_BODY)

@@ -23,6 +23,7 @@
 struct spool_t {
     int dir;
     uint64_t bytes, max;
+    uint64_t aside;    /* of the bytes, what does not count */
     char *path, *link; /* absolute; NULL: nobody wants a link */
 };
 
@@ -202,6 +203,14 @@ uint64_t spool_bytes(const spool_t *self) {
     return self->bytes;
 }
 
+uint64_t spool_counted(const spool_t *self) {
+    return self->bytes > self->aside ? self->bytes - self->aside : 0;
+}
+
+void spool_set_aside(spool_t *self, uint64_t bytes) {
+    self->aside = bytes;
+}
+
 void spool_limit(spool_t *self, uint64_t max_bytes) {
     self->max = max_bytes;
 }
@@ -212,7 +221,7 @@ uint64_t spool_max(const spool_t *self) {
 
 const char *spool_refuses(const spool_t *self, uint64_t length, uint64_t reserved, uint64_t unwritten) {
     struct statvfs disk;
-    if (self->bytes + reserved > 0 && self->bytes + reserved + length > self->max)
+    if (!spool_fits(spool_counted(self) + reserved, length, self->max))
         return "the spool of large bodies is full";
     if (fstatvfs(self->dir, &disk) != 0) return NULL;
     uint64_t room = (uint64_t)disk.f_bavail * disk.f_frsize;

@@ -31,13 +31,21 @@ void spool_discard(spool_t *self, int fd, uint64_t number, uint32_t attempt);
 /* Removes a body; no effect when there is none. */
 void spool_remove(spool_t *self, uint64_t number);
 
-/* Octets of the bodies that are kept. */
+/* Octets of the bodies that are kept; and of those that count towards the bound. */
 uint64_t spool_bytes(const spool_t *self);
+uint64_t spool_counted(const spool_t *self);
 uint64_t spool_max(const spool_t *self);
 /* From now on; what is kept stays. */
 void spool_limit(spool_t *self, uint64_t max_bytes);
+/* Of what is kept so many octets are of buried results, which have a bound of their own. */
+void spool_set_aside(spool_t *self, uint64_t bytes);
 /* Why there is no room for `length` octets more when `reserved` are promised already, `unwritten` of them not
- * on the disk yet: a constant, or NULL. An empty spool takes any length. */
+ * on the disk yet: a constant, or NULL. */
 const char *spool_refuses(const spool_t *self, uint64_t length, uint64_t reserved, uint64_t unwritten);
+/* The rule of the bound alone. One that is over it itself waits for any room at all: if it waited for all of
+ * it, a result that stays would keep it out for as long. */
+static inline bool spool_fits(uint64_t used, uint64_t length, uint64_t max_bytes) {
+    return length > max_bytes ? used < max_bytes : used <= max_bytes - length;
+}
 
 #endif

@@ -171,6 +171,18 @@ static void put_counters(yajl_gen g, const broker_t *self, const core_view_t *vi
     (void)yajl_gen_map_close(g);
 }
 
+/* Large bodies that wait for room. */
+static void put_waiting(yajl_gen g, const bodies_t *bodies) {
+    uint64_t number, bytes;
+    unsigned waiting = bodies_waiting(bodies, &number, &bytes);
+    json_number(g, "waiting", waiting);
+    if (waiting == 0) return;
+    const char *why = bodies_hold(bodies);
+    json_number(g, "first_waiting", (int64_t)number);
+    json_number(g, "first_waiting_bytes", (int64_t)bytes);
+    json_text(g, "waits_for", why ? why : "");
+}
+
 static void put_all(yajl_gen g, broker_t *self, const core_view_t *view, moment_t now) {
     (void)yajl_gen_map_open(g);
     json_text(g, "version", SLUICE_VERSION);
@@ -195,7 +207,9 @@ static void put_all(yajl_gen g, broker_t *self, const core_view_t *view, moment_
     json_open(g, "spool");
     json_number(g, "bytes", (int64_t)spool_bytes(self->spool));
     json_number(g, "limit", (int64_t)spool_max(self->spool));
+    json_number(g, "buried", (int64_t)view->tasks->buried_bodies);
     json_number(g, "streams", bodies_count(self->bodies));
+    put_waiting(g, self->bodies);
     (void)yajl_gen_map_close(g);
     json_open(g, "config");
     json_number(g, "generation", (int64_t)view->generation);

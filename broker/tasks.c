@@ -167,6 +167,7 @@ void tasks_bury(tasks_t *self, task_t *task) {
     number_tree_put(&self->buried, &task->numbered, task->number, task);
     task->buried_bytes = buried_bytes(task);
     self->buried_bytes += task->buried_bytes;
+    self->buried_bodies += task->body_bytes;
 }
 
 void tasks_unbury(tasks_t *self, task_t *task) {
@@ -176,6 +177,7 @@ void tasks_unbury(tasks_t *self, task_t *task) {
     task->earlier = task->later = NULL;
     number_tree_remove(&self->buried, &task->numbered);
     self->buried_bytes -= task->buried_bytes;
+    self->buried_bodies -= task->body_bytes;
     task->buried_bytes = 0;
 }
 
@@ -187,6 +189,7 @@ void tasks_set_body(tasks_t *self, task_t *task, uint64_t bytes) {
     if (task->state == TASK_BURIED) {
         task->buried_bytes += bytes - task->body_bytes;
         self->buried_bytes += bytes - task->body_bytes;
+        self->buried_bodies += bytes - task->body_bytes;
     }
     task->body_bytes = bytes;
 }

@@ -53,6 +53,7 @@ typedef struct {
     task_t *buried_first, *buried_last; /* in the order of burial */
     number_tree_t buried;               /* the same by their numbers */
     uint64_t buried_bytes;
+    uint64_t buried_bodies; /* octets of their large bodies */
 } tasks_t;
 
 /* Tries after which a result no longer counts towards the response queue's threshold. */

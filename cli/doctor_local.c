@@ -150,7 +150,8 @@ static void check_group(report_t *report, yajl_val root, const char *role, const
 
 static void check_store(report_t *report, yajl_val root) {
     int64_t bytes = json_number(json_member(root, "journal"), "bytes"),
-            used = json_number(json_member(root, "spool"), "bytes"),
+            used = json_number(json_member(root, "spool"), "bytes") -
+                   json_number(json_member(root, "spool"), "buried"),
             limit = json_number(json_member(root, "spool"), "limit");
     char size[PAGE_SHORT_MAX], spool[PAGE_SHORT_MAX], most[PAGE_SHORT_MAX];
     if (!json_true(json_member(root, "journal"), "ok"))

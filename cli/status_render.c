@@ -208,6 +208,12 @@ static void put_spool(page_t *page, yajl_val root) {
     if (json_number(spool, "streams") > 0)
         page_add(page, STYLE_PLAIN, ", coming in %s", page_number(json_number(spool, "streams"), buf));
     page_end(page);
+    if (json_number(spool, "waiting") == 0) return;
+    page_label(page, NULL);
+    page_add(page, STYLE_WARN, "%s waiting for room", page_number(json_number(spool, "waiting"), buf));
+    page_add(page, STYLE_PLAIN, ", first number %" PRId64 ", %s", json_number(spool, "first_waiting"),
+             page_bytes(json_number(spool, "first_waiting_bytes"), buf));
+    page_end(page);
 }
 
 static void put_worker(page_t *page, yajl_val worker) {

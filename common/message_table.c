@@ -14,6 +14,8 @@
     { n, KIND_U32, AT(p), 0, UINT32_MAX }
 #define U64(n, p)                                                                                            \
     { n, KIND_U64, AT(p), 0, UINT64_MAX }
+#define U64R(n, p, a, b)                                                                                     \
+    { n, KIND_U64, AT(p), a, b }
 #define I64(n, p)                                                                                            \
     { n, KIND_I64, AT(p), 0, 0 }
 #define STR(n, p, m)                                                                                         \
@@ -113,25 +115,24 @@ static const field_t task[] = {U64("session", task.session),
                                U32("tries", task.tries),
                                STR("task_id", task.task_id, MSG_TASK_ID_MAX),
                                U8R("call", task.call, 1, 6)};
-static const field_t result[] = {U64("session", result.session),
-                                 U64("number", result.number),
-                                 U32("attempt", result.attempt),
-                                 U16("flags", result.flags),
-                                 U16("http_status", result.http_status),
-                                 U32("tool_ms", result.tool_ms),
-                                 U64("body_bytes", result.body_bytes),
-                                 I64("connect_ms", result.connect_ms),
-                                 I64("first_byte_ms", result.first_byte_ms),
-                                 U32("ended_ms", result.ended_ms),
-                                 STR("reason", result.reason, MSG_WHY_MAX)};
+static const field_t result[] = {
+    U64("session", result.session),       U64("number", result.number),
+    U32("attempt", result.attempt),       U64("stream", result.stream),
+    U16("flags", result.flags),           U16("http_status", result.http_status),
+    U32("tool_ms", result.tool_ms),       U64("body_bytes", result.body_bytes),
+    I64("connect_ms", result.connect_ms), I64("first_byte_ms", result.first_byte_ms),
+    U32("ended_ms", result.ended_ms),     STR("reason", result.reason, MSG_WHY_MAX)};
 static const field_t chunk[] = {U64("session", chunk.session), U64("number", chunk.number),
                                 U32("attempt", chunk.attempt), U64("stream", chunk.stream),
                                 U64("offset", chunk.offset),   U8R("last", chunk.last, 0, 1)};
 static const field_t event[] = {U64("seq", event.seq), I64("at_ms", event.at_ms), U8("kind", event.kind),
                                 U64("number", event.number), STR("text", event.text, 500)};
-static const field_t body[] = {U64("session", body.session), U64("number", body.number),
-                               U32("attempt", body.attempt), U64("stream", body.stream),
-                               U64("length", body.length),   U8R("kind", body.kind, 1, 2)};
+static const field_t body[] = {U64("session", body.session),
+                               U64("number", body.number),
+                               U32("attempt", body.attempt),
+                               U64("stream", body.stream),
+                               U64R("length", body.length, 0, MSG_BODY_MAX),
+                               U8R("kind", body.kind, 1, 2)};
 static const field_t credit[] = {U64("session", credit.session), U64("stream", credit.stream),
                                  U64("upto", credit.upto)};
 static const field_t abort_fields[] = {U64("session", abort.session), U64("stream", abort.stream),

@@ -14,6 +14,7 @@
 #define MSG_TASK_ID_MAX  1024
 #define MSG_CHUNK_MAX    262144
 #define MSG_LIST_MAX     500
+#define MSG_BODY_MAX     ((uint64_t)1 << 48)  /* length of a stream: sums of them do not overflow */
 #define MSG_WHY_MAX      160                  /* of the reason in RESULT */
 #define MSG_WIRE_MAX     (100L * 1024 * 1024) /* ZMQ_MAXMSGSIZE */
 #define MSG_CONTROL_MAX  (1024 * 1024)        /* and of the broker's control socket */
@@ -343,6 +344,7 @@ typedef struct {
 typedef struct {
     uint64_t session, number;
     uint32_t attempt;
+    uint64_t stream; /* by which the body went before; 0 without RESULT_STREAM */
     uint16_t flags, http_status;
     uint32_t tool_ms;
     uint64_t body_bytes;

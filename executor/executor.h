@@ -22,15 +22,18 @@ typedef struct {
     slots_t *slots;
     ipv4_hosts_t ipv4_hosts;
     policy_gate_t *policy;
-    metrics_t *metrics;     /* NULL for none */
-    int64_t now_ms;         /* CLOCK_BOOTTIME, of this turn */
-    uint16_t pool_size;     /* slots the broker knows of */
-    uint16_t own_pool_size; /* by this process's configuration; the broker may tell another */
-    size_t turn_octets;     /* what all responses may still take and unpack in this turn (response.h) */
-    uint32_t resumed;       /* the slot looked at last for a paused transfer */
-    uint64_t streams;       /* bodies announced so far */
-    unsigned char *chunk;   /* MSG_CHUNK_MAX octets, or NULL until it is needed */
-    uint64_t generation;    /* of the CONFIG applied last */
+    metrics_t *metrics;      /* NULL for none */
+    int64_t now_ms;          /* CLOCK_BOOTTIME, of this turn */
+    uint16_t pool_size;      /* slots the broker knows of */
+    uint16_t own_pool_size;  /* by this process's configuration; the broker may tell another */
+    size_t turn_octets;      /* what all responses may still take and unpack in this turn (response.h) */
+    uint32_t resumed;        /* the slot looked at last for a paused transfer */
+    uint64_t streams;        /* bodies announced so far */
+    int64_t answered_ms;     /* when the broker last told of what came by results-in */
+    uint64_t results_sent;   /* RESULTs, repeats not counted */
+    uint64_t results_stored; /* the last of these that was answered: what went before it has arrived */
+    unsigned char *chunk;    /* MSG_CHUNK_MAX octets, or NULL until it is needed */
+    uint64_t generation;     /* of the CONFIG applied last */
     bool draining;
     int64_t drain_deadline_ms; /* when what still runs is ended */
     int drain_timeout_ms;

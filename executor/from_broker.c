@@ -102,6 +102,7 @@ static void on_denied(executor_t *self, const msg_denied_t *denied) {
 static void on_answered(executor_t *self, const msg_ref_t *ref, bool stored) {
     run_t *run = run_of(self, ref->number, ref->attempt);
 
+    if (run && stored) to_broker_stored(self, run);
     /* STORED for a claim: its TASK came twice, the second time after the result was stored */
     if (run && (stored ? run->result || !run->claimed : run->give_back)) run_forget(self, run);
 }

@@ -10,7 +10,7 @@
 #include "common/log.h"
 #include "executor/run_task.h"
 
-#define STALL_MS      10000 /* without progress the stream begins anew */
+#define STALL_MS      30000 /* nothing is answered, of whatever went out: the stream begins anew */
 #define NO_ROOM_MS    1000
 #define FULL_MS       20 /* the socket takes no more now */
 #define CHUNKS_A_TURN 4
@@ -30,6 +30,7 @@ static run_t *find(const executor_t *self, uint64_t stream) {
 
 void send_body_credit(executor_t *self, const msg_credit_t *credit) {
     run_t *run = find(self, credit->stream);
+    self->answered_ms = self->now_ms;
     if (!run || credit->upto <= run->body.upto) return;
     outgoing_t *body = &run->body;
     body->upto = credit->upto < body->length ? credit->upto : body->length;
@@ -40,6 +41,7 @@ void send_body_credit(executor_t *self, const msg_credit_t *credit) {
 
 void send_body_abort(executor_t *self, const msg_abort_t *abort) {
     run_t *run = find(self, abort->stream);
+    self->answered_ms = self->now_ms;
     if (!run) return;
     log_info("body_stopped", "number=%" PRIu64 " sent=%" PRIu64 " length=%" PRIu64 " reason=%u", run->number,
              run->body.sent, run->body.length, abort->reason);
@@ -109,13 +111,18 @@ static bool send_chunk(executor_t *self, run_t *run) {
     return false;
 }
 
+/* Its chunks wait behind all else that went out, so any answer tells that they are on their way. */
+static int64_t stalls_ms(const executor_t *self, const outgoing_t *body) {
+    return (body->moved_ms > self->answered_ms ? body->moved_ms : self->answered_ms) + STALL_MS;
+}
+
 bool send_body_turn(executor_t *self, run_t *run) {
     outgoing_t *body = &run->body;
     if (!body->has_file || !run->result || !run->claimed || link_session(self->link) != run->session ||
         self->now_ms < body->due_ms)
         return false;
     bool moves = body->state == OUTGOING_SENDING || body->state == OUTGOING_SENT;
-    if (moves && self->now_ms - body->moved_ms > STALL_MS) {
+    if (moves && self->now_ms > stalls_ms(self, body)) {
         log_warn("body_stalled", "number=%" PRIu64 " sent=%" PRIu64 " length=%" PRIu64, run->number,
                  body->sent, body->length);
         send_body_again(run);
@@ -136,5 +143,5 @@ int64_t send_body_due_ms(const executor_t *self, const run_t *run) {
         return INT64_MAX;
     if (body->state == OUTGOING_IDLE || body->state == OUTGOING_ANNOUNCED) return body->due_ms;
     if (body->due_ms > self->now_ms) return body->due_ms;
-    return body->moved_ms + STALL_MS + 1;
+    return stalls_ms(self, body) + 1;
 }

@@ -40,7 +40,10 @@ typedef struct {
     bool started;         /* the request has been handed to curl */
     bool give_back;       /* RETURN it */
     bool told_unstarted;  /* the last HELLO said that it had not started: true until WELCOME, then claimed */
-    int64_t next_send_ms; /* when what is unanswered goes out again */
+    int64_t next_send_ms; /* when what is unanswered goes out again; 0: now, for the first time */
+    int64_t sent_ms;      /* when RESULT went out last */
+    uint64_t sent_place;  /* and its place among all, when it first did in this session */
+    uint32_t sent_count;
     /* while it runs */
     CURL *easy; /* NULL when no transfer is under way */
     struct curl_slist *headers;

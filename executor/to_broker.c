@@ -2,6 +2,11 @@
 
 #include "common/clock.h"
 
+/* A RESULT lies in a pipe with all else that goes to the broker, and may be long on its way. */
+#define DOUBLINGS     4     /* of the time until it is said again: 1 s to 16 s */
+#define OCTETS_PER_MS 64    /* a slower way than this is not reckoned with */
+#define LATEST_MS     60000 /* whatever is answered meanwhile */
+
 static int send_ref(executor_t *self, const run_t *run, msg_type_t type) {
     msg_t msg = {.type = type};
 
@@ -27,6 +32,7 @@ static int send_result(executor_t *self, const run_t *run) {
     msg.result = (msg_result_t){.session = run->session,
                                 .number = run->number,
                                 .attempt = run->attempt,
+                                .stream = run->flags & RESULT_STREAM ? run->body.stream : 0,
                                 .flags = run->flags,
                                 .http_status = run->http_status,
                                 .tool_ms = run->tool_ms,
@@ -44,19 +50,52 @@ static bool has_to_say(const run_t *run) {
     return !run->claimed || run->give_back || (run->result && !body_waits);
 }
 
+static bool says_result(const run_t *run) {
+    return run->claimed && !run->give_back;
+}
+
+/* When what was said last is said again. A RESULT that a later one has passed is lost; any other may be on
+ * its way as long as the broker answers others. */
+static int64_t repeat_ms(const executor_t *self, const run_t *run) {
+    if (!says_result(run) || run->next_send_ms == 0 || run->sent_count == 0) return run->next_send_ms;
+    uint32_t repeats = run->sent_count - 1;
+    int64_t wait_ms = (int64_t)PROTOCOL_REPEAT_MS << (repeats < DOUBLINGS ? repeats : DOUBLINGS);
+    if (self->results_stored > run->sent_place) return run->sent_ms + wait_ms;
+    wait_ms += (int64_t)(run->result_bytes / OCTETS_PER_MS);
+    int64_t quiet_ms = self->answered_ms > run->sent_ms ? self->answered_ms : run->sent_ms;
+    int64_t latest_ms = run->sent_ms + LATEST_MS;
+    return quiet_ms + wait_ms < latest_ms ? quiet_ms + wait_ms : latest_ms;
+}
+
+static void say_result(executor_t *self, run_t *run) {
+    bool first = run->next_send_ms == 0;
+    run->next_send_ms = self->now_ms + PROTOCOL_REPEAT_MS;
+    run->sent_ms = self->now_ms;
+    if (first) run->sent_count = 0;
+    if (send_result(self, run) != 0) return; /* the pipe is full */
+    if (run->sent_count++ == 0) run->sent_place = ++self->results_sent;
+}
+
 void to_broker_send_due(executor_t *self, run_t *run) {
-    if (!has_to_say(run) || link_session(self->link) != run->session || self->now_ms < run->next_send_ms)
+    if (!has_to_say(run) || link_session(self->link) != run->session || self->now_ms < repeat_ms(self, run))
         return;
+    if (says_result(run)) {
+        say_result(self, run);
+        return;
+    }
     run->next_send_ms = self->now_ms + PROTOCOL_REPEAT_MS;
     if (!run->claimed)
         (void)send_ref(self, run, MSG_CLAIM);
-    else if (run->give_back)
-        (void)send_return(self, run);
     else
-        (void)send_result(self, run);
+        (void)send_return(self, run);
+}
+
+void to_broker_stored(executor_t *self, const run_t *run) {
+    self->answered_ms = self->now_ms;
+    if (run->result && run->sent_place > self->results_stored) self->results_stored = run->sent_place;
 }
 
 int64_t to_broker_due_ms(const executor_t *self, const run_t *run) {
     if (!has_to_say(run) || link_session(self->link) != run->session) return INT64_MAX;
-    return run->next_send_ms;
+    return repeat_ms(self, run);
 }

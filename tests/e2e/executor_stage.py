@@ -128,7 +128,7 @@ def large(broker, worker, number, payload, kind, **over):
     octets = read_stream(broker, worker, body)
     result = broker.expect("RESULT", number=number)
     members = json.loads(result.payload)
-    assert result.flags == 16 and "output" not in members and members.get("responseZipped", False) == (kind == 1)
+    assert result.flags == 0x50 and "output" not in members and members.get("responseZipped", False) == (kind == 1)
     broker.send(worker, "STORED", **ref(worker, number))
     return octets
 

@@ -58,7 +58,7 @@ FIELDS = {
     "TASK": (41, "session number attempt stage flags remaining_ms generation tries task_id call"),
     "RESULT": (
         42,
-        "session number attempt flags http_status tool_ms body_bytes connect_ms first_byte_ms ended_ms reason",
+        "session number attempt stream flags http_status tool_ms body_bytes connect_ms first_byte_ms ended_ms reason",
     ),
     "CHUNK": (43, "session number attempt stream offset last"),
     "EVENT": (44, "seq at_ms kind number text"),

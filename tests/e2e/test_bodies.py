@@ -190,6 +190,26 @@ def test_full_spool_pauses(world):
     agent.stop()
 
 
+def test_larger_than_the_spool_beside_a_buried_one(world):
+    """A body that no spool could hold waits for others, in sight of all, and not for a buried one."""
+    mock = world.start_mock("--tasks", 1, "--bodyBytes", size(MB), "--fault", "upload-result:400:1:x1")
+    agent = world.make_agent(*FAST, "--spoolMb", 3).start()
+    agent.status_until(lambda s: s["buried"] == 1, "a buried result")
+    mock.config(faults=["upload-result:503:1"])
+    mock.add(count=3, bodyBytes=size(MB + 10000))  # two of which fit
+    full = "the spool of large bodies is full"
+    status = agent.status_until(lambda s: s["spool"]["waiting"] == 1, "one that waits")
+    assert status["spool"]["waits_for"] == full and status["spool"]["first_waiting"] > 1
+    assert status["spool"]["buried"] > 0 and "event=body_waits" in agent.log_text()
+    mock.config(faults=[])
+    mock.wait("delivered>=3")
+    mock.add(count=1, bodyBytes=size(4 * MB))
+    books = mock.wait("delivered>=4")
+    assert books["error_results"] == 0 and books["ac_upload_result"] > 4
+    until(lambda: len(spool(agent)) == 1, "the buried one alone")
+    agent.stop()
+
+
 def test_full_disk(world):
     """The state directory's disk is full: fetching pauses, nothing is acknowledged, and it goes on when there is room."""
     state = world.folder / "state"

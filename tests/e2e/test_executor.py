@@ -15,7 +15,7 @@ def test_a_task_goes_through(broker, start, tool):
     worker = broker.welcome()
     assert (worker.hello.role, worker.hello.slots, worker.hello.held) == (2, 7, [])
     message, result = execute(broker, worker, 5, task(tool.url("/x"), unknown=9007199254740993))
-    assert (message.attempt, message.http_status, message.flags, message.body_bytes) == (1, 200, 0, 2)
+    assert (message.attempt, message.http_status, message.flags, message.body_bytes) == (1, 200, 0x40, 2)
     assert message.payload.startswith(task(tool.url("/x"), unknown=9007199254740993)[:14])
     assert (result["statusCode"], output(result), result["responseBase64"]) == (200, b"ok", True)
     assert result["unknown"] == 9007199254740993
@@ -165,7 +165,7 @@ def test_a_stream_keeps_to_its_credit(broker, start):
     second = broker.expect("BODY", stream=first.stream + 1)
     assert read_stream(broker, worker, second) == b"0123456789" * 100000
     result = broker.expect("RESULT")
-    assert (result.flags, result.body_bytes) == (16, 10**6)
+    assert (result.flags, result.body_bytes) == (0x50, 10**6)
     broker.send(worker, "ERROR", code=8, type=42, text="no such session")
     worker = broker.welcome(config=False)
     third = broker.expect("BODY", stream=second.stream + 1)
@@ -228,7 +228,10 @@ def test_what_cannot_be_done_is_told(broker, start, tool):
     ]
     for number, (payload, over, words) in enumerate(cases, 1):
         message, result = execute(broker, worker, number, payload, **over)
-        assert message.flags == 0x20 and result["statusCode"] == 500
+        begun = "Network error: " in result["output"]
+        assert message.flags == (0x60 if begun else 0x20) and result["statusCode"] == 500
+        why = result["output"].removeprefix("Agent Side Error: ").removeprefix("Error: ")
+        assert len(message.reason) > 10 and why.startswith(message.reason[:70]) and why.endswith(message.reason[-70:])
         assert result["output"].startswith("Agent Side Error: ") and words in result["output"], result["output"]
         assert "secret" not in result["output"] and "pass" not in result["output"]
     assert not [request for request in tool.requests if request.line.startswith("GET / HTTP")]

@@ -122,10 +122,13 @@ static void any_chunk(bench_t *b, uint64_t number, const uint8_t *event) {
 }
 
 static void result(bench_t *b, uint64_t number, const uint8_t *event) {
-    const msg_result_t msg = {
-        .session = event[2] % 4 ? 1 : 2, .number = number, .attempt = 1, .flags = RESULT_STREAM};
+    const msg_result_t msg = {.session = event[2] % 4 ? 1 : 2,
+                              .number = number,
+                              .attempt = 1,
+                              .stream = b->tasks[number].stream,
+                              .flags = RESULT_STREAM};
     bool runs = on_runs(b, msg.session, number, 1);
-    if (!bodies_result(b->bodies, &msg) || !runs || b->tasks[number].kept) return;
+    if (!bodies_result(b->bodies, &msg, b->now_ms) || !runs || b->tasks[number].kept) return;
     b->tasks[number].kept = true; /* as the broker does it, which takes no other result of it */
     b->tasks[number].lost = true;
     must_be_kept(number, b->tasks[number].stream);

@@ -199,6 +199,13 @@ static void serve_get_task(world_t *world, flight_t *request) {
     answer_after(world, request, 1000 + (int64_t)rnd(world, 20000));
 }
 
+bool ac_fails_on(const world_t *world, const ticket_t *ticket) {
+    if (!ticket->failing) return false;
+    for (uint32_t i = 0; i < world->ticket_count; i++)
+        if (!world->tickets[i].failing && !ticket_over(&world->tickets[i])) return true;
+    return false;
+}
+
 static void take_result(world_t *world, flight_t *request) {
     ticket_t *ticket = &world->tickets[request->doc.ticket];
     bool logs = ticket_is_logs(ticket), task = request->doc.kind == DOC_TASK;
@@ -219,6 +226,13 @@ static void serve(world_t *world, sim_event_t *event) {
     flight_t *request = request_of(world, event->value);
     if (!request) return;
     bool failed = !request->served && fails(world, request);
+    bool alone = request->doc.kind != DOC_NONE && request->call != CALL_GET_TASK &&
+                 ac_fails_on(world, &world->tickets[request->doc.ticket]);
+    if (alone && !failed) {
+        failed = true;
+        request->outcome = OUTCOME_SERVER;
+        request->status = 500;
+    }
     if (failed && request->outcome == OUTCOME_NETWORK && !request->stale && chance(world, 300000)) {
         request->served = true; /* it stands still; what will be said then is said now */
         answer_after(world, request, (int64_t)rnd(world, 100 * SECOND));
@@ -232,7 +246,8 @@ static void serve(world_t *world, sim_event_t *event) {
     if (request->call != CALL_GET_TASK) {
         uint8_t outcome = request->outcome;
         uint16_t status = request->status;
-        bool taken = !failed || (outcome == OUTCOME_NETWORK && !request->stale && chance(world, 500000));
+        bool taken =
+            !failed || (outcome == OUTCOME_NETWORK && !request->stale && !alone && chance(world, 500000));
         if (taken && request->call == CALL_UPLOAD_URL)
             request->outcome = OUTCOME_DONE;
         else if (taken)

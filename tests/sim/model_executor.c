@@ -239,6 +239,7 @@ static void send_result(world_t *world, int proc, item_t *item) {
     msg.result = (msg_result_t){.session = item->session,
                                 .number = item->number,
                                 .attempt = item->attempt,
+                                .stream = item->run ? item->run->body.stream : 0,
                                 .flags = RESULT_STARTED | (item->doc.kind == DOC_ERROR ? RESULT_AGENT
                                                            : item->run                 ? RESULT_STREAM
                                                                                        : 0),

@@ -53,6 +53,7 @@ typedef struct {
     uint32_t id; /* AC's taskId; two tickets may share one */
     uint8_t method;
     bool refused;        /* AC will never take its result */
+    bool failing;        /* AC answers its result 5xx as long as others are not settled */
     int32_t lifetime_ms; /* from its handing out to its expiry */
     int64_t release_us;  /* AC has it from then on */
     bool handed, read, dead_connection, held_already;
@@ -188,6 +189,7 @@ typedef struct {
     int64_t delay_us, chaos_us, fault_gap_us, poll_us, tool_us, upload_us, commit_us;
     uint64_t spool_bytes;
     bool fifo, drift, eager, reboots, disk_full, heavy, flood;
+    uint32_t failing; /* so many tickets, the first */
 } plan_t;
 
 typedef struct broker_t broker_t;
@@ -339,6 +341,10 @@ void sim_bodies_check_sent(world_t *world, const msg_chunk_t *chunk, uint64_t si
 void sim_bodies_check_end(world_t *world);
 int64_t sim_body_bytes(const world_t *world, uint64_t number); /* of one in the spool; -1: none */
 
+#define FAILING_TRIES 7 /* of a result that AC fails on: from then on it waits for over 5 minutes */
+#define OTHERS_US     (1000 * SECOND) /* when the tasks come that are to go past such results */
+bool ac_fails_on(const world_t *world, const ticket_t *ticket);
+
 /* sim_check.c */
 void check_turn(world_t *world, effects_t *fx);
 void check_out(world_t *world, const out_t *out);
@@ -347,6 +353,7 @@ void check_tool_start(world_t *world, int proc, const item_t *item);
 void check_end(world_t *world);
 bool all_settled(world_t *world);
 bool ticket_settled(const ticket_t *ticket);
+bool ticket_over(const ticket_t *ticket); /* settled, or nobody's */
 
 /* sim_check_journal.c */
 void check_committed(world_t *world, const record_t *record); /* before it is applied */

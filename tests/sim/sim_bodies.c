@@ -112,13 +112,18 @@ uint64_t spool_bytes(const spool_t *self) {
     return self->bytes;
 }
 
+uint64_t spool_counted(const spool_t *self) {
+    uint64_t aside = core_buried_bodies(broker_core(self->world));
+    return self->bytes > aside ? self->bytes - aside : 0;
+}
+
 uint64_t spool_max(const spool_t *self) {
     return self->world->plan.spool_bytes;
 }
 
 const char *spool_refuses(const spool_t *self, uint64_t length, uint64_t reserved, uint64_t unwritten) {
     (void)unwritten;
-    if (self->bytes + reserved > 0 && self->bytes + reserved + length > spool_max(self))
+    if (!spool_fits(spool_counted(self) + reserved, length, spool_max(self)))
         return "the spool of large bodies is full";
     return self->world->disk_full_us > self->world->now_us ? "the disk has no room for large bodies" : NULL;
 }
@@ -210,7 +215,8 @@ void sim_bodies_chunk(world_t *world, const msg_chunk_t *chunk, uint64_t size) {
 }
 
 bool sim_bodies_result(world_t *world, const msg_result_t *result) {
-    return bodies_result(world->spool->bodies, result);
+    bodies_heard(world->spool->bodies, result->session, proc_ms(world, BROKER));
+    return bodies_result(world->spool->bodies, result, proc_ms(world, BROKER));
 }
 
 void sim_bodies_turn(world_t *world) {

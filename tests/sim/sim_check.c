@@ -223,14 +223,16 @@ bool ticket_settled(const ticket_t *ticket) {
     return ticket->delivered > 0 || (ticket->buried && ticket->taken > 0) || ticket->held_already;
 }
 
+bool ticket_over(const ticket_t *ticket) {
+    if (!ticket->handed) return false;
+    if (ticket->read && !ticket_settled(ticket) && !ticket->at_risk) return false;
+    return ticket->taken == 0 || ticket_settled(ticket);
+}
+
 bool all_settled(world_t *world) {
     if (!world->procs[BROKER].alive || world->broker == NULL) return false;
-    for (uint32_t i = 0; i < world->ticket_count; i++) {
-        const ticket_t *t = &world->tickets[i];
-        if (!t->handed) return false;
-        if (t->read && !ticket_settled(t) && !t->at_risk) return false;
-        if (t->taken > 0 && !ticket_settled(t)) return false;
-    }
+    for (uint32_t i = 0; i < world->ticket_count; i++)
+        if (!ticket_over(&world->tickets[i])) return false;
     core_view_t view;
     core_look(broker_core(world), proc_ms(world, BROKER), &view);
     for (int i = 0; i < TASK_STATES; i++)

@@ -45,7 +45,13 @@ static void plan_weather(world_t *world, plan_t *plan) {
         plan->slots = 10;
     }
     if (plan->flood && plan->rate == 250) plan->upload_us = 50000; /* so that a minute gets full */
-    plan->heavy = chance(world, 15000);                            /* large answers, one after the other */
+    if (plan->rate == 20 && chance(world, 10000)) { /* more results that AC fails on than units in a minute */
+        plan->failing = 20 + (uint32_t)rnd(world, 4);
+        plan->tasks = plan->failing + 6;
+        plan->response_queue = plan->task_queue = 100;
+        plan->lookahead = 30;
+    }
+    plan->heavy = !plan->failing && chance(world, 15000); /* large answers, one after the other */
     plan->spool_bytes = plan->heavy && chance(world, 500000) ? (uint64_t)40 * MSG_CHUNK_MAX : UINT64_MAX / 2;
     if (plan->heavy) plan->slots = 10;
     if (plan->chaos_us == 0) { /* a calm day, to see that nothing needs a fault to go on */
@@ -75,18 +81,20 @@ void plan_tasks(world_t *world) {
     bool burst = chance(world, 500000) || (world->plan.flood && world->plan.rate == 250);
     for (uint32_t i = 0; i < world->plan.tasks; i++) {
         ticket_t *ticket = &world->tickets[world->ticket_count++];
-        *ticket = (ticket_t){.id = world->next_id++,
-                             .method = (uint8_t)rnd(world, 5),
-                             .refused = chance(world, 30000),
-                             .lifetime_ms = chance(world, 100000)  ? (int32_t)rnd(world, 12000)
-                                            : chance(world, 40000) ? 300000 + LOGS_LIFETIME
-                                            : chance(world, world->plan.heavy ? 700000 : 60000)
-                                                ? 300000 + LARGE_LIFETIME
-                                                : 300000,
-                             .release_us = at_us};
+        *ticket = (ticket_t){
+            .id = world->next_id++,
+            .method = (uint8_t)rnd(world, 5),
+            .failing = i < world->plan.failing,
+            .refused = i >= world->plan.failing && chance(world, 30000),
+            .lifetime_ms = chance(world, 100000)                               ? (int32_t)rnd(world, 12000)
+                           : chance(world, 40000)                              ? 300000 + LOGS_LIFETIME
+                           : chance(world, world->plan.heavy ? 700000 : 60000) ? 300000 + LARGE_LIFETIME
+                                                                               : 300000,
+            .release_us = world->plan.failing && i >= world->plan.failing ? OTHERS_US : at_us};
         if (ticket_is_large(ticket) && world->plan.heavy)
             ticket->refused = false; /* what is buried keeps its room */
         if (!burst || chance(world, 100000)) at_us += (int64_t)rnd(world, 2 * (uint64_t)SECOND);
+        if (ticket->failing) ticket->lifetime_ms = 300000;
         if (i > 0 && chance(world, 20000)) {
             const ticket_t *former = &world->tickets[rnd(world, i)]; /* AC repeats itself */
             ticket->id = former->id;

@@ -23,12 +23,17 @@ static bool waits_long(world_t *world) {
     core_view_t view;
     for (int i = 0; i < REQUESTS_MAX; i++)
         if (world->requests[i].open && world->requests[i].started_us < world->calm_us) return true;
+    if (world->plan.failing && world->now_us < OTHERS_US) return true;
     if (!broker_core(world)) return false;
     int64_t now_ms = proc_ms(world, BROKER);
     core_look(broker_core(world), now_ms, &view);
     if (view.gate->fetch_failures > 0 && view.gate->fetch_pause_ms > now_ms) return true;
-    for (const task_t *task = tasks_first(view.tasks); task; task = tasks_next(view.tasks))
+    for (const task_t *task = tasks_first(view.tasks); task; task = tasks_next(view.tasks)) {
+        const row_t *row = journal_find(world, task->number);
+        if (row && ac_fails_on(world, &world->tickets[row->doc.ticket]) && task->tries >= FAILING_TRIES)
+            continue; /* no other has to wait for that */
         if (task->state == TASK_DONE && task->next_try_ms > now_ms) return true;
+    }
     return false;
 }
 
@@ -61,6 +66,7 @@ static void check_bound(world_t *world) {
     int64_t bound =
         1400 * SECOND + (int64_t)world->ticket_count * 3 * 62 * SECOND / plan->rate +
         (int64_t)world->ticket_count * (plan->tool_us + plan->upload_us + plan->poll_us / 4 + SECOND);
+    if (world->plan.failing) bound += OTHERS_US + 602 * SECOND; /* then those that fail have one more wait */
     if (world->now_us - world->calm_us <= bound) return;
     check_end(world);
     world_fail(world, "progress: not all delivered or buried %" PRId64 " s after the faults ceased",

@@ -12,7 +12,7 @@ from measure import RUNNING
 MEMORY_KB = 10 * 1024
 DESCRIPTORS = 4
 # And than itself, settled, when the stretch without kills began: what is left of a heap that has been larger.
-STRETCH_KB = 1024
+STRETCH_KB = 1536
 STRETCH_DESCRIPTORS = 0
 JOURNAL_BYTES = 64 * 1024
 # That are kept for the next request (http_new() in each program): two for each slot of an executor, whose number

@@ -36,7 +36,7 @@ STRETCH = 1 / 3   # of the time, at the end: faults on the servers alone; the pr
 STRETCHES = 3     # at most
 WARM_S = 20       # before it; the time until then is the storm's: faults on everything
 STORM = 0.4       # of the time, at least
-STRETCH_TASKS = 1000  # at least: a leak of 2 KiB in each is twice accounts.STRETCH_KB
+STRETCH_TASKS = 1000  # at least: a leak of 2 KiB in each is more than accounts.STRETCH_KB
 SETTLE_S = 240.0
 
 

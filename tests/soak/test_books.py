@@ -136,7 +136,7 @@ def stretched(begin, end):
 
 
 @pytest.mark.parametrize("key, most", [
-    ("own_kb", 3002 + 1024), ("fds", 24), ("connections", accounting.CONNECTIONS["executor"])])
+    ("own_kb", 3002 + 1536), ("fds", 24), ("connections", accounting.CONNECTIONS["executor"])])
 def test_stretch(key, most):
     """Each process is measured by itself."""
     assert not stretched(ALL, ALL | {("executor", 2): of_process(**{key: most})})

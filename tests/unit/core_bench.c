@@ -149,7 +149,7 @@ void bench_result(bench_t *b, uint64_t session, uint64_t number, uint32_t attemp
 }
 
 void bench_result_flags(bench_t *b, uint64_t session, uint64_t number, uint32_t attempt, uint16_t flags) {
-    msg_t msg = {.type = MSG_RESULT, .result = {session, number, attempt, flags, 200, 1, 1, 0, 1, 0}};
+    msg_t msg = {.type = MSG_RESULT, .result = {session, number, attempt, 0, flags, 200, 1, 1, 0, 1, 0}};
     bench_say(b, 0, &msg);
 }
 

@@ -12,10 +12,11 @@
 #include <cmocka.h>
 
 #include "broker/bodies.h"
+#include "broker/flow.h"
 #include "common/err.h"
 
 #define CHUNK   ((uint64_t)MSG_CHUNK_MAX)
-#define SENT    64
+#define SENT    1024
 #define SESSION 7
 
 typedef struct {
@@ -37,7 +38,7 @@ static void on_send(void *ctx, uint64_t peer, const msg_t *msg) {
 
 static bool on_runs(void *ctx, uint64_t session, uint64_t number, uint32_t attempt) {
     bench_t *b = ctx;
-    return session == SESSION && number != b->gone && attempt == 1;
+    return session >= SESSION && number != b->gone && attempt == 1;
 }
 
 static bool owned(void *ctx, uint64_t number, uint64_t bytes) {
@@ -70,22 +71,35 @@ static bool exists(const bench_t *b, const char *name) {
     return access(path, F_OK) == 0;
 }
 
-static void announce(bench_t *b, uint64_t number, uint64_t stream, uint64_t length) {
-    const msg_body_t body = {SESSION, number, 1, stream, length, BODY_RAW};
+static void announce_in(bench_t *b, uint64_t session, uint64_t number, uint64_t stream, uint64_t length) {
+    const msg_body_t body = {session, number, 1, stream, length, BODY_RAW};
     assert_int_equal(bodies_announced(b->bodies, 1, &body, b->now_ms), 0);
     bodies_turn(b->bodies, b->now_ms);
 }
 
-static void chunk(bench_t *b, uint64_t number, uint64_t stream, uint64_t offset, uint64_t size, bool last) {
+static void announce(bench_t *b, uint64_t number, uint64_t stream, uint64_t length) {
+    announce_in(b, SESSION, number, stream, length);
+}
+
+static void chunk_in(bench_t *b, const msg_chunk_t *msg, uint64_t size) {
     static char octets[CHUNK];
-    const msg_chunk_t msg = {SESSION, number, 1, stream, offset, last};
-    bodies_chunk(b->bodies, &msg, octets, size, b->now_ms);
+    bodies_chunk(b->bodies, msg, octets, size, b->now_ms);
     bodies_turn(b->bodies, b->now_ms);
 }
 
+static void chunk(bench_t *b, uint64_t number, uint64_t stream, uint64_t offset, uint64_t size, bool last) {
+    const msg_chunk_t msg = {SESSION, number, 1, stream, offset, last};
+    chunk_in(b, &msg, size);
+}
+
+static bool result_of(bench_t *b, uint64_t number, uint64_t stream) {
+    const msg_result_t msg = {
+        .session = SESSION, .number = number, .attempt = 1, .stream = stream, .flags = RESULT_STREAM};
+    return bodies_result(b->bodies, &msg, b->now_ms);
+}
+
 static bool result(bench_t *b, uint64_t number) {
-    const msg_result_t msg = {.session = SESSION, .number = number, .attempt = 1, .flags = RESULT_STREAM};
-    return bodies_result(b->bodies, &msg);
+    return result_of(b, number, number);
 }
 
 /* The last message to the stream. */
@@ -112,11 +126,11 @@ static void test_a_body_comes_in(void **state) {
     bench_open(&b, 1 << 30);
     const uint64_t length = 10 * CHUNK + 5;
     announce(&b, 1, 1, length);
-    assert_int_equal(credit(&b, 1), BODIES_WINDOW);
+    assert_int_equal(credit(&b, 1), FLOW_BEGIN);
     chunk(&b, 1, 1, 0, CHUNK, false);
-    assert_int_equal(credit(&b, 1), BODIES_WINDOW); /* again after two */
+    assert_int_equal(credit(&b, 1), 4 * CHUNK); /* it came at once: the window is wider by one */
     chunk(&b, 1, 1, CHUNK, CHUNK, false);
-    assert_int_equal(credit(&b, 1), BODIES_WINDOW + 2 * CHUNK);
+    assert_int_equal(credit(&b, 1), 6 * CHUNK);
     assert_true(exists(&b, "1-1.part"));
     assert_false(result(&b, 2)); /* of a body that never came: not judged */
     for (uint64_t at = 2; at < 10; at++)
@@ -159,19 +173,32 @@ static void test_broken_streams(void **state) {
     announce(&b, 1, 90, 20 * CHUNK);
     for (uint64_t at = 0; at < 2; at++)
         chunk(&b, 1, 90, at * CHUNK, CHUNK, false);
-    chunk(&b, 1, 91, 2 * CHUNK, CHUNK, false); /* of an unknown stream: ignored */
+    chunk(&b, 1, 91, 2 * CHUNK, CHUNK, false); /* of an unknown stream: said once more, no more */
+    assert_int_equal(abort_reason(&b, 91), ABORT_STALE);
+    assert_false(result_of(&b, 1, 91)); /* nor does its RESULT end the present one */
     assert_int_equal(bodies_count(b.bodies), 1);
-    assert_false(result(&b, 1)); /* RESULT before the last chunk: some were lost */
+    assert_false(result_of(&b, 1, 90)); /* RESULT before the last chunk: some were lost */
+    assert_int_equal(bodies_count(b.bodies), 0);
     assert_int_equal(abort_reason(&b, 90), ABORT_STALE);
     announce(&b, 1, 92, 20 * CHUNK);
     chunk(&b, 1, 92, 0, CHUNK, false);
     announce(&b, 1, 93, 20 * CHUNK); /* its writer began anew */
     assert_int_equal(bodies_count(b.bodies), 1);
-    assert_int_equal(credit(&b, 93), BODIES_WINDOW);
-    b.now_ms += BODIES_STALL_MS + 1;
+    assert_true(credit(&b, 93) > 0);
+    b.now_ms += FLOW_STALL_MS + 1;
     bodies_turn(b.bodies, b.now_ms);
     assert_int_equal(abort_reason(&b, 93), ABORT_WRITER);
     bench_close(&b);
+}
+
+/* All of a body, as fast as credit comes: the session's window grows. */
+static void fast_body(bench_t *b, uint64_t session, uint64_t id, uint64_t chunks) {
+    announce_in(b, session, id, id, chunks * CHUNK);
+    for (uint64_t at = 0; at < chunks; at++) {
+        const msg_chunk_t msg = {session, id, 1, id, at * CHUNK, at + 1 == chunks};
+        assert_true(credit(b, id) > at * CHUNK);
+        chunk_in(b, &msg, CHUNK);
+    }
 }
 
 static void test_the_pool_is_shared(void **state) {
@@ -179,41 +206,191 @@ static void test_the_pool_is_shared(void **state) {
     bench_t b;
     bench_open(&b, (uint64_t)1 << 40);
     uint64_t ahead = 0;
-    for (uint64_t i = 1; i <= 10; i++)
-        announce(&b, i, i, 3 * CHUNK);
-    for (uint64_t i = 1; i <= 10; i++) {
-        assert_int_equal(credit(&b, i), 3 * CHUNK);
-        ahead += credit(&b, i);
+    for (uint64_t i = 0; i < 4; i++) {
+        fast_body(&b, SESSION + i, 100 + i, 40);
+        announce_in(&b, SESSION + i, 200 + i, 200 + i, 20 * CHUNK);
     }
-    assert_true(ahead <= BODIES_POOL);
-    announce(&b, 11, 11, 8 * CHUNK);
-    assert_int_equal(credit(&b, 11), 2 * CHUNK); /* what is left of 32 */
-    announce(&b, 12, 12, 8 * CHUNK);
+    for (uint64_t i = 0; i < 4; i++) {
+        assert_int_equal(credit(&b, 200 + i),
+                         BODIES_WINDOW); /* of one stream, however wide the session's is */
+        ahead += credit(&b, 200 + i);
+    }
+    assert_int_equal(ahead, BODIES_POOL);
+    announce_in(&b, SESSION + 5, 12, 12, 8 * CHUNK);
     assert_null(heard(&b, 12));
-    chunk(&b, 1, 1, 0, CHUNK, false);
-    chunk(&b, 1, 1, CHUNK, CHUNK, false);
-    assert_int_equal(credit(&b, 12), 2 * CHUNK);
+    const msg_chunk_t first = {SESSION, 200, 1, 200, 0, false};
+    chunk_in(&b, &first, CHUNK);
+    assert_int_equal(credit(&b, 12), CHUNK);
     bench_close(&b);
+}
+
+/* In the slowest pipe one chunk in all is under way, each stream has its turn, and none is ended. */
+static void test_a_slow_pipe(void **state) {
+    (void)state;
+    bench_t b;
+    uint64_t sent[3] = {0};
+    bench_open(&b, 1 << 30);
+    for (uint64_t i = 0; i < 3; i++)
+        announce(&b, i + 1, i + 1, 20 * CHUNK);
+    assert_int_equal(credit(&b, 1) + credit(&b, 2) + credit(&b, 3), FLOW_BEGIN);
+    for (int round = 0; round < 30; round++) {
+        uint64_t next = 0, ahead = 0;
+        for (uint64_t i = 0; i < 3; i++) {
+            assert_int_equal(abort_reason(&b, i + 1), 0);
+            if (credit(&b, i + 1) > sent[i]) next = i;
+            ahead += credit(&b, i + 1) - sent[i];
+        }
+        if (round > 1) assert_int_equal(ahead, CHUNK);
+        b.now_ms += 4000;
+        bodies_turn(b.bodies, b.now_ms);
+        chunk(&b, next + 1, next + 1, sent[next], CHUNK, false);
+        sent[next] += CHUNK;
+    }
+    for (int i = 0; i < 3; i++)
+        assert_in_range(sent[i], 9 * CHUNK, 11 * CHUNK);
+    bench_close(&b);
+}
+
+/* Something comes from the session, of whatever stream: nothing is lost, and its executor hears so. */
+static void test_what_comes_is_a_sign_of_life(void **state) {
+    (void)state;
+    bench_t b;
+    bench_open(&b, 1 << 30);
+    announce(&b, 1, 1, 2 * CHUNK);
+    assert_int_equal(credit(&b, 1), 2 * CHUNK);
+    for (int i = 0; i < 3; i++) {
+        b.now_ms += FLOW_STALL_MS - 1000;
+        unsigned before = b.count;
+        if (i == 0)
+            chunk(&b, 1, 1, 0, CHUNK, false); /* no credit is due: the former is said again */
+        else if (i == 1)
+            bodies_heard(b.bodies, SESSION, b.now_ms);
+        else
+            chunk(&b, 1, 77, 0, CHUNK, false); /* of a stream that is no more, and is told so */
+        bodies_turn(b.bodies, b.now_ms);
+        assert_int_equal(b.count, before + 1);
+        assert_int_equal(credit(&b, 1), 2 * CHUNK);
+    }
+    for (int64_t until = b.now_ms + FLOW_ALONE_MS; b.now_ms < until; b.now_ms += 1000) {
+        assert_int_equal(abort_reason(&b, 1), 0);
+        bodies_heard(b.bodies, SESSION, b.now_ms);
+        bodies_turn(b.bodies, b.now_ms);
+        if (abort_reason(&b, 1)) break;
+    }
+    assert_int_equal(abort_reason(&b, 1), ABORT_WRITER); /* results alone do not keep it for ever */
+    bench_close(&b);
+}
+
+/* What was allowed long after a chunk has come, and the chunk has not: it will not come any more. */
+static void test_a_chunk_that_others_have_passed(void **state) {
+    (void)state;
+    flow_t flow;
+    flow_begin(&flow, 1000);
+    for (int64_t now_ms = 1000; now_ms <= 1000 + FLOW_PASS_MS; now_ms += 1000) {
+        flow_arrived(&flow, now_ms, false, now_ms + 500);
+        assert_false(flow_lost(&flow, 1000, now_ms + 500));
+    }
+    flow_arrived(&flow, 1001 + FLOW_PASS_MS, false, 1002 + FLOW_PASS_MS);
+    assert_true(flow_lost(&flow, 1000, 1002 + FLOW_PASS_MS));
+    assert_false(flow_lost(&flow, 1001, 1002 + FLOW_PASS_MS));
+}
+
+static void test_the_window_goes_with_the_pipe(void **state) {
+    (void)state;
+    flow_t flow;
+    flow_begin(&flow, 0);
+    for (int64_t now_ms = 1; now_ms < 100; now_ms++)
+        flow_arrived(&flow, now_ms - 1, true, now_ms);
+    assert_int_equal(flow.window, FLOW_MOST);
+    assert_int_equal(flow_step(&flow), 2 * FLOW_CHUNK);
+    flow_arrived(&flow, 100, true, 100 + FLOW_SLOW_MS + 1);
+    assert_int_equal(flow.window, FLOW_MOST / 2);
+    flow_arrived(&flow, 100, true, 5000); /* was under way already */
+    assert_int_equal(flow.window, FLOW_MOST / 2);
+    flow_arrived(&flow, 5000, true, 5000 + FLOW_GROWS_MS + 100); /* neither fast nor slow */
+    assert_int_equal(flow.window, FLOW_MOST / 2);
+    flow_arrived(&flow, 6000, true, 16000);
+    assert_int_equal(flow.window, FLOW_CHUNK);
+    assert_int_equal(flow_step(&flow), FLOW_CHUNK);
+    flow_arrived(&flow, 20000, true, 30000);
+    assert_int_equal(flow.window, FLOW_CHUNK);
+    flow_arrived(&flow, 30000, false, 30001); /* no more was wanted */
+    assert_int_equal(flow.window, FLOW_CHUNK);
+    flow_arrived(&flow, 30000, true, 30001);
+    assert_int_equal(flow.window, 2 * FLOW_CHUNK);
+    flow_begin(&flow, 0); /* far away, but wide: as fast as it can be */
+    for (int i = 0; i < 20; i++)
+        flow_arrived(&flow, 1000, true, 1700);
+    assert_int_equal(flow.window, FLOW_BEGIN + 20 * FLOW_CHUNK);
 }
 
 static void test_room(void **state) {
     (void)state;
     bench_t b;
+    uint64_t number = 0, bytes = 0;
     bench_open(&b, 4 * CHUNK);
     announce(&b, 1, 1, 3 * CHUNK);
     assert_null(bodies_hold(b.bodies));
+    assert_int_equal(bodies_waiting(b.bodies, &number, &bytes), 0);
     announce(&b, 2, 2, 2 * CHUNK);
     assert_null(heard(&b, 2));
     assert_string_equal(bodies_hold(b.bodies), "the spool of large bodies is full");
-    announce(&b, 3, 3, 9 * CHUNK); /* larger than the spool: when it is empty */
+    announce(&b, 3, 3, CHUNK); /* would fit, and does not pass */
+    assert_null(heard(&b, 3));
+    assert_int_equal(bodies_waiting(b.bodies, &number, &bytes), 2);
+    assert_true(number == 2 && bytes == 2 * CHUNK);
     b.gone = 1;
     bodies_turn(b.bodies, b.now_ms);
     assert_false(exists(&b, "1-1.part"));
-    assert_int_equal(credit(&b, 2), 2 * CHUNK);
+    assert_true(credit(&b, 2) > 0);
+    assert_true(credit(&b, 2) + credit(&b, 3) == FLOW_BEGIN);
+    assert_null(bodies_hold(b.bodies));
+    bench_close(&b);
+}
+
+/* A body larger than the spool has its turn like any other, is alone beyond the bound, and nothing that stays
+ * keeps it out. */
+static void test_larger_than_the_spool(void **state) {
+    (void)state;
+    bench_t b;
+    uint64_t number = 0, bytes = 0;
+    bench_open(&b, 4 * CHUNK);
+    fast_body(&b, SESSION, 1, 1);
+    assert_true(result(&b, 1)); /* it stays */
+    announce(&b, 2, 2, 3 * CHUNK);
+    announce(&b, 3, 3, 9 * CHUNK);
     assert_null(heard(&b, 3));
+    assert_string_equal(bodies_hold(b.bodies), "the spool of large bodies is full");
+    announce(&b, 4, 4, CHUNK); /* nobody goes past it */
     b.gone = 2;
     bodies_turn(b.bodies, b.now_ms);
-    assert_int_equal(credit(&b, 3), BODIES_WINDOW);
+    assert_int_equal(credit(&b, 3) > 0, true);
+    assert_null(heard(&b, 4));
+    announce(&b, 5, 5, 9 * CHUNK);
+    assert_int_equal(bodies_waiting(b.bodies, &number, &bytes), 2);
+    assert_int_equal(number, 4);
+    assert_non_null(bodies_hold(b.bodies));
+    b.gone = 3;
+    bodies_turn(b.bodies, b.now_ms);
+    assert_true(credit(&b, 4) > 0 && credit(&b, 5) > 0);
+    bench_close(&b);
+}
+
+static void test_the_buried_do_not_count(void **state) {
+    (void)state;
+    bench_t b;
+    bench_open(&b, 4 * CHUNK);
+    fast_body(&b, SESSION, 1, 4);
+    assert_true(result(&b, 1));
+    bodies_turn(b.bodies, b.now_ms);
+    assert_non_null(bodies_hold(b.bodies));
+    announce(&b, 2, 2, 2 * CHUNK);
+    assert_null(heard(&b, 2));
+    spool_set_aside(b.spool, 4 * CHUNK);
+    bodies_turn(b.bodies, b.now_ms);
+    assert_null(bodies_hold(b.bodies));
+    assert_int_equal(credit(&b, 2), 2 * CHUNK);
+    assert_int_equal(spool_bytes(b.spool), 4 * CHUNK);
     bench_close(&b);
 }
 
@@ -274,7 +451,13 @@ int main(void) {
         cmocka_unit_test(test_a_body_comes_in),
         cmocka_unit_test(test_broken_streams),
         cmocka_unit_test(test_the_pool_is_shared),
+        cmocka_unit_test(test_a_slow_pipe),
+        cmocka_unit_test(test_what_comes_is_a_sign_of_life),
+        cmocka_unit_test(test_a_chunk_that_others_have_passed),
+        cmocka_unit_test(test_the_window_goes_with_the_pipe),
         cmocka_unit_test(test_room),
+        cmocka_unit_test(test_larger_than_the_spool),
+        cmocka_unit_test(test_the_buried_do_not_count),
         cmocka_unit_test(test_what_is_gone_leaves_nothing),
         cmocka_unit_test(test_sweep),
     };

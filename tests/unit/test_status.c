@@ -24,7 +24,8 @@ static const char full[] =
     "\"fetch\":{\"paused\":true,\"reason\":\"80 of 100 results\"},"
     "\"tasks\":{\"ready\":1,\"running\":2,\"limit\":100,\"lookahead\":10},"
     "\"results\":{\"waiting\":80,\"uploading\":1,\"retrying\":3,\"limit\":100,\"threshold\":80},\"buried\":2,"
-    "\"spool\":{\"bytes\":3100000,\"limit\":10000000000,\"streams\":2},"
+    "\"spool\":{\"bytes\":3100000,\"limit\":10000000000,\"streams\":2,\"waiting\":1,\"first_waiting\":77,"
+    "\"first_waiting_bytes\":4000000,\"waits_for\":\"the spool of large bodies is full\"},"
     "\"oldest\":{\"task\":\"t-1\",\"state\":\"DONE\",\"age_ms\":61000},"
     "\"workers\":[{\"name\":\"executor-1\",\"role\":\"executor\",\"pid\":9,\"slots\":10,\"tasks\":2,"
     "\"heard_ms\":300}],\"counters\":{\"fetched\":1234567,\"expired\":0},"
@@ -68,7 +69,8 @@ static void test_shows_all(void **state) {
                                         "2.5 MB, /s/journal",
                                         "Buried     2",
                                         "verify yes",
-                                        "Spool      3.1 MB of 10.0 GB, coming in 2"};
+                                        "Spool      3.1 MB of 10.0 GB, coming in 2",
+                                        "           1 waiting for room, first number 77, 4.0 MB"};
     char *page = render(full, 80);
     assert_non_null(page);
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)

@@ -28,7 +28,8 @@ int journal_damaged(const journal_t *self, const char *how, char *why) {
     return journal_fail(
         why, ERR_CORRUPT,
         "journal %s is damaged (%s); nothing was changed. Move it aside, together with its -wal file"
-        " and the folder spool (with an empty journal its bodies are nobody's, and are deleted), to start with an"
+        " and the folder spool (with an empty journal its bodies are nobody's, and are deleted), to start "
+        "with an"
         " empty one, or restore it from a backup",
         self->path, how);
 }

@@ -139,7 +139,7 @@ class AgentSide(Side):
         if self.agent.run.poll() is not None:
             raise RuntimeError(f"{self.case.name}: sluice run has ended with {self.agent.run.returncode}:\n"
                                f"{self.agent.log_tail(5)}")
-        status = self.agent.status()
+        status = self.agent.try_status()
         return status and len(status["workers"]) == 2 + self.case.executors
 
     def _check_links(self):

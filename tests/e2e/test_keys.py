@@ -220,7 +220,7 @@ def test_results_and_tasks_belong_to_their_session(site):
     got = until(task, "the task")
     number = got.number
     assert ask(control, "CLAIM", session=welcome.session, number=number, attempt=got.attempt).message == "CLAIMED"
-    forged = encode("RESULT", session=welcome.session, number=number, attempt=got.attempt, flags=0, http_status=200,
+    forged = encode("RESULT", session=welcome.session, number=number, attempt=got.attempt, stream=0, flags=0, http_status=200,
                     tool_ms=1, body_bytes=0, connect_ms=0, first_byte_ms=0, ended_ms=1, reason="")
     push = site.peer("w2", zmq.PUSH, 2)
     push.send_multipart([forged, b'{"taskId":"forged"}'])

@@ -14,8 +14,8 @@
 #include "common/proxy.h"
 #include "common/trust.h"
 
-#define TIMEOUT_S  120L                            /* to connect, and without progress */
-#define ANSWER_MS  (3 * 1000 * (int64_t)TIMEOUT_S) /* for a whole answer, once the body is sent */
+#define TIMEOUT_S  120L                        /* to connect, and without progress */
+#define ANSWER_MS  (3000 * (int64_t)TIMEOUT_S) /* for a whole answer, once the body is sent */
 #define REASON_MAX 200
 
 struct store_body_t {

@@ -159,7 +159,7 @@ static void test_probe(void **state) {
     b.now += GATE_PROBE_MS;
     want(&b, FETCHER, CREDIT_FETCH);
     assert_null(decide(&b)); /* no unit is free */
-    b.now += SPAN_S * 1000;
+    b.now += SPAN_S * 1000ll;
     b.view.fetch_room = 0;
     want(&b, UPLOADER, CREDIT_UPLOAD);
     want(&b, FETCHER, CREDIT_FETCH);

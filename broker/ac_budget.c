@@ -30,10 +30,6 @@ uint16_t gate_known_used(const credit_t *credit) {
     return under_way ? credit->ended : used;
 }
 
-static uint32_t least(uint32_t a, uint32_t b) {
-    return a < b ? a : b;
-}
-
 bool gate_flows(const ac_gate_t *gate, int64_t now_ms) {
     return gate->fetch_ms != 0 && now_ms < gate->fetch_ms + GATE_FLOW_MS;
 }

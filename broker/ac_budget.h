@@ -4,6 +4,10 @@
 
 #include "broker/ac_gate.h"
 
+static inline uint32_t least(uint32_t a, uint32_t b) {
+    return a < b ? a : b;
+}
+
 /* What of a credit is used, as its holder has said, or as what came of it tells. */
 uint16_t gate_most_used(const credit_t *credit);
 /* Tasks are on their way in: the room that the next ones find will soon be larger. */

@@ -69,10 +69,6 @@ static want_t *want_of(ac_gate_t *gate, const gate_view_t *view, uint8_t stage, 
 
 /* --- what may be granted --- */
 
-static uint32_t least(uint32_t a, uint32_t b) {
-    return a < b ? a : b;
-}
-
 /* Credits that are out: of a stage, or all for 0. */
 static int count(const ac_gate_t *gate, uint8_t stage) {
     int n = 0;

@@ -4,7 +4,7 @@
 
 #include "common/err.h"
 
-static bool less(const heap_node_t *a, const heap_node_t *b) {
+bool heap_less(const heap_node_t *a, const heap_node_t *b) {
     return a->key != b->key ? a->key < b->key : a->tie < b->tie;
 }
 
@@ -14,7 +14,7 @@ static void set(heap_t *heap, size_t at, heap_node_t *node) {
 }
 
 static void sift_up(heap_t *heap, size_t at, heap_node_t *node) {
-    while (at > 0 && less(node, heap->nodes[(at - 1) / 2])) {
+    while (at > 0 && heap_less(node, heap->nodes[(at - 1) / 2])) {
         set(heap, at, heap->nodes[(at - 1) / 2]);
         at = (at - 1) / 2;
     }
@@ -25,8 +25,8 @@ static void sift_down(heap_t *heap, size_t at, heap_node_t *node) {
     for (;;) {
         size_t child = 2 * at + 1;
         if (child >= heap->count) break;
-        if (child + 1 < heap->count && less(heap->nodes[child + 1], heap->nodes[child])) child++;
-        if (!less(heap->nodes[child], node)) break;
+        if (child + 1 < heap->count && heap_less(heap->nodes[child + 1], heap->nodes[child])) child++;
+        if (!heap_less(heap->nodes[child], node)) break;
         set(heap, at, heap->nodes[child]);
         at = child;
     }
@@ -34,7 +34,7 @@ static void sift_down(heap_t *heap, size_t at, heap_node_t *node) {
 }
 
 static void settle(heap_t *heap, size_t at, heap_node_t *node) {
-    if (at > 0 && less(node, heap->nodes[(at - 1) / 2]))
+    if (at > 0 && heap_less(node, heap->nodes[(at - 1) / 2]))
         sift_up(heap, at, node);
     else
         sift_down(heap, at, node);

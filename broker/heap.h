@@ -29,6 +29,8 @@ void *heap_first(const heap_t *heap);
 /* Its key, INT64_MAX when empty. */
 int64_t heap_first_key(const heap_t *heap);
 bool heap_has(const heap_node_t *node);
+/* The order of nodes, also of different heaps. */
+bool heap_less(const heap_node_t *a, const heap_node_t *b);
 /* Frees the array, not the items. */
 void heap_clear(heap_t *heap);
 

@@ -39,14 +39,10 @@ static bool large_may_go(const stage_t *self) {
     return out < STAGE_LARGE_MAX;
 }
 
-static bool goes_before(const task_t *a, const task_t *b) {
-    return a->queued.key != b->queued.key ? a->queued.key < b->queued.key : a->number < b->number;
-}
-
 task_t *stage_next_task(const stage_t *self) {
     task_t *task = heap_first(&self->queue), *large = heap_first(&self->large);
     if (!large || !large_may_go(self)) return task;
-    return task && goes_before(task, large) ? task : large;
+    return task && heap_less(&task->queued, &large->queued) ? task : large;
 }
 
 static bool may_take(const worker_t *worker, int64_t now_ms) {

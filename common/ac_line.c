@@ -142,10 +142,9 @@ static void give_reason(ac_line_t *self, const char *what, const char *detail) {
 
 /* Frees the line, then tells the caller, who may start the next request. */
 static void finish(ac_line_t *self, ac_answer_t *answer) {
-    int64_t elapsed_ms = clock_boot_ms() - self->started_ms;
     CRASH_POINT("ac.answered");
     answer->call = self->call;
-    answer->elapsed_ms = (uint32_t)(elapsed_ms < 0 ? 0 : elapsed_ms > UINT32_MAX ? UINT32_MAX : elapsed_ms);
+    answer->elapsed_ms = clock_since_ms(self->started_ms);
     answer->date = self->headers.date;
     answer->body = self->body ? self->body : "";
     answer->body_bytes = self->body_bytes;
@@ -317,9 +316,8 @@ int ac_line_upload_logs(ac_line_t *self, lease_t *lease, const char *file_name, 
 /* Whether the answer to a request with a file takes too long; of others curl sees to that. */
 static bool is_late(ac_line_t *self, int64_t now_ms) {
     if (!has_file(self->call) || self->sends == 0) return false;
-    if (self->sent_ms < 0 && http_sent(self->easy)) self->sent_ms = now_ms;
-    return self->sent_ms >= 0 &&
-           now_ms - self->sent_ms >= ANSWER_READ_TIMES * 1000L * (long)read_timeout_s(self, self->call);
+    return http_answer_is_late(self->easy, &self->sent_ms, now_ms,
+                               ANSWER_READ_TIMES * 1000L * (long)read_timeout_s(self, self->call));
 }
 
 static void give_up(ac_line_t *self) {

@@ -17,6 +17,11 @@ int64_t clock_boot_ms(void) {
     return clock_ms(CLOCK_BOOTTIME);
 }
 
+uint32_t clock_since_ms(int64_t start_ms) {
+    int64_t ms = clock_boot_ms() - start_ms;
+    return (uint32_t)(ms < 0 ? 0 : ms > UINT32_MAX ? UINT32_MAX : ms);
+}
+
 int64_t clock_monotonic_us(void) {
     struct timespec now;
     if (clock_gettime(CLOCK_MONOTONIC, &now) != 0) abort();

@@ -10,6 +10,8 @@
 int64_t clock_boot_ms(void);
 /* CLOCK_MONOTONIC in microseconds, for what lasts a moment. */
 int64_t clock_monotonic_us(void);
+/* From `start_ms`, of that clock, to now; bounded to what a message has room for. */
+uint32_t clock_since_ms(int64_t start_ms);
 /* Unix time in ms. */
 int64_t clock_wall_ms(void);
 /* The boot's id (36 characters); "" when it cannot be read. */

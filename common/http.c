@@ -196,7 +196,7 @@ void http_cancel(http_t *self, CURL *easy) {
     free(transfer);
 }
 
-bool http_sent(CURL *easy) {
+static bool is_sent(CURL *easy) {
     curl_off_t sent = 0, length = -1;
     long status = 0;
 
@@ -204,6 +204,11 @@ bool http_sent(CURL *easy) {
     (void)curl_easy_getinfo(easy, CURLINFO_CONTENT_LENGTH_UPLOAD_T, &length);
     (void)curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
     return status >= 300 || (length > 0 && sent >= length);
+}
+
+bool http_answer_is_late(CURL *easy, int64_t *sent_ms, int64_t now_ms, int64_t limit_ms) {
+    if (*sent_ms < 0 && is_sent(easy)) *sent_ms = now_ms;
+    return *sent_ms >= 0 && now_ms - *sent_ms >= limit_ms;
 }
 
 CURLcode http_pause(http_t *self, CURL *easy, bool paused) {

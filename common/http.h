@@ -33,10 +33,11 @@ void http_turn(http_t *self);
 int http_start(http_t *self, CURL *easy, http_done_fn done, void *ctx);
 /* Ends a transfer without calling `done`; closes its connection when it was under way. */
 void http_cancel(http_t *self, CURL *easy);
-/* Whether nothing of a request with a body is left to send: all of it has gone to the kernel, or an answer of
- * 300 and above has begun, after which curl sends no more. Until curl has connected a handle that is used
- * again may still tell of its former request. */
-bool http_sent(CURL *easy);
+/* Whether the answer to a request with a body takes longer than `limit_ms`, from when nothing of the request
+ * is left to send: all of it has gone to the kernel, or an answer of 300 and above has begun, after which
+ * curl sends no more. Keeps that time in *sent_ms, which is -1 at the start. Until curl has connected a
+ * handle that is used again may still tell of its former request. */
+bool http_answer_is_late(CURL *easy, int64_t *sent_ms, int64_t now_ms, int64_t limit_ms);
 /* Pause and go on (CURLPAUSE_ALL / CURLPAUSE_CONT), keeping the engine's timer right. Going on calls the
  * write function with what curl holds, and when that stops the transfer only this tells so, by curl's code:
  * the engine would wait on, so the caller cancels it. */

@@ -184,8 +184,7 @@ static bool look_up_again(store_body_t *self, CURLcode code) {
 
 /* Frees itself for the next PUT, then tells the caller. */
 static void finish(store_body_t *self, store_answer_t *answer) {
-    int64_t elapsed_ms = clock_boot_ms() - self->started_ms;
-    answer->elapsed_ms = (uint32_t)(elapsed_ms < 0 ? 0 : elapsed_ms > UINT32_MAX ? UINT32_MAX : elapsed_ms);
+    answer->elapsed_ms = clock_since_ms(self->started_ms);
     answer->reason = self->reason;
     clear(self);
     CRASH_POINT("store.answered");
@@ -213,9 +212,7 @@ static void on_done(void *ctx, CURL *easy, CURLcode code, const char *error) {
 }
 
 void store_body_turn(store_body_t *self, int64_t now_ms) {
-    if (!self->busy) return;
-    if (self->sent_ms < 0 && http_sent(self->easy)) self->sent_ms = now_ms;
-    if (self->sent_ms < 0 || now_ms - self->sent_ms < ANSWER_MS) return;
+    if (!self->busy || !http_answer_is_late(self->easy, &self->sent_ms, now_ms, ANSWER_MS)) return;
     store_answer_t answer = {.outcome = OUTCOME_NETWORK, .timed_out = true};
     http_cancel(self->http, self->easy);
     give_reason(self, ac_failure_phase(CURLE_OPERATION_TIMEDOUT),

@@ -159,6 +159,17 @@ def await_ends(agent, mock, total, toll, deadline):
         time.sleep(0.1)
 
 
+def one_by_one(world, request, drain_timeout):
+    """The body of a fixture: the programs without `sluice run`, and an AC with no tasks yet."""
+    mock = world.start_mock("--tasks", 0, "--longPollMs", "300-600")
+    agent = world.make_agent(*FAST, "--drainTimeout", drain_timeout)
+    started = agent.keep(*PROGRAMS)
+    agent.joined("fetcher", "executor", "uploader")
+    yield mock, agent, started
+    if not getattr(request.node, "failed", True):
+        agent.kill_programs()
+
+
 def redone(books):
     """Tasks that were begun and gave no result: done again, or given up."""
     twice = min(books["duplicates"], books["outcome_unknown"] // 2)  # delivered twice, it is in the books twice
@@ -206,5 +217,5 @@ def stop_broker_as_tasks_come(mock, agent, happened, count=2):
     raise TimeOut("nothing came while the broker stood still")
 
 
-__all__ = ["FAST", "MIX", "PROGRAMS", "Toll", "check_toll", "given_up", "is_idle", "kill_all", "redone", "settle", "side_by_side",
-           "stop_broker_as_tasks_come"]
+__all__ = ["FAST", "MIX", "PROGRAMS", "Toll", "check_toll", "given_up", "is_idle", "kill_all", "one_by_one", "redone", "settle",
+           "side_by_side", "stop_broker_as_tasks_come"]

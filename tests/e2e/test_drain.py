@@ -7,7 +7,7 @@ import time
 import pytest
 
 from agent import FAST, check_books, until
-from fault_tools import PROGRAMS
+from fault_tools import PROGRAMS, one_by_one
 from test_life import events, heard_from, task
 
 HOUR_MS = 3600000
@@ -69,14 +69,8 @@ def test_all_of_them(world):
 
 @pytest.fixture
 def programs(world, request):
-    """The programs one by one, with two executors; each can be ended alone."""
-    mock = world.start_mock("--tasks", 0, "--longPollMs", "300-600")
-    agent = world.make_agent(*FAST, "--drainTimeout", 2)
-    started = agent.keep(*PROGRAMS)
-    agent.joined("fetcher", "executor", "uploader")
-    yield mock, agent, started
-    if not getattr(request.node, "failed", True):
-        agent.kill_programs()
+    """The programs one by one; each can be ended alone."""
+    yield from one_by_one(world, request, drain_timeout=2)
 
 
 def test_an_executor(programs):

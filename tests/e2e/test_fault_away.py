@@ -7,9 +7,7 @@ import time
 import pytest
 
 from agent import FAST, until
-
-
-PROGRAMS = ("broker", "executor", "uploader", "fetcher")
+from fault_tools import PROGRAMS
 
 
 @pytest.mark.parametrize("method,octets", [("DELETE", 1000), ("GET", 700_000)])

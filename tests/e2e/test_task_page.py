@@ -9,7 +9,7 @@ import time
 import pytest
 
 from agent import BUILD, FAST, until
-from fault_tools import PROGRAMS
+from fault_tools import one_by_one
 from test_life import events, sluice, task
 
 SECRETS = ("user", "hunter2", "sesame", "tok3n")
@@ -73,13 +73,7 @@ def test_why_it_could_not_be_done(world, free_port):
 
 @pytest.fixture
 def programs(world, request):
-    mock = world.start_mock("--tasks", 0, "--longPollMs", "300-600")
-    agent = world.make_agent(*FAST, "--drainTimeout", 1)
-    started = agent.keep(*PROGRAMS)
-    agent.joined("fetcher", "executor", "uploader")
-    yield mock, agent, started
-    if not getattr(request.node, "failed", True):
-        agent.kill_programs()
+    yield from one_by_one(world, request, drain_timeout=1)
 
 
 def test_an_unknown_outcome(programs):

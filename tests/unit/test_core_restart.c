@@ -76,17 +76,22 @@ static void test_restart_without_it(void **state) {
     bench_close(&b);
 }
 
+/* A task that may be with the executor, and has so long to live. */
+static void restarted_with_get(bench_t *b, int64_t left_ms) {
+    bench_open(b, REDELIVER_IDEMPOTENT);
+    task_image_t image = {.number = 9, .state = TASK_READY, .flags = TASK_IDEMPOTENT};
+    image.task_id = image.method = str_of("GET");
+    image.deadline_ms = b->now.ms + left_ms;
+    assert_int_equal(core_restore_task(b->core, &image), 0);
+    assert_int_equal(core_restore_worker(b->core, EXECUTOR, 5, ROLE_EXECUTOR), 0);
+    bench_start(b);
+}
+
 /* A GET may be with an executor, though the journal has it as ready. */
 static void test_restart_waits(void **state) {
     (void)state;
     bench_t b;
-    bench_open(&b, REDELIVER_IDEMPOTENT);
-    task_image_t image = {.number = 9, .state = TASK_READY, .flags = TASK_IDEMPOTENT};
-    image.task_id = image.method = str_of("GET");
-    image.deadline_ms = b.now.ms + 60000;
-    assert_int_equal(core_restore_task(b.core, &image), 0);
-    assert_int_equal(core_restore_worker(b.core, EXECUTOR, 5, ROLE_EXECUTOR), 0);
-    bench_start(&b);
+    restarted_with_get(&b, 60000);
     uint64_t session = bench_join(&b, ROLE_EXECUTOR, EXECUTOR2, 6, NULL, 0);
     bench_beat(&b, EXECUTOR2, session, NULL, 0);
     bench_tick(&b);
@@ -122,13 +127,7 @@ static void test_restart_after_the_expiry(void **state) {
     static const phase_t phases[] = {PHASE_FINISHED, PHASE_STARTED};
     for (int i = 0; i < 4; i++) {
         bench_t b;
-        bench_open(&b, REDELIVER_IDEMPOTENT);
-        task_image_t image = {.number = 9, .state = TASK_READY, .flags = TASK_IDEMPOTENT};
-        image.task_id = image.method = str_of("GET");
-        image.deadline_ms = b.now.ms - 100;
-        assert_int_equal(core_restore_task(b.core, &image), 0);
-        assert_int_equal(core_restore_worker(b.core, EXECUTOR, 5, ROLE_EXECUTOR), 0);
-        bench_start(&b);
+        restarted_with_get(&b, -100);
         if (i < 2) bench_later(&b, 1000); /* others are heard first */
         msg_held_t held = {77, 9, 1, (uint8_t)phases[i % 2]};
         uint64_t session = bench_join(&b, ROLE_EXECUTOR, EXECUTOR, 5, &held, 1);
@@ -143,13 +142,7 @@ static void test_restart_after_the_expiry(void **state) {
 static void test_restart_expires(void **state) {
     (void)state;
     bench_t b;
-    bench_open(&b, REDELIVER_IDEMPOTENT);
-    task_image_t image = {.number = 9, .state = TASK_READY, .flags = TASK_IDEMPOTENT};
-    image.task_id = image.method = str_of("GET");
-    image.deadline_ms = b.now.ms - 100;
-    assert_int_equal(core_restore_task(b.core, &image), 0);
-    assert_int_equal(core_restore_worker(b.core, EXECUTOR, 5, ROLE_EXECUTOR), 0);
-    bench_start(&b);
+    restarted_with_get(&b, -100);
     bench_later(&b, 1000);
     assert_int_equal(bench_state(&b, 9), TASK_READY);
     bench_later(&b, PROTOCOL_GRACE_MS);

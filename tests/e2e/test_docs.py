@@ -46,6 +46,7 @@ def test_renders_without_a_warning(page):
     text = rendered(page)
     assert "NAME" in text and "SEE ALSO" in text
     assert "@" not in re.sub(r"@\d?\.?(service)?", "", text)
+    assert [word for word in re.findall(r"\S{41,}", text) if "/" not in word] == []  # text behind a macro loses its blanks
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
@@ -67,6 +68,19 @@ def test_commands():
         assert re.search(rf"sluice ([a-z]+\|)*{command}\b", text.split("DESCRIPTION")[0]), f"the synopsis lacks {command}"
     for option in own_options(help_of("sluice", "run")):
         assert re.search(rf"(?m)^ +--{re.escape(option)}\b", text), option
+
+
+def test_synopsis_has_the_options_of_each_command():
+    """Those of the usage lines, which --help has."""
+    synopsis = " ".join(rendered("sluice.1").split("DESCRIPTION")[0].split("SYNOPSIS")[1].split())
+    usages = [line for command in ("status", "config", "doctor", "key", "policy")
+              for line in re.findall(r"(?m)^(?:usage:|      ) sluice (.*)$", help_of("sluice", command))]
+    assert len(usages) > 8
+    for usage in usages:
+        for command in usage.split()[0].split("|"):
+            part = re.search(rf"sluice (?:\w+\|)*{command}\b.*?(?=sluice |$)", synopsis)[0]
+            for option in re.findall(r"--[\w-]+", usage):
+                assert option in part, f"the synopsis of {command} lacks {option}"
 
 
 def in_file():

@@ -1,5 +1,6 @@
 #include "executor/executor.h"
 
+#include <inttypes.h>
 #include <signal.h>
 #include <stdlib.h>
 
@@ -46,7 +47,8 @@ int executor_new(const config_t *config, const link_key_t *key, uint64_t instanc
     if (policy_gate_new(config, &result->policy, policy_why) != 0)
         *why = "the policy cannot be read any more; see --check-config";
     else if (settings_init(&result->settings, config, why) == 0)
-        result->link = link_new(&options, &handler, why);
+        absence_init(&result->absence, broker);
+    result->link = link_new(&options, &handler, why);
     if (!result->link) {
         executor_destroy(&result);
         return ERR_INVALID;
@@ -145,6 +147,8 @@ static bool work(executor_t *self) {
         run_start_if_due(self, run);
     }
     more = resume(self) || more;
+    int64_t away_s = absence_turn(&self->absence, link_session(self->link) != 0, self->now_ms);
+    if (away_s > 0) log_warn("no_broker", "endpoint=%s for_s=%" PRId64, self->absence.endpoint, away_s);
     metrics_turn(self->metrics, self->now_ms);
     policy_gate_turn(self->policy, self->now_ms);
     return more;

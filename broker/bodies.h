@@ -20,6 +20,8 @@ typedef struct {
     void (*send)(void *ctx, uint64_t peer, const msg_t *msg);
     /* Whether the task is with the executor of that session, in that attempt. */
     bool (*runs)(void *ctx, uint64_t session, uint64_t number, uint32_t attempt);
+    /* Whether its executor is about to end: its bodies need room on the disk alone, and go before others. */
+    bool (*leaves)(void *ctx, uint64_t session);
 } bodies_handler_t;
 
 /* The spool is borrowed. NULL when out of memory. */

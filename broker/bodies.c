@@ -322,7 +322,7 @@ static bool begin_one(bodies_t *self, stream_t *stream, bool leaves, int64_t now
  * could not bring them later. */
 static void begin(bodies_t *self, int64_t now_ms) {
     bool may = now_ms >= self->retry_ms;
-    self->hold = may ? NULL : "the disk has no room for large bodies";
+    self->hold = may ? NULL : SPOOL_DISK_FULL;
     for (int leaving = 1; leaving >= 0; leaving--) {
         for (stream_t *s = self->streams, *next; s && may; s = next) {
             next = s->next;
@@ -330,8 +330,7 @@ static void begin(bodies_t *self, int64_t now_ms) {
                 may = begin_one(self, s, leaving, now_ms);
         }
     }
-    if (!self->hold && spool_counted(self->spool) >= spool_max(self->spool))
-        self->hold = "the spool of large bodies is full";
+    if (!self->hold && spool_counted(self->spool) >= spool_max(self->spool)) self->hold = SPOOL_FULL;
 }
 
 /* Octets that the stream may be allowed now; 0 for none. */
@@ -410,6 +409,18 @@ unsigned bodies_waiting(const bodies_t *self, uint64_t *number, uint64_t *bytes)
         *bytes = s->length;
     }
     return count;
+}
+
+bool bodies_look(const bodies_t *self, uint64_t number, body_view_t *view) {
+    unsigned waiting = 0;
+    for (const stream_t *s = self->streams; s; s = s->next) {
+        bool waits = s->state == STREAM_WAITS;
+        waiting += waits;
+        if (s->number != number) continue;
+        *view = (body_view_t){s->length, s->received, waits ? waiting : 0};
+        return true;
+    }
+    return false;
 }
 
 int64_t bodies_due_ms(const bodies_t *self, int64_t now_ms) {

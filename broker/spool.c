@@ -220,14 +220,12 @@ uint64_t spool_max(const spool_t *self) {
 }
 
 const char *spool_refuses(const spool_t *self, uint64_t length, uint64_t reserved) {
-    return spool_fits(spool_counted(self) + reserved, length, self->max)
-               ? NULL
-               : "the spool of large bodies is full";
+    return spool_fits(spool_counted(self) + reserved, length, self->max) ? NULL : SPOOL_FULL;
 }
 
 const char *spool_disk_refuses(const spool_t *self, uint64_t length, uint64_t unwritten) {
     struct statvfs disk;
     if (fstatvfs(self->dir, &disk) != 0) return NULL;
     uint64_t room = (uint64_t)disk.f_bavail * disk.f_frsize;
-    return room < unwritten + length + SPARE ? "the disk has no room for large bodies" : NULL;
+    return room < unwritten + length + SPARE ? SPOOL_DISK_FULL : NULL;
 }

@@ -8,7 +8,9 @@
 
 typedef struct spool_t spool_t;
 
-#define SPOOL_WHY_MAX 320
+#define SPOOL_WHY_MAX   320
+#define SPOOL_FULL      "the spool of large bodies is full"
+#define SPOOL_DISK_FULL "the disk has no room for large bodies"
 
 /* Whether a body belongs to a task that has its result. */
 typedef bool (*spool_owned_fn)(void *ctx, uint64_t number, uint64_t bytes);

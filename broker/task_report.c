@@ -109,6 +109,14 @@ static const char *waits_for_upload(const core_view_t *view, const task_t *task,
     return task->state == TASK_DONE ? "its turn" : "AC's answer";
 }
 
+/* The tool has answered: what keeps the answer from being here. */
+static const char *waits_for_body(const broker_t *self, const body_view_t *body) {
+    const char *hold = bodies_hold(self->bodies);
+    if (!body) return "its executor to bring the answer";
+    if (body->place == 0) return "its body to come";
+    return hold && strcmp(hold, SPOOL_DISK_FULL) == 0 ? "room on the disk" : "room in the spool";
+}
+
 /* What has to come before it goes on; NULL when nothing is to be waited for. */
 static const char *waits_for(const core_view_t *view, const task_t *task, moment_t now) {
     switch (task->state) {
@@ -144,8 +152,20 @@ static int64_t place_in_queue(const core_view_t *view, const task_t *task) {
     return place;
 }
 
-static void put_held(yajl_gen g, const core_view_t *view, const task_t *task, moment_t now) {
-    const char *waits = waits_for(view, task, now);
+static void put_body(yajl_gen g, const body_view_t *body) {
+    json_open(g, "body");
+    json_number(g, "bytes", (int64_t)body->length);
+    json_number(g, "come", (int64_t)body->received);
+    if (body->place > 0) json_number(g, "place", body->place);
+    (void)yajl_gen_map_close(g);
+}
+
+static void put_held(yajl_gen g, const broker_t *self, const core_view_t *view, const task_t *task,
+                     moment_t now) {
+    body_view_t body;
+    bool answered = task->state == TASK_RUNNING && task->ended;
+    bool comes = answered && bodies_look(self->bodies, task->number, &body);
+    const char *waits = answered ? waits_for_body(self, comes ? &body : NULL) : waits_for(view, task, now);
     (void)yajl_gen_map_open(g);
     json_text(g, "task", task->task_id);
     json_number(g, "number", (int64_t)task->number);
@@ -153,7 +173,7 @@ static void put_held(yajl_gen g, const core_view_t *view, const task_t *task, mo
     json_text(g, "method", task->method);
     json_text(g, "host", task->host);
     json_number(g, "accepted_ms", task->accepted_wall_ms);
-    json_number(g, "expires_ms", now.wall_ms + task->deadline_ms - now.ms);
+    if (!answered) json_number(g, "expires_ms", now.wall_ms + task->deadline_ms - now.ms);
     json_number(g, "tries", task->tries);
     json_text(g, "reason", task->reason);
     json_number(g, "bytes", (int64_t)task_bytes(task));
@@ -161,6 +181,8 @@ static void put_held(yajl_gen g, const core_view_t *view, const task_t *task, mo
     if (task->state == TASK_BURIED) json_number(g, "buried_ms", task->buried_wall_ms);
     if (task->state == TASK_READY) json_number(g, "place", place_in_queue(view, task));
     if (waits) json_text(g, "waits_for", waits);
+    if (answered) json_bool(g, "answered", true);
+    if (comes) put_body(g, &body);
     put_worker(g, task->worker);
     put_timeline(g, task->trail.bytes, task->trail.len, task->accepted_wall_ms);
     (void)yajl_gen_map_close(g);
@@ -218,8 +240,8 @@ doc_t *broker_find(broker_t *self, const msg_find_t *find) {
     (void)yajl_gen_array_open(g);
     (void)journal_history_find(self->journal, find->by == ORDER_BY_NUMBER ? NULL : id, number_of(id),
                                HISTORY_MAX, now.wall_ms, put_gone, g);
-    if (by_id) put_held(g, &view, by_id, now);
-    if (by_number && by_number != by_id) put_held(g, &view, by_number, now);
+    if (by_id) put_held(g, self, &view, by_id, now);
+    if (by_number && by_number != by_id) put_held(g, self, &view, by_number, now);
     (void)yajl_gen_array_close(g);
     put_history(g, self, now.wall_ms);
     (void)yajl_gen_map_close(g);

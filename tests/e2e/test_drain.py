@@ -2,6 +2,7 @@
 an hour."""
 import json
 import os
+import re
 import signal
 import time
 
@@ -9,7 +10,7 @@ import pytest
 
 from agent import FAST, check_books, until
 from fault_tools import PROGRAMS, one_by_one
-from test_life import events, heard_from, task
+from test_life import events, heard_from, sluice, task
 
 HOUR_MS = 3600000
 
@@ -90,7 +91,14 @@ def test_answers_that_wait_for_room(world):
     """`sluice run` ends with 0, and has all that the tools have answered."""
     mock, agent = three_bodies(world)
     agent.start()
-    agent.status_until(lambda s: s["spool"]["waiting"] == 2, "two bodies that wait for room")
+    status = agent.status_until(lambda s: s["spool"]["waiting"] == 2, "two bodies that wait for room")
+    number = str(status["spool"]["first_waiting"])
+    life = task(agent, number)
+    assert life["waits_for"] == "room in the spool" and life["answered"] and "expires_ms" not in life, life
+    assert life["body"]["bytes"] > 900000 and (life["body"]["come"], life["body"]["place"]) == (0, 1), life
+    page = " ".join(sluice(agent, "task", number).split())
+    assert re.search(r"Now the tool has answered; its body of 900\.\d kB waits for room in the spool \(place 1\); it is with executor-1",
+                     page), page
     agent.stop()
     all_three(mock, agent)
     agent.stop()

@@ -122,14 +122,12 @@ uint64_t spool_max(const spool_t *self) {
 }
 
 const char *spool_refuses(const spool_t *self, uint64_t length, uint64_t reserved) {
-    return spool_fits(spool_counted(self) + reserved, length, spool_max(self))
-               ? NULL
-               : "the spool of large bodies is full";
+    return spool_fits(spool_counted(self) + reserved, length, spool_max(self)) ? NULL : SPOOL_FULL;
 }
 
 const char *spool_disk_refuses(const spool_t *self, uint64_t length, uint64_t unwritten) {
     (void)length, (void)unwritten;
-    return self->world->disk_full_us > self->world->now_us ? "the disk has no room for large bodies" : NULL;
+    return self->world->disk_full_us > self->world->now_us ? SPOOL_DISK_FULL : NULL;
 }
 
 /* --- the broker's side --- */

@@ -136,6 +136,9 @@ static void test_a_body_comes_in(void **state) {
     assert_int_equal(credit(&b, 1), 4 * CHUNK); /* it came at once: the window is wider by one */
     chunk(&b, 1, 1, CHUNK, CHUNK, false);
     assert_int_equal(credit(&b, 1), 6 * CHUNK);
+    body_view_t view;
+    assert_true(bodies_look(b.bodies, 1, &view));
+    assert_true(view.place == 0 && view.received == 2 * CHUNK && view.length == length);
     assert_true(exists(&b, "1-1.part"));
     assert_false(result(&b, 2)); /* of a body that never came: not judged */
     for (uint64_t at = 2; at < 10; at++)
@@ -344,6 +347,9 @@ static void test_room(void **state) {
     assert_null(heard(&b, 3));
     assert_int_equal(bodies_waiting(b.bodies, &number, &bytes), 2);
     assert_true(number == 2 && bytes == 2 * CHUNK);
+    body_view_t view;
+    assert_true(bodies_look(b.bodies, 3, &view) && view.place == 2 && view.length == CHUNK);
+    assert_false(bodies_look(b.bodies, 4, &view));
     b.gone = 1;
     bodies_turn(b.bodies, b.now_ms);
     assert_false(exists(&b, "1-1.part"));

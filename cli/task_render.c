@@ -90,6 +90,12 @@ static void say_uploading(sentence_t *s, yajl_val task, int64_t now_ms) {
     (void)say_tries(s, task, now_ms);
 }
 
+/* What the broker knows of it is in no journal, and nobody has been told. */
+static void say_unwritten(sentence_t *s, yajl_val root) {
+    say(s, " for the journal to be writable; until then nothing is sent that is not in it: %.200s",
+        json_text(json_member(root, "journal"), "error"));
+}
+
 /* The tool has answered, and its answer is on its way to the broker. */
 static void say_answered(sentence_t *s, yajl_val task) {
     char buf[PAGE_SHORT_MAX], come[PAGE_SHORT_MAX];
@@ -188,13 +194,16 @@ static void put_where(page_t *page, yajl_val task, yajl_val root) {
                  {"dropped", "dropped", STYLE_BAD}};
     int64_t now_ms = json_number(root, "now_ms");
     sentence_t s = {.len = 0};
-    bool answered = json_true(task, "answered");
+    bool unwritten = json_true(task, "unwritten"), answered = json_true(task, "answered") && !unwritten;
     page_label(page, "Now");
+    if (unwritten) page_add(page, STYLE_BAD, "waiting");
     if (answered) page_add(page, STYLE_STRONG, "the tool has answered");
     for (size_t i = 0; i < sizeof heads / sizeof heads[0]; i++)
-        if (!answered && is(task, "state", heads[i].state))
+        if (!answered && !unwritten && is(task, "state", heads[i].state))
             page_add(page, heads[i].style, "%s", heads[i].text);
-    if (answered) {
+    if (unwritten) {
+        say_unwritten(&s, root);
+    } else if (answered) {
         say_answered(&s, task);
     } else if (is(task, "state", "ready")) {
         say_ready(&s, task);

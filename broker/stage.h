@@ -23,7 +23,7 @@ struct worker_t {
     uint32_t mute;    /* how often in a row what was pushed to it was not claimed in time */
     int64_t rest_ms;  /* a mute worker gets nothing before this time */
     bool ready;       /* its PULL is connected */
-    bool leaving;     /* it gave tasks back: it drains */
+    bool leaving;     /* it drains: it said so, or gave tasks back */
     int64_t heard_ms;
     uint32_t beat;
     uint64_t beat_seq; /* of its latest heartbeat */

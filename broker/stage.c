@@ -48,7 +48,7 @@ task_t *stage_next_task(const stage_t *self) {
 static bool may_take(const worker_t *worker, int64_t now_ms) {
     if (!worker->ready || worker->leaving || worker->out >= worker->slots) return false;
     bool nothing_under_way = worker->out == worker->claimed;
-    if (worker->mute) return worker->out == 0 && now_ms >= worker->rest_ms;
+    if (worker->mute) return nothing_under_way && now_ms >= worker->rest_ms;
     return nothing_under_way || way_has_room(&worker->way);
 }
 

@@ -55,7 +55,7 @@ void stage_dequeue(stage_t *self, task_t *task);
 task_t *stage_next_task(const stage_t *self);
 /* The worker that gets it: the one with the most free slots; NULL when none has one. One to which much is
  * under way gets no more until that is claimed. One that is mute (its PULL may not be reached, behind a
- * firewall say) comes last, and gets one task at a time, for a trial. */
+ * firewall say) comes last, and gets one task at a time, for a trial, whatever it has claimed before. */
 worker_t *stage_next_worker(const stage_t *self, int64_t now_ms);
 
 /* Takes over the worker. */

@@ -9,6 +9,8 @@
 #include "broker/stage.h"
 #include "tests/unit/core_bench.h"
 
+#define REST_MS 5000 /* of a worker that is mute for the first time */
+
 static uint64_t join(bench_t *b, uint64_t instance) {
     uint64_t session = bench_join(b, ROLE_EXECUTOR, instance, instance, NULL, 0);
     bench_beat(b, instance, session, NULL, 0);
@@ -192,6 +194,27 @@ static void test_late_and_given_back(void **state) {
     bench_close(&b);
 }
 
+/* One that lists what it runs is tried beside that, and not only once that has ended. */
+static void test_trial_beside_a_long_task(void **state) {
+    (void)state;
+    bench_t b;
+    bench_begin(&b, REDELIVER_IDEMPOTENT);
+    uint64_t session = join(&b, EXECUTOR), running = fetch(&b, "long", "POST", 1);
+    claim(&b, EXECUTOR, session, running, MSG_CLAIMED);
+    uint64_t lost = fetch(&b, "lost", "POST", 1);
+    wait(&b, EXECUTOR, session, &running, 1, 5000);
+    assert_int_equal(bench_state(&b, lost), TASK_READY);
+    assert_int_equal(executor(&b, EXECUTOR)->mute, 1);
+    wait(&b, EXECUTOR, session, &running, 1, REST_MS - 1000);
+    assert_int_equal(bench_state(&b, lost), TASK_READY);
+    wait(&b, EXECUTOR, session, &running, 1, 1000);
+    assert_int_equal(bench_state(&b, lost), TASK_PUSHED);
+    bench_ref(&b, EXECUTOR, MSG_CLAIM, session, lost, 2);
+    assert_non_null(bench_heard(&b, EXECUTOR, MSG_CLAIMED));
+    assert_int_equal(executor(&b, EXECUTOR)->mute, 0);
+    bench_close(&b);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_slow_way),
@@ -202,6 +225,7 @@ int main(void) {
         cmocka_unit_test(test_late_result),
         cmocka_unit_test(test_late_claim_of_what_went_elsewhere),
         cmocka_unit_test(test_late_and_given_back),
+        cmocka_unit_test(test_trial_beside_a_long_task),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

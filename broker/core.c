@@ -374,6 +374,8 @@ void core_look(core_t *self, int64_t now_ms, core_view_t *view) {
     view->pool_size = self->given.pool_size;
     gate_view_t gate_view = gate_view_of(self);
     view->waits_for = gate_waits_for(&self->gate, &gate_view, now_ms);
+    if (view->waits_for == gate_no_room && self->drained_wall_ms)
+        view->waits_for = "`sluice resume`: fetching is paused by hand";
     if (!view->fetch_paused && self->gate.state == GATE_CLOSED)
         view->fetch_paused = "AC does not answer as it should";
     if (!view->fetch_paused && now_ms < self->gate.pause_ms) view->fetch_paused = "AC asked for a pause";

@@ -53,8 +53,13 @@ static void say_worker(sentence_t *s, yajl_val node, const char *name) {
 
 /* --- where it is --- */
 
+/* Whether the latest upload failed at the store of large bodies, and not at AC. */
+static bool at_store(yajl_val task) {
+    return is(latest(task, "upload_failed"), "call", "store");
+}
+
 /* "3 tries, last 503 at 10:12:03", as far as there were any. False when there was none. */
-static bool say_tries(sentence_t *s, yajl_val task, int64_t now_ms) {
+static bool say_tries(sentence_t *s, yajl_val task, const char *whose, int64_t now_ms) {
     char buf[PAGE_SHORT_MAX];
     int64_t tries = json_number(task, "tries");
     yajl_val last = latest(task, "upload_failed");
@@ -65,14 +70,14 @@ static bool say_tries(sentence_t *s, yajl_val task, int64_t now_ms) {
         say(s, "%" PRId64, json_number(last, "status"));
     else
         say(s, "%.20s", json_text(last, "outcome"));
-    say(s, " at %s", page_time(json_number(last, "at_ms"), now_ms, buf));
+    say(s, "%s at %s", whose, page_time(json_number(last, "at_ms"), now_ms, buf));
     return true;
 }
 
 static void say_done(sentence_t *s, yajl_val task, int64_t now_ms) {
     char buf[PAGE_SHORT_MAX];
     say(s, ": ");
-    bool tried = say_tries(s, task, now_ms);
+    bool tried = say_tries(s, task, "", now_ms);
     if (json_has_number(task, "next_try_ms"))
         say(s, "%snext try in %s", tried ? ", " : "",
             page_duration(since(json_number(task, "next_try_ms"), now_ms), buf));
@@ -87,7 +92,7 @@ static void say_uploading(sentence_t *s, yajl_val task, int64_t now_ms) {
         is(task, "state", "handed") ? "its turn" : json_text(task, "waits_for"));
     if (json_number(task, "tries") == 0 && latest(task, "upload_failed") == NULL) return;
     say(s, "; ");
-    (void)say_tries(s, task, now_ms);
+    (void)say_tries(s, task, at_store(task) ? " of the store" : "", now_ms);
 }
 
 /* What the broker knows of it is in no journal, and nobody has been told. */
@@ -131,7 +136,7 @@ static void say_buried(sentence_t *s, yajl_val task, int64_t now_ms, int64_t day
     char at[PAGE_SHORT_MAX];
     int64_t buried_ms = json_number(task, "buried_ms"), until_ms;
     say(s,
-        " at %s, for AC refused the result: %.200s; `sluice dead retry --number %" PRId64
+        " at %s, for the result was refused: %.200s; `sluice dead retry --number %" PRId64
         "` has it tried again",
         page_time(buried_ms, now_ms, at), json_text(task, "reason"), json_number(task, "number"));
     if (days > 0 && days < 40000 && !__builtin_add_overflow(buried_ms, days * 86400000, &until_ms))
@@ -200,7 +205,8 @@ static void put_where(page_t *page, yajl_val task, yajl_val root) {
     if (answered) page_add(page, STYLE_STRONG, "the tool has answered");
     for (size_t i = 0; i < sizeof heads / sizeof heads[0]; i++)
         if (!answered && !unwritten && is(task, "state", heads[i].state))
-            page_add(page, heads[i].style, "%s", heads[i].text);
+            page_add(page, heads[i].style, "%s",
+                     is(task, "state", "done") && at_store(task) ? "waiting for the store" : heads[i].text);
     if (unwritten) {
         say_unwritten(&s, root);
     } else if (answered) {

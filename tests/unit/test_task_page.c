@@ -27,6 +27,10 @@
     "\"status\":503,\"next_try_in_ms\":22000,\"why\":\"answered 503\"},"                                     \
     "{\"at_ms\":1700000091000,\"event\":\"omitted\",\"count\":12},{\"event\":\"lost\",\"why\":\"w\"}]"
 
+#define STORE                                                                                                \
+    "\"timeline\":[{\"at_ms\":1700000090000,\"event\":\"upload_failed\",\"call\":\"store\",\"outcome\":"     \
+    "\"server\",\"status\":503,\"why\":\"the store at s:443: answered 503\"}]"
+
 #define NOT_DONE(why)                                                                                        \
     "{\"at_ms\":1700000000003,\"event\":\"result\",\"status\":500,\"agent_error\":true,\"why\":\"" why       \
     "\"},"                                                                                                   \
@@ -83,13 +87,15 @@ static void test_states(void **state) {
          ", next try in 12 s"},
         {"\"state\":\"done\",\"tries\":3,\"next_try_ms\":1700000112000," TRIED,
          "Now waiting for AC: 3 tries, last 503 at "},
+        {"\"state\":\"done\",\"tries\":2," STORE, "Now waiting for the store: 2 tries, last 503 at "},
+        {"\"state\":\"uploading\",\"tries\":2," WORKER STORE, "; 2 tries, last 503 of the store at "},
         {"\"state\":\"done\",\"tries\":0,\"waits_for\":\"the rate limit's minute\",\"timeline\":[]",
          "Now waiting for AC: the result waits for the rate limit's minute"},
         {"\"state\":\"uploading\",\"tries\":1," WORKER "\"waits_for\":\"AC's answer\"," TRIED,
          "Now on its way to AC: the result is with executor-1 (pid 7 on h), which waits for AC's answer; 1 "
          "try,"},
         {"\"state\":\"buried\",\"buried_ms\":1700000000000,\"reason\":\"answered 400\",\"timeline\":[]",
-         "for AC refused the result: answered 400; `sluice dead retry --number 4294967299` has it tried "
+         "for the result was refused: answered 400; `sluice dead retry --number 4294967299` has it tried "
          "again, until "
          "2023-11-2"},
         {"\"state\":\"gone\",\"ended_ms\":1700000010000,\"timeline\":[{\"event\":\"delivered\",\"call\":"

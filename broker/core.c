@@ -136,6 +136,8 @@ uint64_t core_session_of(const msg_t *msg) {
         return msg->heartbeat.session;
     case MSG_BYE:
         return msg->bye.session;
+    case MSG_DRAIN:
+        return msg->drain.session;
     case MSG_WANT:
         return msg->want.session;
     case MSG_RENEW:
@@ -173,6 +175,7 @@ static bool role_may(role_t role, const msg_t *msg) {
     case MSG_UPLOADED:
         return role == ROLE_UPLOADER;
     case MSG_BODY:
+    case MSG_DRAIN:
         return role == ROLE_EXECUTOR;
     default:
         return msg->type == MSG_HEARTBEAT || msg->type == MSG_BYE;
@@ -199,6 +202,9 @@ static void worker_message(core_t *core, worker_t *worker, const msg_t *msg) {
         break;
     case MSG_REPORT:
         credit_report(core, worker, &msg->report);
+        break;
+    case MSG_DRAIN:
+        worker->leaving = worker->leaving || msg->drain.mode == 1;
         break;
     case MSG_CLAIM:
         task_claimed(core, worker, &msg->ref);

@@ -95,6 +95,30 @@ static void say_uploading(sentence_t *s, yajl_val task, int64_t now_ms) {
     (void)say_tries(s, task, at_store(task) ? " of the store" : "", now_ms);
 }
 
+/* What the broker knows of it is in no journal, and nobody has been told. */
+static void say_unwritten(sentence_t *s, yajl_val root) {
+    say(s, " for the journal to be writable; until then nothing is sent that is not in it: %.200s",
+        json_text(json_member(root, "journal"), "error"));
+}
+
+/* The tool has answered, and its answer is on its way to the broker. */
+static void say_answered(sentence_t *s, yajl_val task) {
+    char buf[PAGE_SHORT_MAX], come[PAGE_SHORT_MAX];
+    yajl_val body = json_member(task, "body");
+    const char *all = page_bytes(json_number(body, "bytes"), buf);
+    say(s, "; ");
+    if (body == NULL)
+        say(s, "it waits for %.100s", json_text(task, "waits_for"));
+    else if (json_has_number(body, "place"))
+        say(s, "its body of %s waits for %.100s (place %" PRId64 ")", all, json_text(task, "waits_for"),
+            json_number(body, "place"));
+    else
+        say(s, "%s of its body's %s have come", page_bytes(json_number(body, "come"), come), all);
+    if (json_member(task, "worker") == NULL) return;
+    say(s, "; it is with ");
+    say_worker(s, json_member(task, "worker"), "name");
+}
+
 static void say_running(sentence_t *s, yajl_val task, int64_t now_ms) {
     char buf[PAGE_SHORT_MAX];
     yajl_val claimed = latest(task, "claimed");
@@ -175,12 +199,19 @@ static void put_where(page_t *page, yajl_val task, yajl_val root) {
                  {"dropped", "dropped", STYLE_BAD}};
     int64_t now_ms = json_number(root, "now_ms");
     sentence_t s = {.len = 0};
+    bool unwritten = json_true(task, "unwritten"), answered = json_true(task, "answered") && !unwritten;
     page_label(page, "Now");
+    if (unwritten) page_add(page, STYLE_BAD, "waiting");
+    if (answered) page_add(page, STYLE_STRONG, "the tool has answered");
     for (size_t i = 0; i < sizeof heads / sizeof heads[0]; i++)
-        if (is(task, "state", heads[i].state))
+        if (!answered && !unwritten && is(task, "state", heads[i].state))
             page_add(page, heads[i].style, "%s",
                      is(task, "state", "done") && at_store(task) ? "waiting for the store" : heads[i].text);
-    if (is(task, "state", "ready")) {
+    if (unwritten) {
+        say_unwritten(&s, root);
+    } else if (answered) {
+        say_answered(&s, task);
+    } else if (is(task, "state", "ready")) {
         say_ready(&s, task);
     } else if (is(task, "state", "pushed")) {
         say(&s, " to ");

@@ -13,7 +13,8 @@
 #include "cli/json_read.h"
 #include "cli/task_render.h"
 
-#define NOW "\"now_ms\":1700000100000,\"dead_letter_days\":7,"
+#define NOW                                                                                                  \
+    "\"now_ms\":1700000100000,\"dead_letter_days\":7,\"journal\":{\"ok\":false,\"error\":\"no room\"},"
 #define TASK                                                                                                 \
     "\"task\":\"t-1\",\"number\":4294967299,\"method\":\"POST\",\"host\":\"jira.example\","                  \
     "\"accepted_ms\":1700000000000,"
@@ -70,6 +71,18 @@ static void test_states(void **state) {
          "\"expires_ms\":1700000160000,\"timeline\":[{\"at_ms\":1700000088000,"
          "\"event\":\"claimed\"}]",
          "Now running at jira.example by executor-1 (pid 7 on h) for 12 s; it expires in 60 s"},
+        {"\"state\":\"pushed\",\"unwritten\":true," WORKER "\"timeline\":[]",
+         "Now waiting for the journal to be writable; until then nothing is sent that is not in it: no room"},
+        {"\"state\":\"running\",\"answered\":true,\"waits_for\":\"room in the spool\"," WORKER
+         "\"body\":{\"bytes\":900000,\"come\":0,\"place\":2},\"timeline\":[]",
+         "Now the tool has answered; its body of 900.0 kB waits for room in the spool (place 2); it is with "
+         "executor-1 (pid 7 on h)"},
+        {"\"state\":\"running\",\"answered\":true," WORKER
+         "\"body\":{\"bytes\":900000,\"come\":262144},\"timeline\":[]",
+         "Now the tool has answered; 262.1 kB of its body's 900.0 kB have come; it is with"},
+        {"\"state\":\"running\",\"answered\":true,\"waits_for\":\"its executor to bring the "
+         "answer\",\"timeline\":[]",
+         "Now the tool has answered; it waits for its executor to bring the answer"},
         {"\"state\":\"done\",\"tries\":3,\"next_try_ms\":1700000112000,\"waits_for\":\"its next try\"," TRIED,
          ", next try in 12 s"},
         {"\"state\":\"done\",\"tries\":3,\"next_try_ms\":1700000112000," TRIED,

@@ -238,9 +238,6 @@ int request_apply(const request_t *self, const settings_t *settings, CURL *easy,
     (void)curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
     (void)curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
     (void)curl_easy_setopt(easy, CURLOPT_HTTPHEADER, list);
-    /* A kept connection may turn out dead after the request was sent; one that must not run twice gets a
-     * connection of its own. */
-    (void)curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, request_idempotent(self) ? 0L : 1L);
     apply_body(self, easy);
     apply_settings(self, settings, easy);
     *headers = list;

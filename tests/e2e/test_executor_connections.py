@@ -170,3 +170,15 @@ def test_tls_sessions_are_resumed(broker, start, tmp_path, version):
         assert output(execute(broker, worker, number, task(tool.url("/"), "POST"))[1]) == b"ok"
     assert (tool.connections, tool.resumed) == (4, 3)
     broker.until(lambda: tool.closed == 4, what="the end of the connections")
+
+
+@pytest.mark.parametrize("end", [b"", CLOSE], ids=["open", "closed"])
+def test_another_protocol_is_not_spoken(broker, start, tool, end):
+    """101 is the answer, without a body, whatever comes behind it and whether or not the connection stays."""
+    tool.default = answer(101, [("Upgrade", "websocket"), ("Connection", "Upgrade")], length=False) + b"\x81\x02hi" + end
+    start()
+    worker = broker.welcome()
+    message, result = execute(broker, worker, 1, task(tool.url("/"), requestHeaders={"Upgrade": "websocket",
+                                                                                    "Connection": "Upgrade"}))
+    assert (message.http_status, result["statusCode"], result["responseHeaders"]["Upgrade"]) == (101, 101, "websocket")
+    assert "output" not in result and "responseBase64" not in result

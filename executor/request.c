@@ -156,14 +156,14 @@ static int add_line(struct curl_slist **list, const char *line) {
 }
 
 /* "Name: value"; curl wants "Name;" for an empty value. */
-static int add_header_line(struct curl_slist **list, const header_t *header) {
+static int add_header_line(struct curl_slist **list, const char *name, const char *value) {
     char small[512], *line = small;
-    size_t size = strlen(header->name) + strlen(header->value) + 3;
+    size_t size = strlen(name) + strlen(value) + 3;
     int err;
 
     if (size > sizeof small) line = malloc(size);
     if (!line) return ERR_NOMEM;
-    (void)snprintf(line, size, header->value[0] ? "%s: %s" : "%s;", header->name, header->value);
+    (void)snprintf(line, size, value[0] ? "%s: %s" : "%s;", name, value);
     err = add_line(list, line);
     if (line != small) free(line);
     return err;
@@ -173,14 +173,23 @@ static bool has_header(const request_t *self, const char *name) {
     return header_list_get(&self->headers, name) || header_list_get(&self->local, name);
 }
 
-static int make_header_lines(const request_t *self, struct curl_slist **list) {
+/* Whether curl gives the request the Proxy-Authorization of its proxy, which a task's would stand beside. */
+static bool is_authorized(const request_t *self, const settings_t *settings) {
+    return !self->url.https && settings->http.authorizes && request_by_proxy(self, settings)[0];
+}
+
+static int make_header_lines(const request_t *self, const settings_t *settings, struct curl_slist **list) {
+    bool authorized = is_authorized(self, settings);
     int err = 0;
 
-    for (size_t i = 0; !err && i < self->headers.count; i++)
-        if (!header_list_get(&self->local, self->headers.items[i].name))
-            err = add_header_line(list, &self->headers.items[i]);
+    for (size_t i = 0; !err && i < self->headers.count; i++) {
+        const header_t *header = &self->headers.items[i];
+        if (header_list_get(&self->local, header->name)) continue;
+        if (authorized && strcasecmp(header->name, "Proxy-Authorization") == 0) continue;
+        err = add_header_line(list, header->name, header->value);
+    }
     for (size_t i = 0; !err && i < self->local.count; i++)
-        err = add_header_line(list, &self->local.items[i]);
+        err = add_header_line(list, self->local.items[i].name, self->local.items[i].value);
     /* A name and a colon keep curl from sending a header of its own. */
     if (!err && !has_header(self, "Content-Type")) err = add_line(list, "Content-Type:");
     if (!err && !has_header(self, "Accept")) err = add_line(list, "Accept:");
@@ -225,7 +234,7 @@ int request_apply(const request_t *self, const settings_t *settings, CURL *easy,
     char *url = url_text(&self->url);
     struct curl_slist *list = NULL;
     CURLcode code = CURLE_OUT_OF_MEMORY;
-    int err = url ? make_header_lines(self, &list) : ERR_NOMEM;
+    int err = url ? make_header_lines(self, settings, &list) : ERR_NOMEM;
 
     if (!err) code = curl_easy_setopt(easy, CURLOPT_URL, url);
     free(url);

@@ -182,3 +182,26 @@ def test_another_protocol_is_not_spoken(broker, start, tool, end):
                                                                                     "Connection": "Upgrade"}))
     assert (message.http_status, result["statusCode"], result["responseHeaders"]["Upgrade"]) == (101, 101, "websocket")
     assert "output" not in result and "responseBase64" not in result
+
+
+def authorizations(request):
+    return [value for name, value in request.headers if name.lower() == "proxy-authorization"]
+
+
+def test_proxy_authorization_of_a_task_ends_with_a_redirect(broker, start, tool):
+    """To whichever host; as the old agent has it."""
+    tool.answers["/from"] = answer(307, [("Location", "/to")])
+    start()
+    worker = broker.welcome()
+    execute(broker, worker, 1, task(tool.url("/from"), requestHeaders={"proxy-authorization": "p", "X-Key": "k"}))
+    assert [authorizations(request) for request in tool.requests] == [["p"], []]
+    assert [dict(request.headers)["X-Key"] for request in tool.requests] == ["k", "k"]
+
+
+@pytest.mark.parametrize("user,sent", [("", "task's"), ("u:p@", "Basic dTpw")], ids=["open", "password"])
+def test_proxy_authorization_of_the_proxy_goes_before_a_tasks(broker, start, user, sent):
+    proxy = ToolServer()
+    start("--inwardProxyHttp", f"http://{user}127.0.0.1:{proxy.port}")
+    worker = broker.welcome()
+    execute(broker, worker, 1, task("http://tool.example/", requestHeaders={"Proxy-Authorization": "task's"}))
+    assert authorizations(proxy.requests[0]) == [sent]

@@ -173,6 +173,15 @@ static bool has_header(const request_t *self, const char *name) {
     return header_list_get(&self->headers, name) || header_list_get(&self->local, name);
 }
 
+/* curl's own writes a number in full, and to a proxy it has brackets by what went there before. */
+static int add_host_line(const request_t *self, struct curl_slist **list) {
+    char *host = url_authority(&self->url);
+    int err = host ? add_header_line(list, "Host", host) : ERR_NOMEM;
+
+    free(host);
+    return err;
+}
+
 /* Whether curl gives the request the Proxy-Authorization of its proxy, which a task's would stand beside. */
 static bool is_authorized(const request_t *self, const settings_t *settings) {
     return !self->url.https && settings->http.authorizes && request_by_proxy(self, settings)[0];
@@ -180,7 +189,7 @@ static bool is_authorized(const request_t *self, const settings_t *settings) {
 
 static int make_header_lines(const request_t *self, const settings_t *settings, struct curl_slist **list) {
     bool authorized = is_authorized(self, settings);
-    int err = 0;
+    int err = has_header(self, "Host") ? 0 : add_host_line(self, list);
 
     for (size_t i = 0; !err && i < self->headers.count; i++) {
         const header_t *header = &self->headers.items[i];

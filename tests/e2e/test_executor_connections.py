@@ -172,6 +172,37 @@ def test_tls_sessions_are_resumed(broker, start, tmp_path, version):
     broker.until(lambda: tool.closed == 4, what="the end of the connections")
 
 
+HOSTS = [  # what a URL makes of Host
+    ("http://[::1]:81/a", "[::1]:81"),
+    ("http://tool.example/b", "tool.example"),
+    ("http://tool.example:8080/c", "tool.example:8080"),
+    ("http://[2001:DB8::1]/d", "[2001:db8::1]"),
+    ("http://user:pass@Tool.Example:80/e", "tool.example"),
+    ("http://127.1/f", "127.1"),
+]
+
+
+def test_host_by_a_proxy(broker, start):
+    """Is the URL's own, whatever went the same way before it."""
+    proxy = ToolServer(default=answer(body=b"ok"))
+    start("--executorPoolSize", "1", "--inwardProxyHttp", f"http://127.0.0.1:{proxy.port}")
+    worker = broker.welcome()
+    for number, (url, host) in enumerate(HOSTS + HOSTS[::-1], 1):
+        execute(broker, worker, number, task(url))
+        assert [value for name, value in proxy.requests[-1].headers if name == "Host"] == [host]
+    execute(broker, worker, 90, task("http://tool.example/", requestHeaders={"host": "mine"}))
+    assert [value for name, value in proxy.requests[-1].headers if name.lower() == "host"] == ["mine"]
+
+
+def test_host_after_a_redirect(broker, start, tool):
+    other = ToolServer(host="127.0.0.2")
+    tool.default = answer(302, [("Location", other.url("/x"))])
+    start()
+    worker = broker.welcome()
+    execute(broker, worker, 1, task(tool.url("/")))
+    assert dict(other.requests[0].headers)["Host"] == other.at
+
+
 @pytest.mark.parametrize("end", [b"", CLOSE], ids=["open", "closed"])
 def test_another_protocol_is_not_spoken(broker, start, tool, end):
     """101 is the answer, without a body, whatever comes behind it and whether or not the connection stays."""

@@ -9,6 +9,8 @@
 #include "common/err.h"
 #include "executor/latin1.h"
 
+#define URL_REST 16 /* octets of a URL besides host and target */
+
 static int fail(char *why, const char *text) {
     (void)snprintf(why, REQUEST_WHY_MAX, "%s", text);
     return ERR_INVALID;
@@ -33,20 +35,26 @@ static bool is_header_name(const pair_t *header) {
     return true;
 }
 
+/* A header that is null. Two of them the old agent's library cannot leave out: it sends its own. */
+static int leave_out(request_t *self, const pair_t *header) {
+    if (strcasecmp(header->name, "Accept-Encoding") == 0)
+        return header_list_set(&self->headers, "Accept-Encoding", "identity");
+    if (strcasecmp(header->name, "User-Agent") == 0)
+        return header_list_set(&self->headers, "User-Agent", "sluice/" SLUICE_VERSION);
+    if (is_header_name(header)) header_list_remove(&self->headers, header->name);
+    return 0;
+}
+
 /* The rules of the old agent's library: no line breaks, no white space in front, nothing beyond ISO 8859-1.
  */
 static int add_task_header(request_t *self, const pair_t *header, char *why) {
     char *value;
     int err;
 
+    if (!header->value) return leave_out(self, header);
     if (!is_header_name(header)) return fail(why, "a header of the task has a name that cannot be sent");
-    if (!header->value) {
-        /* The old agent's library cannot leave this one out. */
-        if (strcasecmp(header->name, "Accept-Encoding") == 0)
-            return header_list_set(&self->headers, "Accept-Encoding", "identity");
-        header_list_remove(&self->headers, header->name);
-        return 0;
-    }
+    if (header->name_len + header->value_len + 4 > REQUEST_TEXT_MAX)
+        return fail(why, "a header of the task is too long; 8,000,000 octets can be sent");
     if (memchr(header->value, '\r', header->value_len) || memchr(header->value, '\n', header->value_len) ||
         memchr(header->value, '\0', header->value_len))
         return fail(why, "a header of the task has a line break or NUL in its value");
@@ -113,6 +121,8 @@ int request_from_task(request_t *self, const task_t_json *task, char why[REQUEST
     if (!is_token(task->method)) return fail(why, "the task's method is none");
     if (task->input == INPUT_OTHER) return fail(why, "the task's input is neither a string nor an object");
     err = url_read(task->url, false, &self->url, why);
+    if (!err && strlen(self->url.target) + strlen(self->url.host) + URL_REST > REQUEST_TEXT_MAX)
+        err = fail(why, "the URL is too long; 8,000,000 octets can be sent");
     if (!err) err = add_headers(self, task, why);
     if (!err) err = add_credentials(self, why);
     self->method = strdup(task->method);

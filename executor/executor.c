@@ -39,7 +39,7 @@ int executor_new(const config_t *config, const link_key_t *key, uint64_t instanc
     config_broker_endpoint(config, broker, sizeof broker);
     result->slots = slots_new();
     result->metrics = program_metrics(config);
-    result->http = http_new(2L * options.slots);
+    result->http = http_new(0); /* what one task leaves on a connection is not for another */
     if (!result->slots || !result->http) {
         executor_destroy(&result);
         return ERR_NOMEM;
@@ -101,7 +101,6 @@ void executor_set_slots(executor_t *self, uint16_t slots) {
     log_info("config", "slots=%u before=%u", slots, self->pool_size);
     self->pool_size = slots;
     link_set_slots(self->link, slots);
-    http_keep(self->http, 2L * slots);
 }
 
 static void read_signals(executor_t *self, config_t *config, int signal_fd) {

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/global_config.h"
 #include "common/task_json.h"
 
 #define AGENT_ERROR "Agent Side Error: Error: "
@@ -67,13 +68,10 @@ static void describe(const task_t_json *json, const char *fault, int64_t wall_ms
     if (json->logs) fetched->flags |= TASK_LOGS;
     fetched->fetched_ms = wall_ms;
     fetched->expiry_ms = json->has_expiry ? json->expiry_ms : wall_ms + EXPIRY_DEFAULT_MS;
-    if (json->global_config.ptr && json->global_config.len <= 1024) {
-        fetched->config = (str_t){json->global_config.ptr, (uint32_t)json->global_config.len};
-        fetched->flags |= TASK_CONFIG;
-    } else if (json->global_config.ptr) {
-        snprintf(task->note, sizeof task->note, "globalConfig of %zu octets ignored; at most 1024 are taken",
-                 json->global_config.len);
-    }
+    if (json->global_config.ptr)
+        fetched->config =
+            (str_t){task->config, (uint32_t)global_config_write(json->global_config, task->config)};
+    if (fetched->config.len > 0) fetched->flags |= TASK_CONFIG;
     if (json->bad_config) snprintf(task->note, sizeof task->note, "globalConfig ignored; it is no object");
     if (!fault) return;
     fetched->flags |= TASK_INVALID;

@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "common/global_config.h"
 #include "common/messages.h"
 
 #define EXPIRY_DEFAULT_MS 300000 /* of a task that names none */
@@ -16,6 +17,7 @@ typedef struct {
     size_t task_bytes;
     char task_id[MSG_TASK_ID_MAX];
     char method[32], host[255], error[500];
+    char config[GLOBAL_CONFIG_TEXT_MAX];
     char note[256]; /* something that was ignored, for the log; "" if nothing */
 } read_task_t;
 

@@ -60,7 +60,10 @@ static void run(const char *body, size_t size) {
     }
     if (task.global_config.ptr) {
         global_config_t config;
+        char text[GLOBAL_CONFIG_TEXT_MAX];
+        size_t len = global_config_write(task.global_config, text);
         (void)global_config_read(task.global_config.ptr, task.global_config.len, &config, why);
+        must(len < sizeof text && (len == 0 || global_config_read(text, len, &config, why) == 0));
     }
     task_json_clear(&task);
 }

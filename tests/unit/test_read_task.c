@@ -95,7 +95,7 @@ static void expiry_config_and_raw_task(void **state) {
     (void)state;
     assert_int_equal(read_task(answer, sizeof answer - 1, NOW_MS, &task, why), OUTCOME_DONE);
     assert_true(task.fetched.expiry_ms == 1700000005000 && task.fetched.fetched_ms == NOW_MS);
-    assert_true(same(task.fetched.config, "{\"poolSize\": 3}"));
+    assert_true(same(task.fetched.config, "{\"poolSize\":3}"));
     assert_true(task.fetched.flags & TASK_CONFIG);
     assert_ptr_equal(task.task, strstr(answer, "{\"taskId\""));
     assert_int_equal(task.task_bytes, sizeof answer - 1 - 9 - 2);
@@ -122,15 +122,39 @@ static void what_is_too_long(void **state) {
         assert_int_equal(task.fetched.method.len, 32);
         if (len > 1024) assert_memory_equal(task.fetched.task_id.ptr, "sha256:", 7);
     }
-    snprintf(answer, 8192,
-             "{\"data\": {\"taskId\": \"a\", \"url\": \"http://h\", \"method\": \"GET\", \"globalConfig\": "
-             "{\"x\": "
-             "\"%.*s\"}}}",
-             1025, id);
-    assert_int_equal(read_task(answer, strlen(answer), NOW_MS, &task, why), OUTCOME_DONE);
-    assert_int_equal(task.fetched.config.len, 0);
-    assert_false(task.fetched.flags & TASK_CONFIG);
-    assert_true(task.note[0] != '\0');
+    free(answer);
+}
+
+/* Of any size: what is known of it goes on, and nothing else. */
+static void config_of_any_size(void **state) {
+    static const struct {
+        const char *before, *after, *config;
+    } table[] = {
+        {"\"uploadToAC\": false, \"note\": \"", "\"", "{\"uploadToAC\":false}"},
+        {"\"note\": \"", "\", \"rateLimitPerMin\":9, \"debugMode\": true",
+         "{\"debugMode\":true,\"rateLimitPerMin\":9}"},
+        {"\"poolSize\": \"", "\", \"debugMode\": true", "{\"debugMode\":true,\"poolSize\":null}"},
+        {"\"note\": \"", "\"", ""},
+    };
+    char *answer = malloc(4096), why[256], filling[2000];
+    read_task_t task;
+    (void)state;
+    assert_non_null(answer);
+    memset(filling, 'x', sizeof filling);
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+        for (int size = 10; size <= 2000; size += 1990) {
+            snprintf(answer, 4096,
+                     "{\"data\": {\"taskId\": \"a\", \"url\": \"http://h\", \"method\": \"GET\", "
+                     "\"globalConfig\": "
+                     "{%s%.*s%s}}}",
+                     table[i].before, size, filling, table[i].after);
+            assert_int_equal(read_task(answer, strlen(answer), NOW_MS, &task, why), OUTCOME_DONE);
+            if (i == 2 && size == 10) continue; /* a wrong value that is short goes as it is */
+            if (!same(task.fetched.config, table[i].config)) fail_msg("%zu of %d octets", i, size);
+            assert_int_equal((task.fetched.flags & TASK_CONFIG) != 0, table[i].config[0] != '\0');
+            assert_string_equal(task.note, "");
+        }
+    }
     free(answer);
 }
 
@@ -140,6 +164,7 @@ int main(void) {
         cmocka_unit_test(hosts),
         cmocka_unit_test(expiry_config_and_raw_task),
         cmocka_unit_test(what_is_too_long),
+        cmocka_unit_test(config_of_any_size),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -227,7 +227,18 @@ static int read_expiry(const found_t *found, task_t_json *task, char *why) {
 typedef int (*read_fn)(const found_t *found, task_t_json *task, char *why);
 
 static int read_task_id(const found_t *found, task_t_json *task, char *why) {
-    return read_text(found, IN_TASK_ID, "taskId", &task->task_id, why);
+    span_t raw = found->member[IN_TASK_ID].raw;
+    json_kind_t kind = found->member[IN_TASK_ID].kind;
+    bool is_empty = kind == JSON_STRING && raw.len == strlen("\"\"");
+    int err;
+
+    if (raw.ptr && kind == JSON_NUMBER) {
+        task->task_id = strndup(raw.ptr, raw.len);
+        return task->task_id ? 0 : ERR_NOMEM;
+    }
+    err = read_text(found, IN_TASK_ID, "taskId", &task->task_id, why);
+    if (err && raw.ptr && kind != JSON_NULL && !is_empty) task->odd_id = raw;
+    return err;
 }
 
 static int read_url(const found_t *found, task_t_json *task, char *why) {

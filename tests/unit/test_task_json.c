@@ -223,7 +223,8 @@ static void says_what_is_wrong(void **state) {
         const char *json, *task_id, *word;
     } table[] = {{"{\"taskId\":\"t\",\"method\":\"GET\"}", "t", "url"},
                  {"{\"url\":\"u\",\"method\":\"GET\"}", NULL, "taskId"},
-                 {"{\"taskId\":7,\"url\":\"u\",\"method\":\"GET\"}", NULL, "taskId"},
+                 {"{\"taskId\":true,\"url\":\"u\",\"method\":\"GET\"}", NULL, "taskId"},
+                 {"{\"taskId\":2.50,\"url\":\"u\"}", "2.50", "method"},
                  {"{\"taskId\":\"\",\"url\":\"u\",\"method\":\"GET\"}", NULL, "taskId"},
                  {"{\"taskId\":\"t\",\"url\":\"u\\u0000\",\"method\":\"GET\"}", "t", "url"},
                  {"{\"taskId\":\"t\",\"url\":\"u\",\"method\":null}", "t", "method"},

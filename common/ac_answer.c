@@ -23,15 +23,16 @@ static bool take_header(const char *line, size_t size, const char *name, char *v
     return true;
 }
 
-void ac_headers_line(ac_headers_t *headers, const char *line, size_t size) {
+bool ac_headers_line(ac_headers_t *headers, const char *line, size_t size) {
     if (size > 5 && strncmp(line, "HTTP/", 5) == 0) {
         memset(headers, 0, sizeof *headers);
-        return;
+        return true;
     }
-    if (take_header(line, size, "Date", headers->date, sizeof headers->date)) return;
+    if (take_header(line, size, "Date", headers->date, sizeof headers->date)) return false;
     if (!take_header(line, size, "X-Rate-Limit-Retry-After-Seconds", headers->rate_retry,
                      sizeof headers->rate_retry))
         take_header(line, size, "Retry-After", headers->retry_after, sizeof headers->retry_after);
+    return false;
 }
 
 static bool whole_number(const char *text, long long *value) {

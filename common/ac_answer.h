@@ -20,8 +20,8 @@ typedef struct {
     char date[64];        /* Date, "" when absent */
 } ac_headers_t;
 
-/* Takes one header line (a status line forgets what came before). */
-void ac_headers_line(ac_headers_t *headers, const char *line, size_t size);
+/* Takes one header line; true for a status line, which forgets what came before. */
+bool ac_headers_line(ac_headers_t *headers, const char *line, size_t size);
 
 /* The outcome of a complete answer. OUTCOME_DONE for a get-task of status 200: whether it brought a task is
  * for the reader of its body. *retry_after_ms is -1 when AC named no time and none is due. `now_unix_s` is

@@ -40,7 +40,8 @@ typedef struct {
     int64_t retry_after_ms; /* -1: none given */
     const char *date;       /* the header Date: AC's own time, "" when absent */
     uint32_t elapsed_ms;
-    bool stale;     /* a reused connection was dead: the caller may ask anew, on a fresh one */
+    bool stale;     /* a reused connection was dead, or what was refused there says nothing yet: the caller
+                     * may ask anew, on a fresh one */
     bool timed_out; /* by our own clock */
     const char *body;
     size_t body_bytes;

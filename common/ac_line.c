@@ -45,9 +45,24 @@ static int before_send(void *ctx, char *ip, char *local_ip, int port, int local_
     return ++self->sends > 1 ? CURL_PREREQFUNC_ABORT : CURL_PREREQFUNC_OK;
 }
 
+static bool has_file(call_t call) {
+    return call == CALL_UPLOAD_RESULT || call == CALL_UPLOAD_LOGS;
+}
+
+/* Keeps from the next request what this one may leave behind on its connection: a body that the server has
+ * not read if it answers anything but 2xx, and HTTP/1.0, in which curl would go on. */
+static void judge_connection(ac_line_t *self) {
+    long status = 0, version = 0;
+    curl_easy_getinfo(self->easy, CURLINFO_RESPONSE_CODE, &status);
+    curl_easy_getinfo(self->easy, CURLINFO_HTTP_VERSION, &version);
+    bool with_body = self->call == CALL_PUT_RESULT || has_file(self->call);
+    bool unread = with_body && status >= 300;
+    if (unread || version == CURL_HTTP_VERSION_1_0) curl_easy_setopt(self->easy, CURLOPT_FORBID_REUSE, 1L);
+}
+
 static size_t take_header(char *line, size_t size, size_t count, void *ctx) {
     ac_line_t *self = ctx;
-    ac_headers_line(&self->headers, line, size * count);
+    if (ac_headers_line(&self->headers, line, size * count)) judge_connection(self);
     return size * count;
 }
 
@@ -162,6 +177,13 @@ static void finish(ac_line_t *self, ac_answer_t *answer) {
     free(large);
 }
 
+/* A refusal on a connection that was used before may be due to what was said there: it is none yet. */
+static bool is_reused(const ac_line_t *self) {
+    long connects = 0;
+    curl_easy_getinfo(self->easy, CURLINFO_NUM_CONNECTS, &connects);
+    return connects == 0;
+}
+
 static void judge_answer(ac_line_t *self, ac_answer_t *answer) {
     long status = 0;
     char what[48];
@@ -170,12 +192,17 @@ static void judge_answer(ac_line_t *self, ac_answer_t *answer) {
     answer->outcome = ac_answer_classify(self->call, status, &self->headers, self->body, self->body_bytes,
                                          clock_wall_ms() / 1000, &answer->retry_after_ms);
     if (answer->outcome == OUTCOME_DONE || answer->outcome == OUTCOME_EMPTY) return;
+    if (answer->outcome == OUTCOME_REFUSED && self->call != CALL_GET_TASK && is_reused(self)) {
+        answer->outcome = OUTCOME_ABORTED;
+        answer->stale = true;
+    }
     snprintf(what, sizeof what, "answered %ld", status);
     give_reason(self, what,
                 answer->outcome == OUTCOME_REDIRECT    ? "a redirect; check the server URL"
                 : answer->outcome == OUTCOME_DENIED    ? "check the API key"
                 : answer->outcome == OUTCOME_BUSY      ? "too many concurrent requests"
                 : answer->outcome == OUTCOME_MALFORMED ? "not a status this call may have"
+                : answer->stale                        ? "asked once more on a connection of its own"
                                                        : "");
 }
 
@@ -213,10 +240,6 @@ static void on_done(void *ctx, CURL *easy, CURLcode code, const char *error) {
         give_reason(self, ac_failure_phase(code), error[0] ? error : curl_easy_strerror(code));
     }
     finish(self, &answer);
-}
-
-static bool has_file(call_t call) {
-    return call == CALL_UPLOAD_RESULT || call == CALL_UPLOAD_LOGS;
 }
 
 /* Most requests of a line have the URL of the one before, which curl keeps. */
@@ -264,6 +287,7 @@ static int set_request(ac_line_t *self, const ac_request_t *request) {
     }
     /* A file is too much to send in vain into a connection that AC has closed meanwhile. */
     curl_easy_setopt(self->easy, CURLOPT_FRESH_CONNECT, request->fresh || file ? 1L : 0L);
+    curl_easy_setopt(self->easy, CURLOPT_FORBID_REUSE, 0L);
     bool ipv4 = clock_boot_ms() < self->door->ipv4_until_ms;
     curl_easy_setopt(self->easy, CURLOPT_IPRESOLVE,
                      (long)(ipv4 ? CURL_IPRESOLVE_V4 : CURL_IPRESOLVE_WHATEVER));

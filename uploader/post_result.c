@@ -241,7 +241,8 @@ static void serve(post_result_t *self, post_t *post, int64_t now_ms) {
     do /* another uploader may have posted it since it was claimed here */
         next = from_broker_next(self->results, large_may(self));
     while (next && from_broker_taken(self->results, next, now_ms));
-    if (next && ac_seat_may_start(post->seat, now_ms) && begin(post, next, false, now_ms)) return;
+    bool again = next && next->attempt > 1; /* on a connection of its own */
+    if (next && ac_seat_may_start(post->seat, now_ms) && begin(post, next, again, now_ms)) return;
     from_broker_turn(self->results, self->link, now_ms);      /* UPLOADED goes before RELEASE */
     if (!next && ac_seat_lingers(post->seat, now_ms)) return; /* the next result may be on its way */
     ac_seat_release(post->seat);

@@ -12,8 +12,8 @@ CLOSE, HOLD = "close", "hold"
 
 
 class Request:
-    def __init__(self, method, target, headers, body, connection):
-        self.method, self.target, self.headers, self.body = method, target, headers, body
+    def __init__(self, method, target, version, headers, body, connection):
+        self.method, self.target, self.version, self.headers, self.body = method, target, version, headers, body
         self.connection, self.at = connection, time.monotonic()
         self.ended = None  # when it was answered, or its client went
 
@@ -21,6 +21,7 @@ class Request:
 class FakeAC:
     def __init__(self, answer=None):
         self.answer = answer or (lambda request: (200, {}, b'{"data": null}'))
+        self.version = "HTTP/1.1"  # in which it answers
         self.requests = []  # in order of arrival
         self.connections = 0
         self.in_flight = self.most_in_flight = 0
@@ -74,7 +75,7 @@ class FakeAC:
             buffer += data
         head, _, buffer = buffer.partition(b"\r\n\r\n")
         lines = head.decode("latin-1").split("\r\n")
-        method, target, _ = lines[0].split(" ")
+        method, target, version = lines[0].split(" ")
         headers = {}
         for line in lines[1:]:
             key, _, value = line.partition(":")
@@ -85,7 +86,7 @@ class FakeAC:
             if not data:
                 return None, buffer
             buffer += data
-        return Request(method, target, headers, buffer[:size], number), buffer[size:]
+        return Request(method, target, version, headers, buffer[:size], number), buffer[size:]
 
     def _hold(self, connection):
         """Waits for release() or for the client to go; True when the client has gone."""
@@ -127,7 +128,7 @@ class FakeAC:
                 if answer == HOLD:
                     answer = (200, {}, b'{"data": null}')
                 status, headers, body = answer
-                lines = [f"HTTP/1.1 {status} Whatever"]
+                lines = [f"{self.version} {status} Whatever"]
                 lines += [f"{key}: {value}" for key, value in headers.items()]
                 if status != 204:
                     lines.append(f"Content-Length: {len(body)}")

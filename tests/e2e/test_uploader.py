@@ -10,7 +10,7 @@ import pytest
 from fake_ac import CLOSE, HOLD
 from tool_server import FullListener, ToolServer, answer
 from uploader_stage import (  # stage and up are fixtures
-    BUSY, DENIED, DONE, LIMITED, MALFORMED, NETWORK, OK, REDIRECT, REFUSED, SERVER, body, stage, up)
+    ABORTED, BUSY, DENIED, DONE, LIMITED, MALFORMED, NETWORK, OK, REDIRECT, REFUSED, SERVER, body, stage, up)
 
 
 def test_hello_and_no_want_without_a_result(up):
@@ -275,6 +275,57 @@ def test_stale_connection_without_budget(up):
     assert up.broker.expect("UPLOADED", number=2).outcome == NETWORK
     assert up.broker.expect("RELEASE").used == 2
     assert len(up.ac.requests) == 2
+
+
+@pytest.mark.contract("1 retry")
+@pytest.mark.parametrize("second, outcome", [(OK, DONE), ((400, {}, b"no"), REFUSED)])
+def test_a_refusal_on_a_kept_connection_is_none_yet(up, second, outcome):
+    """It may be due to what was said there before: a body that nobody has read, say."""
+    answers = [OK, (400, {}, b"what is this"), second]
+    up.ac.answer = lambda _: answers.pop(0)
+    up.claimed(up.worker, 1, 2)
+    up.granted(up.worker)
+    assert up.broker.expect("UPLOADED", number=1).outcome == DONE
+    assert up.broker.expect("UPLOADED", number=2).outcome == outcome
+    assert up.broker.expect("RELEASE").used == 3
+    assert [r.connection for r in up.ac.requests] == [1, 1, 2] and up.ac.most_in_flight == 1
+
+
+def test_a_refusal_on_a_kept_connection_without_budget(up):
+    answers = [OK, (400, {}, b"what is this")]
+    up.ac.answer = lambda _: answers.pop(0)
+    up.claimed(up.worker, 1, 2)
+    up.granted(up.worker, budget=2)
+    uploaded = up.broker.expect("UPLOADED", number=2)
+    assert (uploaded.outcome, uploaded.http_status) == (ABORTED, 400)
+    assert uploaded.reason.endswith("answered 400: asked once more on a connection of its own")
+    assert up.broker.expect("RELEASE").used == 2
+
+
+def test_a_further_try_has_a_connection_of_its_own(up):
+    up.claimed(up.worker, 1)
+    up.claimed(up.worker, 2, attempt=2)
+    up.granted(up.worker)
+    assert up.broker.expect("UPLOADED", number=2).outcome == DONE
+    assert [r.connection for r in up.ac.requests] == [1, 2]
+
+
+@pytest.mark.parametrize("version, answer", [
+    ("HTTP/1.1", (503, {}, b"")), ("HTTP/1.1", (429, {"Retry-After": "1"}, b"")),
+    ("HTTP/1.0", (200, {"Connection": "keep-alive"}, b"{}"))])
+def test_what_may_be_left_on_a_connection_meets_no_other_request(up, version, answer):
+    """A body that is refused before it is read, and HTTP/1.0, in which curl would go on."""
+    answers = [answer, OK]
+    up.ac.version = version
+    up.ac.answer = lambda _: answers.pop(0)
+    up.claimed(up.worker, 1)
+    up.granted(up.worker, 7)
+    up.broker.expect("UPLOADED", number=1)
+    up.broker.expect("RELEASE", credit=7)
+    up.claimed(up.worker, 2)
+    up.granted(up.worker, 8)
+    assert up.broker.expect("UPLOADED", number=2).outcome == DONE
+    assert [(r.connection, r.version) for r in up.ac.requests] == [(1, "HTTP/1.1"), (2, "HTTP/1.1")]
 
 
 def test_an_unknown_call_is_refused(up):

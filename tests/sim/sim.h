@@ -228,6 +228,7 @@ struct world_t {
     int64_t disk_full_us; /* until then nothing can be written */
     int doomed;           /* the process that crashes when the event under way is over; 0: none */
     bool paused;          /* a person was told that fetching is paused, and has not had it resumed */
+    unsigned unanswered;  /* orders to pause or resume that the broker has taken in and not answered yet */
     bool calm;            /* faults have ceased */
     int64_t calm_us;
     struct {

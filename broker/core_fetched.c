@@ -99,10 +99,9 @@ static task_t *new_task(core_t *core, const msg_fetched_t *f, void **doc, uint64
 static bool has_no_room(const core_t *core) {
     const uint32_t *counts = core->tasks.counts;
     uint32_t ready = counts[TASK_READY] + counts[TASK_PUSHED];
-    uint32_t results = counts[TASK_DONE] + counts[TASK_DONE_PUSHED] + counts[TASK_UPLOADING];
-    uint32_t counted = results - (core->tasks.retrying < results ? core->tasks.retrying : results);
+    uint32_t results = tasks_results_counted(&core->tasks);
     return ready >= 2 * core->settings.task_queue + PROTOCOL_FETCH_WINDOW ||
-           counted >= 2 * core->settings.response_queue + stage_slots(&core->execute) + PROTOCOL_FETCH_WINDOW;
+           results >= 2 * core->settings.response_queue + stage_slots(&core->execute) + PROTOCOL_FETCH_WINDOW;
 }
 
 void task_fetched(core_t *core, const msg_fetched_t *fetched, void **doc, uint64_t doc_bytes) {

@@ -344,6 +344,7 @@ int64_t sim_body_bytes(const world_t *world, uint64_t number); /* of one in the 
 
 #define FAILING_TRIES 7 /* of a result that AC fails on: from then on it waits for over 5 minutes */
 #define OTHERS_US     (1000 * SECOND) /* when the tasks come that are to go past such results */
+#define GIVEN_UP_US   (200 * SECOND)  /* which takes five tries, or as many probes of a closed gate */
 bool ac_fails_on(const world_t *world, const ticket_t *ticket);
 
 /* sim_check.c */

@@ -79,6 +79,7 @@ static task_t *new_task(core_t *core, const msg_fetched_t *f, void **doc, uint64
         core_check(core, ERR_NOMEM);
         return NULL;
     }
+    task->in_line_ms = core->now.ms;
     trail_add(&task->trail, task->accepted_wall_ms,
               &(trail_entry_t){.kind = TRAIL_FETCHED, .at_wall_ms = f->fetched_ms});
     task_note(core, task, TRAIL_ACCEPTED);

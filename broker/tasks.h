@@ -25,6 +25,7 @@ typedef struct task_t {
     bool journaled;    /* the journal has it as RUNNING */
     bool ended;        /* its executor has the answer and is yet to bring it: expiry no longer matters */
     int64_t deadline_ms, expiry_wall_ms, accepted_wall_ms, next_try_ms;
+    int64_t in_line_ms;     /* since when: it was accepted, or its next try after AC failed on it is due */
     int64_t buried_wall_ms; /* while BURIED */
     uint32_t attempt, tries;
     uint32_t pushes;       /* the highest attempt so far: none is used twice */

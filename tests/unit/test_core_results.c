@@ -148,9 +148,81 @@ static void test_given_up_and_claimed(void **state) {
     }
 }
 
+/* One result a second goes and one comes, so that some always wait: the one that AC failed on once has its
+ * turn. */
+static void test_tried_once(void **state) {
+    (void)state;
+    for (uint32_t tries = 1; tries < GIVEN_UP_TRIES; tries++) {
+        scene_t s;
+        uint64_t posted = 0, credits[3];
+        open_scene(&s, 100, 60, 1, tries);
+        for (int i = 0; i < 600 && posted != 1; i++) {
+            char id[16];
+            (void)snprintf(id, sizeof id, "new%d", i);
+            assert_int_not_equal(bench_fetch(&s.b, id, "GET", TASK_IDEMPOTENT), 0);
+            second(&s, false, credits);
+            posted = post(&s, OUTCOME_DONE);
+            core_view_t view;
+            core_look(s.b.core, s.b.now.ms, &view);
+            assert_in_range(tasks_results(view.tasks), 50, 62);
+        }
+        assert_int_equal(posted, 1);
+        bench_close(&s.b);
+    }
+}
+
+/* AC fails on 25 results and has time for one each half minute: one that it takes waits for a try of each at
+ * most, not for all their tries; once they are given up, for those alone that are claimed. */
+static void test_many_that_fail(void **state) {
+    (void)state;
+    scene_t s;
+    open_scene(&s, 100, 25, 25, 1);
+    uint64_t fresh = 0, credits[3];
+    unsigned before = 0, most = 0, delivered = 0;
+    for (int i = 0; i < 3 * 3600; i++) {
+        if (!fresh && i % 600 == 0) {
+            char id[16];
+            (void)snprintf(id, sizeof id, "new%d", i);
+            fresh = bench_fetch(&s.b, id, "GET", TASK_IDEMPOTENT);
+            before = 0;
+        }
+        second(&s, false, credits);
+        if (i % 30 != 0 || s.count == 0) continue;
+        bool taken = s.held[0].number == fresh;
+        (void)post(&s, taken ? OUTCOME_DONE : OUTCOME_SERVER);
+        if (taken) {
+            if (before > most) most = before;
+            if (i > 2 * 3600) assert_in_range(before, 0, SLOTS);
+            delivered++;
+            fresh = 0;
+        }
+        before++;
+    }
+    assert_in_range(most, 0, 25 + SLOTS);
+    assert_in_range(delivered, 12, 18);
+    bench_close(&s.b);
+}
+
+/* Of those that were given up each has its turn, too, when more are due than AC has time for. */
+static void test_given_up_take_turns(void **state) {
+    (void)state;
+    scene_t s;
+    open_scene(&s, 100, 60, 60, GIVEN_UP_TRIES);
+    uint64_t credits[3], tried = 0;
+    for (int i = 0; i < 60 * 30 + 60; i++) {
+        second(&s, false, credits);
+        if (i % 30 == 0) tried |= (uint64_t)1 << post(&s, OUTCOME_SERVER);
+    }
+    assert_true((tried | 1) == ((uint64_t)1 << 61) - 1);
+    bench_close(&s.b);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_given_up_and_claimed),
+        cmocka_unit_test(test_tried_once),
+        cmocka_unit_test(test_many_that_fail),
+        cmocka_unit_test(test_given_up_take_turns),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -224,15 +224,17 @@ result_t *from_broker_unpacked(const from_broker_t *self) {
     return oldest;
 }
 
-static bool goes_before(const result_t *a, const result_t *b) {
-    return a->given_up != b->given_up ? b->given_up : a->order < b->order;
+/* One that AC has failed on many times lets as many as there are slots go first, of those that came after it;
+ * not all, for it keeps its slot from others until it is posted. */
+static uint64_t turn_of(const result_t *result) {
+    return result->order + (result->given_up ? UPLOADER_SLOTS : 0);
 }
 
 result_t *from_broker_next(from_broker_t *self, bool large) {
     result_t *next = NULL;
     for (unsigned i = 0; i < self->count; i++) {
         result_t *result = self->results[i];
-        if (may_post(result, large) && (!next || goes_before(result, next))) next = result;
+        if (may_post(result, large) && (!next || turn_of(result) < turn_of(next))) next = result;
     }
     return next;
 }

@@ -70,7 +70,8 @@ uint32_t from_broker_held(const from_broker_t *self, msg_held_t *items, uint32_t
 /* Whether the next request for it is one that takes its time. */
 bool result_is_large(const result_t *result);
 /* The claimed result that is to be posted next, NULL when there is none; large ones only with `large`. They
- * go as they came, but those that AC has failed on many times after all others. */
+ * go as they came, but for those that AC has failed on many times: as many as there are slots go past such a
+ * one. */
 result_t *from_broker_next(from_broker_t *self, bool large);
 /* Whether AC has it already, from this uploader in a session that is over, or from another one: that is its
  * outcome then. */

@@ -54,9 +54,32 @@ static void test_others_go_before_those_given_up(void **state) {
     }
 }
 
+/* Where others come without end it is posted nevertheless, for it has a slot that they could have. */
+static void test_those_given_up_have_their_turn(void **state) {
+    (void)state;
+    from_broker_t *results = from_broker_new(&(from_broker_handler_t){0}, NULL);
+    assert_non_null(results);
+    claim(results, 1, GIVEN_UP_TRIES, CALL_PUT_RESULT);
+    for (uint64_t n = 2; n < 10 * UPLOADER_SLOTS; n++) {
+        claim(results, n, 0, CALL_PUT_RESULT);
+        uint64_t next = from_broker_next(results, true)->number;
+        if (next == 1) {
+            assert_in_range(n, UPLOADER_SLOTS, UPLOADER_SLOTS + 2);
+            from_broker_destroy(&results);
+            return;
+        }
+        assert_int_equal(next, n);
+        from_broker_next(results, true)->state = RESULT_RETURNING;
+        msg_t gone = {.type = MSG_GONE, .ref = {1, n, 1}};
+        from_broker_message(results, &gone, 0);
+    }
+    fail();
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_others_go_before_those_given_up),
+        cmocka_unit_test(test_those_given_up_have_their_turn),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -30,6 +30,9 @@ typedef struct task_t {
     uint32_t attempt, tries;
     uint32_t pushes;       /* the highest attempt so far: none is used twice */
     uint64_t holder;       /* instance: of the worker that has it, or had it at the last restart */
+    uint64_t way_mark;     /* of its latest push on the way of its worker, 0 when it holds it by HELLO */
+    int64_t pushed_ms;     /* when that was */
+    uint64_t late_session; /* READY: it was not claimed in time in this session, where it may yet come */
     uint64_t last_session; /* session under which its last result or outcome came */
     uint32_t last_attempt; /* and the attempt */
     uint64_t generation, doc_bytes;

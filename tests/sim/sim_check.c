@@ -157,18 +157,18 @@ static void check_workers(world_t *world, const worker_t *workers) {
 
 static void check_tasks(world_t *world, const core_view_t *view) {
     uint32_t counts[TASK_STATES] = {0};
-    uint32_t retrying = 0;
+    uint32_t given_up = 0;
     for (task_t *task = tasks_first(view->tasks); task; task = tasks_next(view->tasks)) {
         counts[task->state]++;
-        retrying += task->state > TASK_RUNNING && task->state != TASK_BURIED && task->tries >= GIVEN_UP_TRIES;
+        given_up += task->state > TASK_RUNNING && task->state != TASK_BURIED && task->tries >= GIVEN_UP_TRIES;
         check_owner(world, task);
     }
     for (int i = 0; i < TASK_STATES; i++)
         if (counts[i] != view->tasks->counts[i])
             world_fail(world, "counts: %u tasks are %s, counted %u", counts[i],
                        task_state_name((task_state_t)i), view->tasks->counts[i]);
-    if (retrying != tasks_given_up(view->tasks))
-        world_fail(world, "counts: %u results are given up, counted %u", retrying,
+    if (given_up != tasks_given_up(view->tasks))
+        world_fail(world, "counts: %u results are given up, counted %u", given_up,
                    tasks_given_up(view->tasks));
 }
 

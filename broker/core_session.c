@@ -325,7 +325,9 @@ void session_judge(core_t *core) {
         judge_list(core, roles[i]);
     if (core->rejoined || core->now.ms < core->grace_ms) return;
     while (core->awaited) {
-        effects_record(core->fx, REC_WORKER_GONE)->instance = core->awaited->instance;
+        uint64_t instance = core->awaited->instance;
+        if (!session_find(core, instance)) /* else its session is young, and the next broker waits for it */
+            effects_record(core->fx, REC_WORKER_GONE)->instance = instance;
         awaited_over(core, &core->awaited);
     }
     rejoin_complete(core);

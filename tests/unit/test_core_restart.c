@@ -168,6 +168,30 @@ static void test_hello_is_repeated(void **state) {
     bench_close(&b);
 }
 
+/* A worker that has said HELLO when the grace ends, and no heartbeat yet, stays in the journal: its session
+ * lasts, and the next broker has to wait for it. */
+static void test_joined_as_the_grace_ends(void **state) {
+    (void)state;
+    bench_t b;
+    restarted(&b);
+    assert_int_equal(core_restore_worker(b.core, EXECUTOR2, 6, ROLE_EXECUTOR), 0);
+    bench_later(&b, PROTOCOL_GRACE_MS - 100);
+    msg_held_t held = {77, 9, 3, PHASE_FINISHED};
+    (void)bench_join(&b, ROLE_EXECUTOR, EXECUTOR, 5, &held, 1);
+    bench_clear(&b);
+    bench_later(&b, 200);
+    assert_int_equal(bench_state(&b, 9), TASK_RUNNING);
+    const record_t *gone = bench_record(&b, REC_WORKER_GONE); /* the first of those who did not come */
+    assert_non_null(gone);
+    assert_int_equal(gone->instance, EXECUTOR2);
+    size_t count, gone_count = 0;
+    const record_t *records = effects_records(b.fx, &count);
+    for (size_t i = 0; i < count; i++)
+        gone_count += records[i].type == REC_WORKER_GONE;
+    assert_int_equal(gone_count, 1);
+    bench_close(&b);
+}
+
 /* A GET that ended in time while the broker was away for longer: its result is not replaced by "expired". */
 static void test_restart_after_the_expiry(void **state) {
     (void)state;
@@ -238,7 +262,7 @@ int main(void) {
         cmocka_unit_test(test_restart_fetches),    cmocka_unit_test(test_restart_after_the_expiry),
         cmocka_unit_test(test_restart_expires),    cmocka_unit_test(test_another_journal),
         cmocka_unit_test(test_restart_old_hello),  cmocka_unit_test(test_old_hello_behind_a_newer),
-        cmocka_unit_test(test_hello_is_repeated),
+        cmocka_unit_test(test_hello_is_repeated),  cmocka_unit_test(test_joined_as_the_grace_ends),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -301,8 +301,8 @@ static void hold(bodies_t *self, stream_t *stream, const char *why, int64_t now_
 static void begin(bodies_t *self, int64_t now_ms) {
     self->hold = NULL;
     if (now_ms < self->retry_ms) self->hold = "the disk has no room for large bodies";
+    uint64_t unwritten, promised = reserved(self, &unwritten);
     for (stream_t *s = self->streams, *next; s && !self->hold; s = next) {
-        uint64_t unwritten, promised = reserved(self, &unwritten);
         next = s->next;
         if (s->state != STREAM_WAITS) continue;
         const char *why = spool_refuses(self->spool, s->length, promised, unwritten);
@@ -316,6 +316,8 @@ static void begin(bodies_t *self, int64_t now_ms) {
             break;
         }
         s->state = STREAM_OPEN;
+        promised += s->length;
+        unwritten += s->length;
         if (s->held_ms)
             log_info("body_begins", "number=%" PRIu64 " waited_ms=%" PRId64, s->number, now_ms - s->held_ms);
     }

@@ -1,12 +1,13 @@
 /* What time does to tasks, and handing them out. */
 #include <inttypes.h>
+#include <string.h>
 
 #include "broker/backoff.h"
 #include "broker/core_internal.h"
 
 /* Its tasks would come back to it again and again, the oldest first, until they expire. */
 static void worker_is_mute(core_t *core, worker_t *worker) {
-    if (core->now.ms < worker->rest_ms) return; /* pushed together with the one that told so */
+    way_give_up(&worker->way); /* with all that was pushed after the one that told so */
     worker->rest_ms = core->now.ms + backoff_probe_ms(++worker->mute);
     char name[LOG_QUOTED_MAX];
     effects_log(
@@ -14,6 +15,23 @@ static void worker_is_mute(core_t *core, worker_t *worker) {
         "name=%s session=%" PRIu64 " times=%u next_trial_in_ms=%" PRId64
         " why=\"it says that it is there and claims nothing; can it reach the broker's worker ports?\"",
         log_quote(worker->name, name), worker->session, worker->mute, worker->rest_ms - core->now.ms);
+}
+
+/* It is the way that is judged, unless the task has expired on it. */
+static void unclaimed_overdue(core_t *core, task_t *task) {
+    worker_t *worker = task->worker;
+    int64_t now_ms = core->now.ms, due = way_due_ms(&worker->way, task->way_mark, task->pushed_ms);
+    bool expired = task->state == TASK_PUSHED && task->deadline_ms <= now_ms;
+    if (now_ms < due && !expired) {
+        int64_t look = now_ms + PROTOCOL_CLAIM_MS; /* what comes meanwhile changes it */
+        if (task->state == TASK_PUSHED && task->deadline_ms < look) look = task->deadline_ms;
+        core_check(core, tasks_set_due(&core->tasks, task, due < look ? due : look));
+        return;
+    }
+    if (now_ms >= due && !way_is_past(&worker->way, task->way_mark)) worker_is_mute(core, worker);
+    bool may_come = task->state == TASK_PUSHED;
+    task_lost(core, task, "it was not claimed in time");
+    if (may_come) task->late_session = worker->session;
 }
 
 static void task_overdue(core_t *core, task_t *task) {
@@ -33,8 +51,7 @@ static void task_overdue(core_t *core, task_t *task) {
         break;
     case TASK_PUSHED:
     case TASK_DONE_PUSHED:
-        if (worker) worker_is_mute(core, worker);
-        task_lost(core, task, "it was not claimed in time");
+        unclaimed_overdue(core, task);
         break;
     default:
         core_check(core, tasks_set_due(&core->tasks, task, INT64_MAX));
@@ -52,8 +69,9 @@ static void push(core_t *core, stage_t *stage, task_t *task, worker_t *worker) {
     core_move(core, task, TASK_EV_PUSH);
     task->attempt = ++task->pushes;
     worker_take(worker, task);
+    task->way_mark = way_send(&worker->way, task->doc_bytes + strlen(task->task_id) + WAY_HEADER);
     task_note_worker(core, task, TRAIL_PUSHED, worker);
-    core_check(core, tasks_set_due(&core->tasks, task, core->now.ms + PROTOCOL_CLAIM_MS));
+    task_await_claim(core, task);
     out_t *out = effects_out(core->fx, OUT_PUSH, worker->instance);
     out->number = task->number;
     out->msg.type = MSG_TASK;

@@ -105,6 +105,11 @@ void task_watch(core_t *core, task_t *task) {
     core_check(core, tasks_set_due(&core->tasks, task, due));
 }
 
+void task_await_claim(core_t *core, task_t *task) {
+    task->pushed_ms = core->now.ms;
+    core_check(core, tasks_set_due(&core->tasks, task, core->now.ms + PROTOCOL_CLAIM_MS));
+}
+
 void task_claim(core_t *core, task_t *task) {
     core_move(core, task, TASK_EV_CLAIM);
     task_note(core, task, TRAIL_CLAIMED);

@@ -10,15 +10,29 @@ static bool with(const task_t *task, const worker_t *worker, uint32_t attempt) {
     return task && task->worker == worker && task->attempt == attempt;
 }
 
-/* What is pushed to it does arrive. */
-static void is_reached(worker_t *worker) {
+/* What is pushed to it does arrive: this task, or, when it is not its any more, what it had of it. */
+static void is_reached(core_t *core, worker_t *worker, const task_t *task, uint32_t attempt) {
     worker->mute = 0;
     worker->rest_ms = 0;
+    way_came(&worker->way, with(task, worker, attempt) ? task->way_mark : 0, core->now.ms);
+}
+
+/* It was a long time on its way to the worker, was taken back, and nobody has got it since: it is the
+ * worker's after all. When it cannot be, for that is what it is told then, it never will be. */
+static void take_late(core_t *core, worker_t *worker, task_t *task, uint32_t attempt) {
+    if (!task || task->late_session != worker->session || task->attempt != attempt) return;
+    task->late_session = 0;
+    if (task->state != TASK_READY || worker->out >= worker->slots) return;
+    stage_dequeue(&core->execute, task);
+    core_move(core, task, TASK_EV_PUSH);
+    worker_take(worker, task);
+    task_await_claim(core, task);
 }
 
 void task_claimed(core_t *core, worker_t *worker, const msg_ref_t *ref) {
-    is_reached(worker);
     task_t *task = tasks_find(&core->tasks, ref->number);
+    take_late(core, worker, task, ref->attempt);
+    is_reached(core, worker, task, ref->attempt);
     if (!with(task, worker, ref->attempt)) {
         if (task && task->last_session == worker->session && task->last_attempt == ref->attempt) {
             /* overtaken by its own result, or repeated after it */
@@ -69,6 +83,7 @@ void task_result(core_t *core, const msg_result_t *result, void **doc, uint64_t 
     }
     worker->heard_ms = core->now.ms;
     task_t *task = tasks_find(&core->tasks, result->number);
+    take_late(core, worker, task, result->attempt);
     if (!with(task, worker, result->attempt)) {
         if (task && task->last_session == result->session) {
             msg_t *msg = effects_msg(core->fx, worker->instance, MSG_STORED);
@@ -79,6 +94,8 @@ void task_result(core_t *core, const msg_result_t *result, void **doc, uint64_t 
                   task ? DENIED_OTHER : DENIED_UNKNOWN);
         return;
     }
+    if (task->state == TASK_PUSHED)
+        is_reached(core, worker, task, result->attempt); /* it tells as a claim does */
     task_answer(core, worker->instance, MSG_STORED, worker->session, task);
     task_take_back(task);
     core_move(core, task, TASK_EV_RESULT);
@@ -99,8 +116,9 @@ void task_result(core_t *core, const msg_result_t *result, void **doc, uint64_t 
 }
 
 void task_returned(core_t *core, worker_t *worker, const msg_return_t *give_back) {
-    is_reached(worker);
     task_t *task = tasks_find(&core->tasks, give_back->number);
+    take_late(core, worker, task, give_back->attempt);
+    is_reached(core, worker, task, give_back->attempt);
     if (!with(task, worker, give_back->attempt)) {
         task_deny(core, worker->instance, give_back->session, give_back->number, give_back->attempt,
                   task ? DENIED_OTHER : DENIED_UNKNOWN);
@@ -208,6 +226,7 @@ bool task_adopt(core_t *core, worker_t *worker, const msg_held_t *held, uint64_t
     stage_dequeue(task_stage(core, task), task);
     if (task->state == TASK_READY || task->state == TASK_DONE) core_move(core, task, TASK_EV_PUSH);
     task->attempt = held->attempt;
+    task->way_mark = 0;
     if (task->pushes < held->attempt) task->pushes = held->attempt;
     task->waits_rejoin = false;
     worker_take(worker, task);
@@ -218,7 +237,7 @@ bool task_adopt(core_t *core, worker_t *worker, const msg_held_t *held, uint64_t
     } else if (held->phase != PHASE_UNSTARTED) {
         task_claim(core, task);
     } else {
-        core_check(core, tasks_set_due(&core->tasks, task, core->now.ms + PROTOCOL_CLAIM_MS));
+        task_await_claim(core, task);
     }
     if (held->phase == PHASE_FINISHED) task_ended(core, task);
     return true;

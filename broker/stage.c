@@ -47,7 +47,9 @@ task_t *stage_next_task(const stage_t *self) {
 
 static bool may_take(const worker_t *worker, int64_t now_ms) {
     if (!worker->ready || worker->leaving || worker->out >= worker->slots) return false;
-    return worker->mute == 0 || (worker->out == 0 && now_ms >= worker->rest_ms);
+    bool nothing_under_way = worker->out == worker->claimed;
+    if (worker->mute) return nothing_under_way && now_ms >= worker->rest_ms;
+    return nothing_under_way || way_has_room(&worker->way);
 }
 
 static bool is_better(const worker_t *worker, const worker_t *best) {
@@ -80,6 +82,7 @@ void worker_take(worker_t *worker, task_t *task) {
     task->holder = worker->instance;
     task->beat = worker->beat;
     task->missed = 0;
+    task->late_session = 0;
     task->prev = NULL;
     task->next = worker->tasks;
     if (worker->tasks) worker->tasks->prev = task;

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "broker/tasks.h"
+#include "broker/way.h"
 
 /* A peer with a session. Fetchers have one too, with no slots and in no stage. */
 struct worker_t {
@@ -22,8 +23,9 @@ struct worker_t {
     uint32_t claimed; /* of these, claimed */
     uint32_t mute;    /* how often in a row what was pushed to it was not claimed in time */
     int64_t rest_ms;  /* a mute worker gets nothing before this time */
+    way_t way;        /* of what is pushed to it */
     bool ready;       /* its PULL is connected */
-    bool leaving;     /* it gave tasks back: it drains */
+    bool leaving;     /* it drains: it said so, or gave tasks back */
     int64_t heard_ms;
     uint32_t beat;
     uint64_t beat_seq;  /* of its latest heartbeat */
@@ -52,8 +54,9 @@ void stage_dequeue(stage_t *self, task_t *task);
 /* The next task to hand out, NULL when none. The one place where the order is decided: the least tried first,
  * of these the oldest, but for large results beyond STAGE_LARGE_MAX. */
 task_t *stage_next_task(const stage_t *self);
-/* The worker that gets it: the one with the most free slots; NULL when none has one. One that is mute (its
- * PULL may not be reached, behind a firewall say) comes last, and gets one task at a time, for a trial. */
+/* The worker that gets it: the one with the most free slots; NULL when none has one. One to which much is
+ * under way gets no more until that is claimed. One that is mute (its PULL may not be reached, behind a
+ * firewall say) comes last, and gets one task at a time, for a trial, whatever it has claimed before. */
 worker_t *stage_next_worker(const stage_t *self, int64_t now_ms);
 
 /* Takes over the worker. */

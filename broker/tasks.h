@@ -29,6 +29,9 @@ typedef struct task_t {
     uint32_t attempt, tries;
     uint32_t pushes;       /* the highest attempt so far: none is used twice */
     uint64_t holder;       /* instance: of the worker that has it, or had it at the last restart */
+    uint64_t way_mark;     /* of its latest push on the way of its worker, 0 when it holds it by HELLO */
+    int64_t pushed_ms;     /* when that was */
+    uint64_t late_session; /* READY: it was not claimed in time in this session, where it may yet come */
     uint64_t last_session; /* session under which its last result or outcome came */
     uint32_t last_attempt; /* and the attempt */
     uint64_t generation, doc_bytes;
@@ -48,7 +51,7 @@ typedef struct {
     void *by_number, *by_id; /* zhashx_t */
     heap_t timers;
     uint32_t counts[TASK_STATES];
-    uint32_t retrying; /* DONE with at least GIVEN_UP_TRIES tries */
+    uint32_t given_up; /* DONE with at least GIVEN_UP_TRIES tries */
     uint64_t doc_bytes;
     task_t *buried_first, *buried_last; /* in the order of burial */
     number_tree_t buried;               /* the same by their numbers */

@@ -15,9 +15,10 @@ def size(octets):
 
 
 class SlowWay:
-    """The broker's ports, at another address; what goes to results-in has `rate` octets a second."""
+    """The broker's ports, at another address; what goes to results-in, or with `tasks` what comes from the workers'
+    ports, has `rate` octets a second."""
 
-    def __init__(self, port, rate, workers=4):
+    def __init__(self, port, rate, workers=4, tasks=False):
         self.rate, self.carried, self.next_s = rate, 0, 0.0
         self.lock = threading.Lock()
         self.sockets = []
@@ -28,13 +29,13 @@ class SlowWay:
             door.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)  # what waits, waits at the executor
             door.bind((PROXY, port + offset))
             door.listen(16)
-            self.run(self.serve, door, port + offset, offset == RESULTS_IN)
+            self.run(self.serve, door, port + offset, offset == RESULTS_IN and not tasks, offset >= 8 and tasks)
 
     @staticmethod
     def run(function, *arguments):
         threading.Thread(target=function, args=arguments, daemon=True).start()
 
-    def serve(self, door, port, slow):
+    def serve(self, door, port, slow, slow_back):
         while True:
             try:
                 near, _ = door.accept()
@@ -42,7 +43,9 @@ class SlowWay:
                 return  # closed
             self.sockets.append(near)
             try:
-                far = socket.create_connection((BROKER, port))
+                far = socket.socket()
+                far.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)  # and at the broker
+                far.connect((BROKER, port))
             except OSError:
                 near.close()  # the broker does not listen yet
                 continue
@@ -50,7 +53,7 @@ class SlowWay:
             for end in (near, far):
                 end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self.run(self.copy, near, far, slow)
-            self.run(self.copy, far, near, False)
+            self.run(self.copy, far, near, slow_back)
 
     def wait(self, octets):
         with self.lock:
@@ -79,8 +82,8 @@ class SlowWay:
             each.close()
 
 
-def start(world, port, rate, *options):
-    way = SlowWay(port, rate)
+def start(world, port, rate, *options, tasks=False):
+    way = SlowWay(port, rate, tasks=tasks)
     agent = world.make_agent(*FAST, "--bind", f"tcp://{BROKER}:{port}", *options)
     for name in ("broker", "uploader", "fetcher"):
         agent.program(name)
@@ -123,4 +126,21 @@ def test_results_are_not_repeated_while_they_are_on_their_way(world, free_port):
     assert books["error_results"] == 0
     needed = count * (octets * 4 // 3 + 1000)  # in base64
     assert way.carried <= (0.5 + sessions(agent)) * needed, (way.carried, needed)
+    way.close()
+
+
+def test_tasks_are_waited_for_while_they_are_on_their_way(world, free_port):
+    """A large one is, for longer than a small one would be, and so are small ones behind it: all are sent once, and run
+    once. The GETs begin with their claims, so a claim that is refused is a request too many."""
+    octets, rate = 1300 * 1000, 180 * 1000
+    mock = world.start_mock("--tasks", 1, "--methods", "POST", "--inputBytes", octets, "--expiryMs", 600000)
+    way, agent = start(world, free_port, rate, tasks=True)
+    agent.status_until(lambda s: s["counters"]["fetched"] >= 1, "the large task")
+    mock.add(count=6, methods="GET", inputBytes=40)
+    books = mock.wait("delivered>=7", deadline=120)
+    check_books(books, 7)
+    assert books["error_results"] == 0
+    if sessions(agent) == 1:
+        assert books["tool_requests"] == 7 and books["reexecuted_safe"] == 0
+    assert way.carried <= (0.5 + sessions(agent)) * octets, (way.carried, octets)
     way.close()

@@ -49,8 +49,8 @@ void bench_clear(bench_t *b) {
 
 static void step(bench_t *b, event_kind_t kind, uint64_t peer, const msg_t *msg, bool has_doc) {
     void *doc = has_doc ? malloc(1) : NULL;
-    event_t event = {
-        .kind = kind, .peer = peer, .msg = msg, .doc = &doc, .doc_bytes = has_doc, .key = b->key};
+    uint64_t bytes = has_doc && b->doc_bytes ? b->doc_bytes : has_doc;
+    event_t event = {.kind = kind, .peer = peer, .msg = msg, .doc = &doc, .doc_bytes = bytes, .key = b->key};
     assert_int_equal(core_step(b->core, &event, b->now, b->fx), 0);
     free(doc);
 }

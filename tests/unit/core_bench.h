@@ -14,8 +14,9 @@ typedef struct {
     effects_t *fx;
     moment_t now;
     uint64_t hello_seq, fetch_seq;
-    uint64_t key;      /* of the connection by which messages come; 0: local */
-    uint64_t beat_seq; /* of the latest HEARTBEAT, whoever sent it */
+    uint64_t key;       /* of the connection by which messages come; 0: local */
+    uint64_t doc_bytes; /* of the documents that come; 0 for 1 */
+    uint64_t beat_seq;  /* of the latest HEARTBEAT, whoever sent it */
 } bench_t;
 
 void bench_open(bench_t *b, redeliver_t redeliver);

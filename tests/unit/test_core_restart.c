@@ -209,6 +209,21 @@ static void test_restart_after_the_expiry(void **state) {
     }
 }
 
+/* The repeats of a HELLO may come in any order, and the first to come be of before its end. */
+static void test_restart_long_after_the_expiry(void **state) {
+    (void)state;
+    bench_t b;
+    restarted_with_get(&b, -60000);
+    msg_held_t held[] = {{77, 9, 1, PHASE_FINISHED}, {77, 9, 1, PHASE_STARTED}};
+    (void)bench_join(&b, ROLE_EXECUTOR, EXECUTOR, 5, &held[1], 1);
+    bench_later(&b, 1000);
+    b.hello_seq--;
+    uint64_t session = bench_join(&b, ROLE_EXECUTOR, EXECUTOR, 5, &held[0], 1);
+    bench_result(&b, session, 9, 1);
+    assert_non_null(bench_heard(&b, EXECUTOR, MSG_STORED));
+    bench_close(&b);
+}
+
 /* And if nobody brings it, it expires. */
 static void test_restart_expires(void **state) {
     (void)state;
@@ -257,12 +272,19 @@ static void test_restart_fetches(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_restart_adopts),     cmocka_unit_test(test_restart_adopted_too_long),
-        cmocka_unit_test(test_restart_without_it), cmocka_unit_test(test_restart_waits),
-        cmocka_unit_test(test_restart_fetches),    cmocka_unit_test(test_restart_after_the_expiry),
-        cmocka_unit_test(test_restart_expires),    cmocka_unit_test(test_another_journal),
-        cmocka_unit_test(test_restart_old_hello),  cmocka_unit_test(test_old_hello_behind_a_newer),
-        cmocka_unit_test(test_hello_is_repeated),  cmocka_unit_test(test_joined_as_the_grace_ends),
+        cmocka_unit_test(test_restart_adopts),
+        cmocka_unit_test(test_restart_adopted_too_long),
+        cmocka_unit_test(test_restart_without_it),
+        cmocka_unit_test(test_restart_waits),
+        cmocka_unit_test(test_restart_fetches),
+        cmocka_unit_test(test_restart_after_the_expiry),
+        cmocka_unit_test(test_restart_expires),
+        cmocka_unit_test(test_another_journal),
+        cmocka_unit_test(test_restart_long_after_the_expiry),
+        cmocka_unit_test(test_restart_old_hello),
+        cmocka_unit_test(test_old_hello_behind_a_newer),
+        cmocka_unit_test(test_hello_is_repeated),
+        cmocka_unit_test(test_joined_as_the_grace_ends),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

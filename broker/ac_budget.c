@@ -6,7 +6,7 @@
 uint32_t gate_rate_free(const ac_gate_t *gate, int64_t now_ms) {
     uint32_t taken = rate_used(&gate->window, now_ms);
     for (int i = 0; i < GATE_CREDITS_MAX; i++)
-        if (gate->credits[i].credit) taken += (uint32_t)(gate->credits[i].budget - gate->credits[i].used);
+        if (gate->credits[i].credit) taken += (uint32_t)(gate->credits[i].budget - gate->credits[i].dated);
     return taken < gate->rate ? gate->rate - taken : 0;
 }
 
@@ -25,9 +25,8 @@ uint16_t gate_most_used(const credit_t *credit) {
 }
 
 uint16_t gate_known_used(const credit_t *credit) {
-    uint16_t used = gate_most_used(credit);
-    bool under_way = credit->stage == CREDIT_FETCH && credit->ended < used; /* its tasks need room still */
-    return under_way ? credit->ended : used;
+    bool under_way = credit->stage == CREDIT_FETCH && credit->ended < credit->dated; /* need room still */
+    return under_way ? credit->ended : credit->dated;
 }
 
 bool gate_flows(const ac_gate_t *gate, int64_t now_ms) {
@@ -40,12 +39,15 @@ static uint32_t fetch_room(const ac_gate_t *gate, const gate_view_t *view) {
     return view->fetch_room > outstanding ? view->fetch_room - outstanding : 0;
 }
 
-/* What upload credits may still use. */
-static uint32_t upload_units(const ac_gate_t *gate) {
+/* What upload credits may still use, and what of them is not in the window yet. */
+static uint32_t upload_units(const ac_gate_t *gate, uint32_t *undated) {
     uint32_t units = 0;
+    *undated = 0;
     for (int i = 0; i < GATE_CREDITS_MAX; i++) {
         const credit_t *c = &gate->credits[i];
-        if (c->credit && c->stage == CREDIT_UPLOAD) units += (uint32_t)(c->budget - c->used);
+        if (!c->credit || c->stage != CREDIT_UPLOAD) continue;
+        units += (uint32_t)(c->budget - c->used);
+        *undated += (uint32_t)(c->budget - c->dated);
     }
     return units;
 }
@@ -54,8 +56,8 @@ static uint32_t upload_units(const ac_gate_t *gate) {
  * long, a quarter of the minute's together. A quarter is fetching's, whatever waits: what uploads have used
  * in the minute, or been granted, is of the other three. */
 static uint32_t reserve(const ac_gate_t *gate, const gate_view_t *view, int64_t now_ms) {
-    uint32_t quarter = gate->rate < 4 ? 1 : gate->rate / 4, granted = upload_units(gate);
-    uint32_t had = rate_used(&gate->window, now_ms) - rate_used(&gate->fetched, now_ms) + granted;
+    uint32_t undated, quarter = gate->rate < 4 ? 1 : gate->rate / 4, granted = upload_units(gate, &undated);
+    uint32_t had = rate_used(&gate->window, now_ms) - rate_used(&gate->fetched, now_ms) + undated;
     uint32_t part = gate->rate - quarter;
     uint32_t wanted = view->waiting > granted ? view->waiting - granted : 0;
     return least(wanted + least(view->coming, quarter), part > had ? part - had : 0);

@@ -26,6 +26,7 @@ void gate_restore(ac_gate_t *gate, const credit_t *credit, int64_t now_ms) {
                         .stage = credit->stage,
                         .budget = credit->budget,
                         .used = credit->used,
+                        .dated = credit->used,
                         .ended = credit->used,
                         .recovered = true,
                         .granted_ms = now_ms,
@@ -290,14 +291,31 @@ bool gate_rejoin(ac_gate_t *gate, uint64_t credit, uint64_t holder, uint64_t ses
     return true;
 }
 
-int gate_used(ac_gate_t *gate, credit_t *credit, uint16_t used, int64_t now_ms) {
+static void take_use(credit_t *credit, uint16_t used, int64_t now_ms) {
     if (used > credit->budget) used = credit->budget;
-    if (used <= credit->used) return -1;
-    uint32_t units = (uint32_t)(used - credit->used);
+    if (used <= credit->used) return;
     credit->used = used;
     credit->progress_ms = now_ms;
+}
+
+/* So many of the credit's requests have ended by now. */
+static int date(ac_gate_t *gate, credit_t *credit, uint16_t ended, int64_t now_ms) {
+    if (ended <= credit->dated) return -1;
+    uint32_t units = (uint32_t)(ended - credit->dated);
+    credit->dated = ended;
     if (credit->stage == CREDIT_FETCH) (void)rate_add(&gate->fetched, now_ms, units);
     return rate_add(&gate->window, now_ms, units);
+}
+
+int gate_used(ac_gate_t *gate, credit_t *credit, uint16_t used, int64_t now_ms) {
+    take_use(credit, used, now_ms);
+    uint16_t ended = credit->used > 0 ? (uint16_t)(credit->used - 1) : 0;
+    return date(gate, credit, credit->came > ended ? credit->came : ended, now_ms);
+}
+
+int gate_all_ended(ac_gate_t *gate, credit_t *credit, uint16_t used, int64_t now_ms) {
+    take_use(credit, used, now_ms);
+    return date(gate, credit, gate_most_used(credit), now_ms);
 }
 
 void gate_fetch_ended(ac_gate_t *gate, uint64_t credit) {
@@ -330,7 +348,7 @@ credit_t *gate_expired(ac_gate_t *gate, int64_t now_ms, int *bucket) {
     for (int i = 0; i < GATE_CREDITS_MAX; i++) {
         credit_t *c = &gate->credits[i];
         if (c->credit && now_ms >= c->renewed_ms + LEASE_OVER_MS) {
-            *bucket = gate_used(gate, c, c->budget, now_ms);
+            *bucket = gate_all_ended(gate, c, c->budget, now_ms);
             c->ended = c->used; /* its holder has been over for a second: what it fetched is not waited for */
             return c;
         }

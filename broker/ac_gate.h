@@ -29,8 +29,9 @@ typedef struct {
     bool revoked;
     bool recovered; /* from the journal; its holder has not come back */
     bool probe;
-    uint16_t budget; /* in all, from the credit's beginning, as are the next three */
-    uint16_t used;   /* as reported, and put into the rate window */
+    uint16_t budget; /* in all, from the credit's beginning, as are the next four */
+    uint16_t used;   /* begun, as reported */
+    uint16_t dated;  /* of these, known to have ended: they are in the rate window */
     uint16_t came;   /* tasks and results that have come of it: so many are used, whatever was reported */
     uint16_t ended;  /* get-task calls known to have ended: their task came, or a report */
     int64_t granted_ms, renewed_ms, progress_ms; /* progress: when `used` changed last */
@@ -98,7 +99,7 @@ credit_t *gate_decide(ac_gate_t *gate, const gate_view_t *view, int64_t now_ms, 
 /* A credit out that has got a larger budget, so that its holder need not stop, as a new one would be granted
  * now; NULL for none. Call again until NULL. *bucket is the changed bucket of the rate window, or -1. */
 credit_t *gate_raise(ac_gate_t *gate, const gate_view_t *view, int64_t now_ms, int *bucket);
-/* What of its budget is certainly used: for the journal. */
+/* What of its budget is certainly used, and in the rate window: for the journal. */
 uint16_t gate_known_used(const credit_t *credit);
 /* A credit that ought to come back, not told so yet: marks it revoked and returns it with the reason; NULL
  * for none. */
@@ -107,8 +108,12 @@ credit_t *gate_recall(ac_gate_t *gate, const gate_view_t *view, int64_t now_ms, 
 credit_t *gate_find(ac_gate_t *gate, uint64_t credit);
 /* The holder is back under a new session: true when the credit is still its own. */
 bool gate_rejoin(ac_gate_t *gate, uint64_t credit, uint64_t holder, uint64_t session, int64_t now_ms);
-/* Puts newly reported use into the rate window; returns the changed bucket, or -1. */
+/* Takes the use that was reported. What has ended of it goes into the rate window: all but the latest, for of
+ * a credit one request is under way at a time. That one stays a granted unit: it may come to AC long after it
+ * was begun, but not after its end. Returns the changed bucket, or -1. */
 int gate_used(ac_gate_t *gate, credit_t *credit, uint16_t used, int64_t now_ms);
+/* The same once nothing is under way any more. */
+int gate_all_ended(ac_gate_t *gate, credit_t *credit, uint16_t used, int64_t now_ms);
 /* Ends a credit: the rest of its budget is free again. */
 void gate_release(ac_gate_t *gate, credit_t *credit, int64_t now_ms);
 /* A get-task call under the credit has ended: its task has come, or a report of its failure or emptiness. */

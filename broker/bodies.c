@@ -277,13 +277,16 @@ static void judge(bodies_t *self, int64_t now_ms) {
 }
 
 /* Octets promised to streams that are open, and of these not yet written. */
-static uint64_t reserved(const bodies_t *self, uint64_t *unwritten) {
-    uint64_t sum = 0;
-    *unwritten = 0;
+typedef struct {
+    uint64_t promised, unwritten;
+} reserved_t;
+
+static reserved_t reserved(const bodies_t *self) {
+    reserved_t sum = {0, 0};
     for (const stream_t *s = self->streams; s; s = s->next) {
         if (s->state != STREAM_OPEN) continue;
-        sum += s->length;
-        *unwritten += s->length - s->received;
+        sum.promised += s->length;
+        sum.unwritten += s->length - s->received;
     }
     return sum;
 }
@@ -298,10 +301,9 @@ static void hold(bodies_t *self, stream_t *stream, const char *why, int64_t now_
 }
 
 /* False when it has to wait, and so all behind it. */
-static bool begin_one(bodies_t *self, stream_t *stream, bool leaves, int64_t now_ms) {
-    uint64_t unwritten, promised = reserved(self, &unwritten);
-    const char *why = leaves ? NULL : spool_refuses(self->spool, stream->length, promised);
-    if (!why) why = spool_disk_refuses(self->spool, stream->length, unwritten);
+static bool begin_one(bodies_t *self, stream_t *stream, bool leaves, reserved_t *sum, int64_t now_ms) {
+    const char *why = leaves ? NULL : spool_refuses(self->spool, stream->length, sum->promised);
+    if (!why) why = spool_disk_refuses(self->spool, stream->length, sum->unwritten);
     if (why) {
         hold(self, stream, why, now_ms);
         return false;
@@ -312,6 +314,8 @@ static bool begin_one(bodies_t *self, stream_t *stream, bool leaves, int64_t now
         return false;
     }
     stream->state = STREAM_OPEN;
+    sum->promised += stream->length;
+    sum->unwritten += stream->length;
     if (stream->held_ms)
         log_info("body_begins", "number=%" PRIu64 " waited_ms=%" PRId64, stream->number,
                  now_ms - stream->held_ms);
@@ -322,12 +326,13 @@ static bool begin_one(bodies_t *self, stream_t *stream, bool leaves, int64_t now
  * could not bring them later. */
 static void begin(bodies_t *self, int64_t now_ms) {
     bool may = now_ms >= self->retry_ms;
+    reserved_t sum = reserved(self);
     self->hold = may ? NULL : SPOOL_DISK_FULL;
     for (int leaving = 1; leaving >= 0; leaving--) {
         for (stream_t *s = self->streams, *next; s && may; s = next) {
             next = s->next;
             if (s->state == STREAM_WAITS && self->handler.leaves(self->handler.ctx, s->session) == leaving)
-                may = begin_one(self, s, leaving, now_ms);
+                may = begin_one(self, s, leaving, &sum, now_ms);
         }
     }
     if (!self->hold && spool_counted(self->spool) >= spool_max(self->spool)) self->hold = SPOOL_FULL;

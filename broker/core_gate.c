@@ -129,7 +129,7 @@ static void drop_credit(core_t *core, credit_t *credit) {
 void credit_release(core_t *core, uint64_t holder, const msg_release_t *release) {
     credit_t *credit = gate_find(&core->gate, release->credit);
     if (!credit || credit->holder != holder) return;
-    record_bucket(core, gate_used(&core->gate, credit, release->used, core->now.ms));
+    record_bucket(core, gate_all_ended(&core->gate, credit, release->used, core->now.ms));
     drop_credit(core, credit);
 }
 

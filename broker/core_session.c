@@ -165,6 +165,7 @@ static worker_t *new_worker(core_t *core, uint64_t peer, const msg_hello_t *hell
     str_copy(hello->host, worker->host, sizeof worker->host);
     worker->pid = hello->pid;
     worker->slots = hello->slots;
+    worker->hello_seq = hello->seq;
     worker->heard_ms = core->now.ms;
     stage_t *stage = stage_of(core, worker->role);
     if (stage) {
@@ -207,20 +208,30 @@ static void welcome(core_t *core, worker_t *worker, const msg_hello_t *hello, ms
     config_send(core, worker);
 }
 
+/* Why the peer may not say it; NULL when it may. `former` is its session so far. */
+static const char *hello_forbidden(const core_t *core, uint64_t peer, const msg_hello_t *hello,
+                                   const worker_t *former) {
+    if (hello->instance != peer || peer == 0) return "the instance of HELLO must be the routing id";
+    if (former && former->key != core->from_key) return "this instance has a session under another key";
+    if (former && former->role != (role_t)hello->role) return "this instance has a session in another role";
+    return NULL;
+}
+
+/* It was said before the one that began the session, or is that one's repeat and comes after the worker has
+ * read WELCOME: what it lists is out of date. */
+static bool is_old(const worker_t *former, const msg_hello_t *hello) {
+    return hello->seq < former->hello_seq || (hello->seq == former->hello_seq && former->ready);
+}
+
 void session_hello(core_t *core, uint64_t peer, const msg_hello_t *hello) {
-    if (hello->instance != peer || peer == 0) {
-        msg_t *msg = effects_msg(core->fx, peer, MSG_ERROR);
-        msg->error =
-            (msg_error_t){MSG_ERR_ROLE, MSG_HELLO, str_of("the instance of HELLO must be the routing id")};
-        return;
-    }
     worker_t *former = session_find(core, peer);
-    if (former && former->key != core->from_key) {
+    const char *forbidden = hello_forbidden(core, peer, hello, former);
+    if (forbidden) {
         msg_t *msg = effects_msg(core->fx, peer, MSG_ERROR);
-        msg->error =
-            (msg_error_t){MSG_ERR_ROLE, MSG_HELLO, str_of("this instance has a session under another key")};
+        msg->error = (msg_error_t){MSG_ERR_ROLE, MSG_HELLO, str_of(forbidden)};
         return;
     }
+    if (former && is_old(former, hello)) return;
     uint64_t place = place_of(core, hello);
     worker_t *replaced = former ? NULL : find_place(core, (role_t)hello->role, place);
     if (replaced) session_end(core, replaced, "its place was taken by a new process");
@@ -314,7 +325,9 @@ void session_judge(core_t *core) {
         judge_list(core, roles[i]);
     if (core->rejoined || core->now.ms < core->grace_ms) return;
     while (core->awaited) {
-        effects_record(core->fx, REC_WORKER_GONE)->instance = core->awaited->instance;
+        uint64_t instance = core->awaited->instance;
+        if (!session_find(core, instance)) /* else its session is young, and the next broker waits for it */
+            effects_record(core->fx, REC_WORKER_GONE)->instance = instance;
         awaited_over(core, &core->awaited);
     }
     rejoin_complete(core);

@@ -240,6 +240,10 @@ bool task_adopt(core_t *core, worker_t *worker, const msg_held_t *held, uint64_t
     } else {
         task_await_claim(core, task);
     }
-    if (held->phase == PHASE_FINISHED) task_ended(core, task);
+    int64_t soon = core->now.ms + PROTOCOL_CLAIM_MS; /* this HELLO may be old, and its RESULT on the way */
+    if (held->phase == PHASE_FINISHED)
+        task_ended(core, task);
+    else if (task->state == TASK_RUNNING && task->deadline_ms + RUNNING_OVER_MS < soon)
+        core_check(core, tasks_set_due(&core->tasks, task, soon));
     return true;
 }

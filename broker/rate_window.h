@@ -1,5 +1,5 @@
 /* The count of AC requests in the last minute, in buckets of a second. Pure. A unit counts for 61 s after the
- * end of the second in which its use was reported. */
+ * end of the second in which it was known to be over. */
 #ifndef SLUICE_BROKER_RATE_WINDOW_H
 #define SLUICE_BROKER_RATE_WINDOW_H
 

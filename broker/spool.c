@@ -19,12 +19,14 @@
 #define NAME_SIZE  64
 #define SPARE      ((uint64_t)8 * 1024 * 1024) /* of the disk: the journal has to go on */
 #define FLUSH_STEP ((uint64_t)1024 * 1024)
+#define MEND_MS    1000
 
 struct spool_t {
     int dir;
     uint64_t bytes, max;
     uint64_t aside;    /* of the bytes, what does not count */
     char *path, *link; /* absolute; NULL: nobody wants a link */
+    int64_t mend_ms;   /* the link is looked at then */
 };
 
 static void body_name(uint64_t number, char name[NAME_SIZE]) {
@@ -85,6 +87,12 @@ static int make_link(const char *path, const char *link) {
 /* One that somebody removed is there again before a result needs it. */
 static void mend_link(const spool_t *self) {
     if (self->link && access(self->link, F_OK) != 0) (void)make_link(self->path, self->link);
+}
+
+void spool_turn(spool_t *self, int64_t now_ms) {
+    if (now_ms < self->mend_ms) return;
+    self->mend_ms = now_ms + MEND_MS;
+    mend_link(self);
 }
 
 int spool_open(const char *state_dir, const char *link, uint64_t max_bytes, spool_owned_fn owned, void *ctx,

@@ -16,11 +16,14 @@ typedef struct spool_t spool_t;
 typedef bool (*spool_owned_fn)(void *ctx, uint64_t number, uint64_t bytes);
 
 /* Makes the directory if need be and removes what nobody owns; `link` (may be NULL) is made a symbolic link
- * to it, by which uploaders find it, and made again with the next body when somebody removed it. ERR_IO with
- * `why`, ERR_NOMEM. */
+ * to it, by which uploaders find it, and made again when somebody removed it. ERR_IO with `why`, ERR_NOMEM.
+ */
 int spool_open(const char *state_dir, const char *link, uint64_t max_bytes, spool_owned_fn owned, void *ctx,
                spool_t **self, char why[SPOOL_WHY_MAX]);
 void spool_close(spool_t **self);
+
+/* Each second at most looks whether the link is there still; a body is found by it long after it has come. */
+void spool_turn(spool_t *self, int64_t now_ms);
 
 /* An empty file for a body that is to come: its descriptor, or ERR_IO with errno. */
 int spool_create(spool_t *self, uint64_t number, uint32_t attempt);

@@ -28,8 +28,9 @@ struct worker_t {
     bool leaving;     /* it drains: it said so, or gave tasks back */
     int64_t heard_ms;
     uint32_t beat;
-    uint64_t beat_seq; /* of its latest heartbeat */
-    task_t *tasks;     /* what it has, newest first */
+    uint64_t beat_seq;  /* of its latest heartbeat */
+    uint64_t hello_seq; /* of the HELLO that began the session */
+    task_t *tasks;      /* what it has, newest first */
     worker_t *next;
 };
 

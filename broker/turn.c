@@ -120,6 +120,7 @@ int broker_turn(broker_t *self, int signals) {
     doc_destroy(&self->status);
     moment_t now = broker_now();
     if (!err) {
+        spool_turn(self->spool, now.ms);
         spool_set_aside(self->spool, core_buried_bodies(self->core));
         bodies_turn(self->bodies, now.ms);
         core_hold_fetching(self->core, bodies_hold(self->bodies));

@@ -75,7 +75,7 @@ int ac_line_start(ac_line_t *self, lease_t *lease, const ac_request_t *request, 
  * stays the caller's, and open until the request has ended. */
 int ac_line_upload_logs(ac_line_t *self, lease_t *lease, const char *file_name, int fd, int64_t file_bytes,
                         const void *json, size_t json_bytes, int64_t now_ms, ac_done_fn done, void *ctx);
-/* Aborts the request when its lease says so, or when the answer to a file that was sent takes too long. To be
+/* Aborts the request when its lease says so, or when the answer to a body that was sent takes too long. To be
  * called every few seconds. */
 void ac_line_turn(ac_line_t *self, int64_t now_ms);
 /* Ends the request under way and closes its connection; `done` is called with `why` in the reason:

@@ -10,7 +10,7 @@
 #include "common/ipv4_hosts.h"
 
 #define CONNECT_TIMEOUT_MS 25000L
-#define ANSWER_READ_TIMES  3   /* read time-outs for a whole answer, once a file has been sent */
+#define ANSWER_READ_TIMES  3   /* read time-outs for a whole answer, once the request has been sent */
 #define REASON_MAX         200 /* as the protocol has it */
 #define FILE_TIMEOUT_S     300 /* of calls with a file, unless readTimeoutSeconds is longer */
 
@@ -25,7 +25,7 @@ struct ac_line_t {
     ac_done_fn done;
     void *ctx;
     int64_t started_ms;
-    int64_t sent_ms; /* when a request with a file was seen to be sent; -1: not yet */
+    int64_t sent_ms; /* when a request with a body was seen to be sent; -1: not yet */
     unsigned sends;  /* how often curl was about to send the request */
     bool too_large;
     ac_file_t file;
@@ -49,14 +49,17 @@ static bool has_file(call_t call) {
     return call == CALL_UPLOAD_RESULT || call == CALL_UPLOAD_LOGS;
 }
 
+static bool has_body(call_t call) {
+    return call == CALL_PUT_RESULT || has_file(call);
+}
+
 /* Keeps from the next request what this one may leave behind on its connection: a body that the server has
  * not read if it answers anything but 2xx, and HTTP/1.0, in which curl would go on. */
 static void judge_connection(ac_line_t *self) {
     long status = 0, version = 0;
     curl_easy_getinfo(self->easy, CURLINFO_RESPONSE_CODE, &status);
     curl_easy_getinfo(self->easy, CURLINFO_HTTP_VERSION, &version);
-    bool with_body = self->call == CALL_PUT_RESULT || has_file(self->call);
-    bool unread = with_body && status >= 300;
+    bool unread = has_body(self->call) && status >= 300;
     if (unread || version == CURL_HTTP_VERSION_1_0) curl_easy_setopt(self->easy, CURLOPT_FORBID_REUSE, 1L);
 }
 
@@ -271,9 +274,10 @@ static int set_request(ac_line_t *self, const ac_request_t *request) {
     bool file = has_file(request->call);
     int timeout_s = read_timeout_s(self, request->call);
     curl_easy_setopt(self->easy, CURLOPT_LOW_SPEED_TIME, (long)timeout_s);
-    /* an answer that drips on for ever must not keep the credit; a file may take its time: ac_line_turn() */
+    /* an answer that drips on for ever must not keep the credit; a body may take its time: ac_line_turn() */
+    bool body = has_body(request->call);
     curl_easy_setopt(self->easy, CURLOPT_TIMEOUT_MS,
-                     file ? 0L : CONNECT_TIMEOUT_MS + ANSWER_READ_TIMES * 1000L * (long)timeout_s);
+                     body ? 0L : CONNECT_TIMEOUT_MS + ANSWER_READ_TIMES * 1000L * (long)timeout_s);
     curl_easy_setopt(self->easy, CURLOPT_HTTPHEADER, file ? self->door->file_headers : self->door->headers);
     if (file) {
         err = ac_file_begin(&self->file, self->easy, request);
@@ -337,9 +341,9 @@ int ac_line_upload_logs(ac_line_t *self, lease_t *lease, const char *file_name, 
     return ac_line_start(self, lease, &request, now_ms, done, ctx);
 }
 
-/* Whether the answer to a request with a file takes too long; of others curl sees to that. */
+/* Whether the answer to a request with a body takes too long; of others curl sees to that. */
 static bool is_late(ac_line_t *self, int64_t now_ms) {
-    if (!has_file(self->call) || self->sends == 0) return false;
+    if (!has_body(self->call) || self->sends == 0) return false;
     return http_answer_is_late(self->easy, &self->sent_ms, now_ms,
                                ANSWER_READ_TIMES * 1000L * (long)read_timeout_s(self, self->call));
 }
@@ -347,8 +351,7 @@ static bool is_late(ac_line_t *self, int64_t now_ms) {
 static void give_up(ac_line_t *self) {
     http_cancel(self->door->http, self->easy);
     ac_answer_t answer = {.outcome = OUTCOME_NETWORK, .retry_after_ms = -1, .timed_out = true};
-    give_reason(self, ac_failure_phase(CURLE_OPERATION_TIMEDOUT),
-                "no whole answer to the file that was sent");
+    give_reason(self, ac_failure_phase(CURLE_OPERATION_TIMEDOUT), "no whole answer to what was sent");
     finish(self, &answer);
 }
 

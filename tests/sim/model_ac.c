@@ -263,6 +263,20 @@ static void serve(world_t *world, sim_event_t *event) {
 
 /* --- requests --- */
 
+/* It has come to AC: a name that was looked up in vain, a connection or a proxy may have kept it for long. */
+static void came(world_t *world, flight_t *request) {
+    check_ac_came(world);
+    request->poll_end_us = world->now_us + world->plan.poll_us;
+    int64_t upload_us = 500 + (int64_t)rnd(world, (uint64_t)world->plan.upload_us);
+    int64_t poll_us = 1000 + (int64_t)rnd(world, 5000);
+    world_after(world, request->call == CALL_GET_TASK ? poll_us : upload_us, -1, serve, request->tag);
+}
+
+static void come(world_t *world, sim_event_t *event) {
+    flight_t *request = request_of(world, event->value);
+    if (request) came(world, request);
+}
+
 int ac_start(world_t *world, int proc, ac_line_t *line, call_t call, doc_t doc) {
     int free_place = -1;
     for (int i = 0; i < REQUESTS_MAX && free_place < 0; i++)
@@ -280,14 +294,14 @@ int ac_start(world_t *world, int proc, ac_line_t *line, call_t call, doc_t doc) 
                           .call = (uint8_t)call,
                           .doc = doc,
                           .retry_after_ms = -1,
-                          .started_us = world->now_us,
-                          .poll_end_us = world->now_us + world->plan.poll_us};
+                          .started_us = world->now_us};
     if (!proc_runs(world, proc)) return free_place; /* closed when the event under way is over */
     TRACE(world, "AC     %s starts call %u, request %d", world->procs[proc].name, (unsigned)call, free_place);
     check_ac_start(world, call, doc);
-    int64_t upload_us = 500 + (int64_t)rnd(world, (uint64_t)world->plan.upload_us);
-    world_after(world, call == CALL_GET_TASK ? 1000 + (int64_t)rnd(world, 5000) : upload_us, -1, serve,
-                request->tag);
+    if (!world->calm && chance(world, world->plan.ac_late_ppm))
+        world_after(world, (int64_t)rnd(world, AC_LATE_US), -1, come, request->tag);
+    else
+        came(world, request);
     return free_place;
 }
 

@@ -34,6 +34,7 @@
 #define TICKET_MEMBER   "{\"ticket\":" /* what a task's JSON begins with */
 #define DRAIN_LIMIT_MS  25000
 #define RATE_STARTS_MAX 4096
+#define AC_LATE_US      (25 * SECOND) /* from a request's start until AC has it: the connect time-out */
 
 typedef struct world_t world_t;
 
@@ -185,7 +186,7 @@ typedef struct {
     uint32_t rate, lookahead, task_queue, response_queue, threshold;
     redeliver_t redeliver;
     uint16_t slots;
-    uint32_t tasks, loss_ppm, repeat_ppm, late_ppm, ac_fail_percent;
+    uint32_t tasks, loss_ppm, repeat_ppm, late_ppm, ac_late_ppm, ac_fail_percent;
     int64_t delay_us, chaos_us, fault_gap_us, poll_us, tool_us, upload_us, commit_us;
     uint64_t spool_bytes;
     bool fifo, drift, eager, reboots, disk_full, heavy, flood;
@@ -214,7 +215,7 @@ struct world_t {
     ticket_t tickets[TICKETS_MAX];
     uint32_t ticket_count, next_id;
     flight_t requests[REQUESTS_MAX];
-    int64_t starts_us[RATE_STARTS_MAX]; /* of the latest AC requests */
+    int64_t starts_us[RATE_STARTS_MAX]; /* when the latest AC requests came to AC */
     uint32_t start_count, minute_count; /* in all; those at least a minute old */
     /* the fetcher's inbox file */
     fetch_file_t inbox[INBOX_MAX];
@@ -351,6 +352,7 @@ bool ac_fails_on(const world_t *world, const ticket_t *ticket);
 void check_turn(world_t *world, effects_t *fx);
 void check_out(world_t *world, const out_t *out);
 void check_ac_start(world_t *world, call_t call, doc_t doc);
+void check_ac_came(world_t *world);
 void check_tool_start(world_t *world, int proc, const item_t *item);
 void check_end(world_t *world);
 bool all_settled(world_t *world);

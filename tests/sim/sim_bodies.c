@@ -20,6 +20,7 @@ typedef struct {
 
 typedef struct {
     uint64_t session, stream, number, upto;
+    bool stopped; /* since it was announced last */
 } promise_t;
 
 struct spool_t {
@@ -29,7 +30,7 @@ struct spool_t {
         uint64_t number, bytes; /* 0: none */
     } kept[TICKETS_MAX];        /* what is synced, and outlives the machine */
     uint64_t bytes;
-    promise_t promises[STREAMS_MAX]; /* of the present broker; the oldest make room */
+    promise_t promises[STREAMS_MAX]; /* of the present broker; what was stopped makes room */
     uint32_t promise_count;
     bodies_t *bodies;
 };
@@ -139,6 +140,15 @@ static promise_t *find_promise(spool_t *self, uint64_t session, uint64_t stream)
     return NULL;
 }
 
+/* The oldest that may be forgotten; the oldest of all when none may. */
+static promise_t *next_promise(spool_t *self) {
+    for (int i = 0; i < STREAMS_MAX; i++) {
+        promise_t *promise = &self->promises[self->promise_count++ % STREAMS_MAX];
+        if (promise->session == 0 || promise->stopped) return promise;
+    }
+    return &self->promises[self->promise_count++ % STREAMS_MAX];
+}
+
 /* No stream is further ahead of what is written than its window, nor all together than the pool. */
 static void check_credit(spool_t *self, const msg_credit_t *credit) {
     promise_t *promise = find_promise(self, credit->session, credit->stream);
@@ -165,6 +175,9 @@ static void send_out(void *ctx, uint64_t peer, const msg_t *msg) {
     world_t *world = ctx;
     int to = (int)(peer & 0xff);
     if (msg->type == MSG_CREDIT) check_credit(world->spool, &msg->credit);
+    promise_t *stopped =
+        msg->type == MSG_ABORT ? find_promise(world->spool, msg->abort.session, msg->abort.stream) : NULL;
+    if (stopped) stopped->stopped = true;
     if (to > 0 && to < world->proc_count && world->procs[to].instance == peer)
         net_send(world, BROKER, to, SOCK_CONTROL, msg, (doc_t){0});
 }
@@ -210,9 +223,12 @@ void sim_bodies_destroy(world_t *world) {
 
 void sim_bodies_announced(world_t *world, uint64_t peer, const msg_body_t *body) {
     spool_t *self = world->spool;
-    if (!find_promise(self, body->session, body->stream))
-        self->promises[self->promise_count++ % STREAMS_MAX] =
-            (promise_t){body->session, body->stream, body->number, 0};
+    promise_t *promise = find_promise(self, body->session, body->stream);
+    if (!promise) {
+        promise = next_promise(self);
+        *promise = (promise_t){.session = body->session, .stream = body->stream, .number = body->number};
+    }
+    promise->stopped = false;
     if (bodies_announced(self->bodies, peer, body, proc_ms(world, BROKER)) != 0) abort();
 }
 

@@ -21,6 +21,9 @@ void check_ac_start(world_t *world, call_t call, doc_t doc) {
     if (open > world->books.most_in_flight) world->books.most_in_flight = open;
     if (open > (uint32_t)world->plan.ac_max)
         world_fail(world, "in flight: %u AC requests at once, %d allowed", open, world->plan.ac_max);
+}
+
+void check_ac_came(world_t *world) {
     world->starts_us[world->start_count++ % RATE_STARTS_MAX] = world->now_us;
     while (world->starts_us[world->minute_count % RATE_STARTS_MAX] <= world->now_us - 60 * SECOND)
         world->minute_count++;

@@ -33,6 +33,7 @@ static void plan_weather(world_t *world, plan_t *plan) {
     plan->reboots = chance(world, 300000);
     plan->disk_full = chance(world, 300000);
     plan->ac_fail_percent = (uint32_t)PICK(world, 0, 0, 5, 30);
+    plan->ac_late_ppm = (uint32_t)PICK(world, 0, 0, 20000, 100000);
     plan->poll_us = (int64_t)PICK(world, 0, 2, 30) * SECOND;
     plan->tool_us = (int64_t)PICK(world, 20, 300, 3000, 20000) * 1000;
     plan->upload_us = (int64_t)PICK(world, 5, 50, 500, 6000) * 1000;
@@ -56,7 +57,7 @@ static void plan_weather(world_t *world, plan_t *plan) {
     plan->spool_bytes = plan->heavy && chance(world, 500000) ? (uint64_t)40 * MSG_CHUNK_MAX : UINT64_MAX / 2;
     if (plan->heavy) plan->slots = 10;
     if (plan->chaos_us == 0) { /* a calm day, to see that nothing needs a fault to go on */
-        plan->loss_ppm = plan->repeat_ppm = plan->late_ppm = plan->ac_fail_percent = 0;
+        plan->loss_ppm = plan->repeat_ppm = plan->late_ppm = plan->ac_late_ppm = plan->ac_fail_percent = 0;
         plan->fifo = true;
     }
 }

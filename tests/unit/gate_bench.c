@@ -41,7 +41,7 @@ credit_t *expect(bench_t *b, uint8_t stage, uint64_t holder, unsigned budget) {
 }
 
 void release(bench_t *b, credit_t *c, uint16_t used) {
-    gate_used(&b->gate, c, used, b->now);
+    gate_all_ended(&b->gate, c, used, b->now);
     gate_release(&b->gate, c, b->now);
 }
 

@@ -292,6 +292,7 @@ static void test_a_fetch_credit_grows_with_the_room(void **state) {
     assert_int_equal(c->budget, 15 + CREDIT_BUDGET_MAX); /* never more than these at once */
     assert_null(raise(&b));
     came(&b, c, 1000); /* more than can have come */
+    gate_used(&b.gate, c, 0, b.now);
     assert_int_equal(gate_known_used(c), 35);
 }
 

@@ -300,6 +300,58 @@ static void test_turns_of_uploaders(void **state) {
     assert_in_range(probes[UPLOADER], probes[UPLOADER2] - 1, probes[UPLOADER2] + 1);
 }
 
+/* A request may come to AC long after it was begun, so its minute begins with its end: until then its unit is
+ * granted, for the next start, too. */
+static void test_a_minute_begins_with_the_end(void **state) {
+    (void)state;
+    bench_t b;
+    bench_open(&b, 2, 5);
+    want(&b, UPLOADER, CREDIT_UPLOAD);
+    credit_t *c = expect(&b, CREDIT_UPLOAD, UPLOADER, 5);
+    assert_int_equal(gate_used(&b.gate, c, 1, b.now), -1);
+    b.now += 70000; /* renewed all the time */
+    assert_int_equal(gate_used(&b.gate, c, 1, b.now), -1);
+    assert_int_equal(gate_known_used(c), 0);
+    assert_int_equal(gate_rate_free(&b.gate, b.now), 0);
+    assert_true(gate_used(&b.gate, c, 2, b.now) >= 0); /* the first has ended */
+    assert_int_equal(gate_known_used(c), 1);
+    b.now += 25000;
+    gate_came(&b.gate, c->credit);
+    gate_came(&b.gate, c->credit); /* so has the second */
+    assert_true(gate_used(&b.gate, c, 2, b.now) >= 0);
+    assert_int_equal(gate_known_used(c), 2);
+    b.now += 5000;
+    gate_used(&b.gate, c, 3, b.now);
+    b.now += 5000;
+    release(&b, c, 3);
+    assert_int_equal(gate_rate_free(&b.gate, b.now), 2);
+    static const int64_t ends_ms[] = {-35000, -10000, 0};
+    for (unsigned i = 0; i < 3; i++) {
+        int64_t end_ms = b.now + ends_ms[i];
+        assert_int_equal(gate_rate_free(&b.gate, end_ms + 60999), 2 + i);
+        assert_int_equal(gate_rate_free(&b.gate, end_ms + 62000), 3 + i);
+    }
+}
+
+/* Requests that take no time are as many a minute as without that. */
+static void test_quick_requests(void **state) {
+    (void)state;
+    bench_t b;
+    unsigned posts = 0;
+    bench_open(&b, 2, 250);
+    b.view.fetch_room = 0;
+    b.view.waiting = 1000;
+    for (int i = 0; i < 6200; i++, b.now += 100) { /* ten windows */
+        want(&b, UPLOADER, CREDIT_UPLOAD);
+        credit_t *c = decide(&b);
+        if (!c) continue;
+        posts += c->budget;
+        gate_used(&b.gate, c, c->budget, b.now);
+        release(&b, c, c->budget);
+    }
+    assert_in_range(posts, 2450, 2500);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_running_tasks),
@@ -312,6 +364,8 @@ int main(void) {
         cmocka_unit_test(test_fewer_upload_credits),
         cmocka_unit_test(test_units_of_idle_polls),
         cmocka_unit_test(test_turns_of_uploaders),
+        cmocka_unit_test(test_a_minute_begins_with_the_end),
+        cmocka_unit_test(test_quick_requests),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

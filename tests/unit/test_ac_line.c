@@ -1,4 +1,4 @@
-/* Requests with a file: it may take its time to go out, the answer to it may not come for ever. The clock is
+/* Requests with a body: it may take its time to go out, the answer to it may not come for ever. The clock is
  * the test's, curl's own is the real one. */
 #include <arpa/inet.h>
 #include <poll.h>
@@ -46,6 +46,8 @@ typedef struct {
     char url[64];
     ended_t ended;
     bool to_store;
+    char *json; /* of put-result; NULL for a file */
+    size_t json_bytes;
 } fixture_t;
 
 static void end_with(ended_t *ended, outcome_t outcome, uint16_t status, bool timed_out, const char *reason) {
@@ -114,6 +116,21 @@ static int setup_store(void **state) {
     return rc;
 }
 
+static int setup_result(void **state) {
+    int rc = setup(state);
+    fixture_t *it = *state;
+    it->json_bytes = FILE_BYTES;
+    it->json = calloc(1, it->json_bytes);
+    assert_non_null(it->json);
+    return rc;
+}
+
+static int setup_small_result(void **state) {
+    int rc = setup_result(state);
+    ((fixture_t *)*state)->json_bytes = 100;
+    return rc;
+}
+
 static int teardown(void **state) {
     fixture_t *it = *state;
     ac_line_destroy(&it->line);
@@ -123,6 +140,7 @@ static int teardown(void **state) {
     if (it->connection >= 0) (void)close(it->connection);
     (void)close(it->listener);
     (void)close(it->file);
+    free(it->json);
     free(it);
     return 0;
 }
@@ -134,6 +152,7 @@ static void start(fixture_t *it) {
                                   .json_bytes = 2,
                                   .fd = it->file,
                                   .file_bytes = FILE_BYTES};
+    const ac_request_t result = {.call = CALL_PUT_RESULT, .json = it->json, .json_bytes = it->json_bytes};
     int64_t now_ms = clock_boot_ms();
     char why[256];
     it->ended = (ended_t){0};
@@ -146,7 +165,9 @@ static void start(fixture_t *it) {
                                           on_stored, &it->ended, why),
                          0);
     else
-        assert_int_equal(ac_line_start(it->line, &it->lease, &request, now_ms, on_answer, &it->ended), 0);
+        assert_int_equal(
+            ac_line_start(it->line, &it->lease, it->json ? &result : &request, now_ms, on_answer, &it->ended),
+            0);
 }
 
 /* What the program does in a turn, with its clock so far ahead. */
@@ -209,7 +230,7 @@ static void say(const fixture_t *it, const char *text) {
 }
 
 static int64_t limit_ms(const fixture_t *it) {
-    return it->to_store ? 360000 : 900000;
+    return it->json ? 300000 : it->to_store ? 360000 : 900000;
 }
 
 static void a_file_may_take_its_time(void **state) {
@@ -284,6 +305,12 @@ int main(void) {
         cmocka_unit_test_setup_teardown(an_answer_may_not, setup, teardown),
         cmocka_unit_test_setup_teardown(nor_may_one_that_comes_before_the_file_is_sent, setup, teardown),
         cmocka_unit_test_setup_teardown(the_next_one_has_its_own_time, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_file_may_take_its_time, setup_result, teardown),
+        cmocka_unit_test_setup_teardown(an_answer_may_not, setup_result, teardown),
+        cmocka_unit_test_setup_teardown(an_answer_may_not, setup_small_result, teardown),
+        cmocka_unit_test_setup_teardown(nor_may_one_that_comes_before_the_file_is_sent, setup_result,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(the_next_one_has_its_own_time, setup_result, teardown),
         cmocka_unit_test_setup_teardown(a_file_may_take_its_time, setup_store, teardown),
         cmocka_unit_test_setup_teardown(an_answer_may_not, setup_store, teardown),
         cmocka_unit_test_setup_teardown(nor_may_one_that_comes_before_the_file_is_sent, setup_store,

@@ -350,11 +350,16 @@ static void test_room(void **state) {
     body_view_t view;
     assert_true(bodies_look(b.bodies, 3, &view) && view.place == 2 && view.length == CHUNK);
     assert_false(bodies_look(b.bodies, 4, &view));
+    announce(&b, 4, 4, 2 * CHUNK);
     b.gone = 1;
     bodies_turn(b.bodies, b.now_ms);
     assert_false(exists(&b, "1-1.part"));
     assert_true(credit(&b, 2) > 0);
     assert_true(credit(&b, 2) + credit(&b, 3) == FLOW_BEGIN);
+    assert_int_equal(bodies_waiting(b.bodies, &number, &bytes), 1); /* those that begin in one turn count */
+    assert_int_equal(number, 4);
+    b.gone = 4;
+    bodies_turn(b.bodies, b.now_ms);
     assert_null(bodies_hold(b.bodies));
     bench_close(&b);
 }

@@ -44,6 +44,29 @@ static void test_an_instance_stays_with_its_key(void **state) {
     bench_close(&b);
 }
 
+/* Workers have places of their own, whoever they were before. */
+static void test_an_instance_stays_with_its_role(void **state) {
+    (void)state;
+    bench_t b;
+    bench_begin(&b, REDELIVER_IDEMPOTENT);
+    (void)bench_join(&b, ROLE_TOOL, EXECUTOR, 0, NULL, 0);
+    msg_t hello = {.type = MSG_HELLO,
+                   .hello = {.role = ROLE_EXECUTOR,
+                             .instance = EXECUTOR,
+                             .name = str_of("x"),
+                             .program_version = str_of("2"),
+                             .slots = 1,
+                             .seq = 9}};
+    bench_say(&b, EXECUTOR, &hello);
+    const msg_t *answer = bench_heard(&b, EXECUTOR, MSG_ERROR);
+    assert_non_null(answer);
+    assert_int_equal(answer->error.code, MSG_ERR_ROLE);
+    core_view_t view;
+    core_look(b.core, b.now.ms, &view);
+    assert_null(view.executors);
+    bench_close(&b);
+}
+
 /* A place proves a death among the sessions of one key alone. */
 static void test_places_are_a_keys_own(void **state) {
     (void)state;
@@ -93,6 +116,7 @@ static void test_a_revoked_key_ends_its_sessions_alone(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_an_instance_stays_with_its_key),
+        cmocka_unit_test(test_an_instance_stays_with_its_role),
         cmocka_unit_test(test_places_are_a_keys_own),
         cmocka_unit_test(test_a_revoked_key_ends_its_sessions_alone),
     };

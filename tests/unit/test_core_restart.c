@@ -121,6 +121,77 @@ static void test_restart_old_hello(void **state) {
     bench_close(&b);
 }
 
+/* One that comes behind a newer one, or behind the first heartbeat of the session that it began, is no news.
+ */
+static void test_old_hello_behind_a_newer(void **state) {
+    (void)state;
+    bench_t b;
+    msg_held_t held = {77, 9, 3, PHASE_FINISHED};
+    restarted(&b);
+    b.hello_seq = 9;
+    uint64_t session = bench_join(&b, ROLE_EXECUTOR, EXECUTOR, 5, &held, 1);
+    msg_t hello = {.type = MSG_HELLO,
+                   .hello = {.role = ROLE_EXECUTOR,
+                             .instance = EXECUTOR,
+                             .place = 5,
+                             .name = str_of("worker"),
+                             .program_version = str_of("test"),
+                             .slots = 2,
+                             .seq = 9}};
+    for (int i = 0; i < 2; i++) {
+        bench_say(&b, EXECUTOR, &hello);
+        assert_null(bench_heard(&b, EXECUTOR, MSG_WELCOME));
+        assert_int_equal(bench_state(&b, 9), TASK_RUNNING);
+        bench_beat(&b, EXECUTOR, session, &held.number, 1);
+        hello.hello.seq = 10;
+    }
+    hello.hello.seq = 11; /* and this is one */
+    hello.hello.held = (msg_held_list_t){1, &held};
+    bench_say(&b, EXECUTOR, &hello);
+    assert_non_null(bench_heard(&b, EXECUTOR, MSG_WELCOME));
+    assert_int_equal(bench_state(&b, 9), TASK_RUNNING);
+    bench_close(&b);
+}
+
+/* The repeat of a HELLO whose WELCOME has not come may bring news: it is answered anew. */
+static void test_hello_is_repeated(void **state) {
+    (void)state;
+    bench_t b;
+    msg_held_t held = {77, 9, 3, PHASE_FINISHED};
+    restarted(&b);
+    uint64_t first = bench_join(&b, ROLE_EXECUTOR, EXECUTOR, 5, &held, 1);
+    b.hello_seq--;
+    uint64_t session = bench_join(&b, ROLE_EXECUTOR, EXECUTOR, 5, &held, 1);
+    assert_int_not_equal(session, first);
+    bench_result(&b, session, 9, 3);
+    assert_non_null(bench_heard(&b, EXECUTOR, MSG_STORED));
+    bench_close(&b);
+}
+
+/* A worker that has said HELLO when the grace ends, and no heartbeat yet, stays in the journal: its session
+ * lasts, and the next broker has to wait for it. */
+static void test_joined_as_the_grace_ends(void **state) {
+    (void)state;
+    bench_t b;
+    restarted(&b);
+    assert_int_equal(core_restore_worker(b.core, EXECUTOR2, 6, ROLE_EXECUTOR), 0);
+    bench_later(&b, PROTOCOL_GRACE_MS - 100);
+    msg_held_t held = {77, 9, 3, PHASE_FINISHED};
+    (void)bench_join(&b, ROLE_EXECUTOR, EXECUTOR, 5, &held, 1);
+    bench_clear(&b);
+    bench_later(&b, 200);
+    assert_int_equal(bench_state(&b, 9), TASK_RUNNING);
+    const record_t *gone = bench_record(&b, REC_WORKER_GONE); /* the first of those who did not come */
+    assert_non_null(gone);
+    assert_int_equal(gone->instance, EXECUTOR2);
+    size_t count, gone_count = 0;
+    const record_t *records = effects_records(b.fx, &count);
+    for (size_t i = 0; i < count; i++)
+        gone_count += records[i].type == REC_WORKER_GONE;
+    assert_int_equal(gone_count, 1);
+    bench_close(&b);
+}
+
 /* A GET that ended in time while the broker was away for longer: its result is not replaced by "expired". */
 static void test_restart_after_the_expiry(void **state) {
     (void)state;
@@ -136,6 +207,21 @@ static void test_restart_after_the_expiry(void **state) {
         assert_non_null(bench_heard(&b, EXECUTOR, MSG_STORED));
         bench_close(&b);
     }
+}
+
+/* The repeats of a HELLO may come in any order, and the first to come be of before its end. */
+static void test_restart_long_after_the_expiry(void **state) {
+    (void)state;
+    bench_t b;
+    restarted_with_get(&b, -60000);
+    msg_held_t held[] = {{77, 9, 1, PHASE_FINISHED}, {77, 9, 1, PHASE_STARTED}};
+    (void)bench_join(&b, ROLE_EXECUTOR, EXECUTOR, 5, &held[1], 1);
+    bench_later(&b, 1000);
+    b.hello_seq--;
+    uint64_t session = bench_join(&b, ROLE_EXECUTOR, EXECUTOR, 5, &held[0], 1);
+    bench_result(&b, session, 9, 1);
+    assert_non_null(bench_heard(&b, EXECUTOR, MSG_STORED));
+    bench_close(&b);
 }
 
 /* And if nobody brings it, it expires. */
@@ -186,11 +272,19 @@ static void test_restart_fetches(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_restart_adopts),     cmocka_unit_test(test_restart_adopted_too_long),
-        cmocka_unit_test(test_restart_without_it), cmocka_unit_test(test_restart_waits),
-        cmocka_unit_test(test_restart_fetches),    cmocka_unit_test(test_restart_after_the_expiry),
-        cmocka_unit_test(test_restart_expires),    cmocka_unit_test(test_another_journal),
+        cmocka_unit_test(test_restart_adopts),
+        cmocka_unit_test(test_restart_adopted_too_long),
+        cmocka_unit_test(test_restart_without_it),
+        cmocka_unit_test(test_restart_waits),
+        cmocka_unit_test(test_restart_fetches),
+        cmocka_unit_test(test_restart_after_the_expiry),
+        cmocka_unit_test(test_restart_expires),
+        cmocka_unit_test(test_another_journal),
+        cmocka_unit_test(test_restart_long_after_the_expiry),
         cmocka_unit_test(test_restart_old_hello),
+        cmocka_unit_test(test_old_hello_behind_a_newer),
+        cmocka_unit_test(test_hello_is_repeated),
+        cmocka_unit_test(test_joined_as_the_grace_ends),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

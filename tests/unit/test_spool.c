@@ -127,6 +127,20 @@ static void one_that_was_removed_is_there_with_the_next_body(void **state) {
     leads_to_the_spool(it);
 }
 
+/* Nor need another body come, for which a spool that is full has no room. */
+static void one_that_was_removed_is_there_within_a_second(void **state) {
+    fixture_t *it = *state;
+    assert_int_equal(open_it(it), 0);
+    for (int64_t now_ms = 5000; now_ms < 8000; now_ms += 1000) {
+        spool_turn(it->spool, now_ms);
+        assert_int_equal(__real_unlink(it->link), 0);
+        spool_turn(it->spool, now_ms + 999); /* it is not looked at in each turn */
+        assert_int_not_equal(access(it->link, F_OK), 0);
+        spool_turn(it->spool, now_ms + 1000);
+        leads_to_the_spool(it);
+    }
+}
+
 static void a_place_that_is_taken_stops_the_start(void **state) {
     fixture_t *it = *state;
     assert_int_equal(mkdir(it->link, 0700), 0);
@@ -140,6 +154,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(it_is_never_missing_at_a_start, setup, teardown),
         cmocka_unit_test_setup_teardown(what_a_start_left_is_made_anew, setup, teardown),
         cmocka_unit_test_setup_teardown(one_that_was_removed_is_there_with_the_next_body, setup, teardown),
+        cmocka_unit_test_setup_teardown(one_that_was_removed_is_there_within_a_second, setup, teardown),
         cmocka_unit_test_setup_teardown(a_place_that_is_taken_stops_the_start, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

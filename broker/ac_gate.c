@@ -361,11 +361,13 @@ int64_t gate_next_ms(const ac_gate_t *gate, int64_t now_ms) {
     return next;
 }
 
+const char gate_no_room[] = "room to fetch";
+
 const char *gate_waits_for(const ac_gate_t *gate, const gate_view_t *view, int64_t now_ms) {
-    if (now_ms < gate->pause_ms) return "AC asked for a pause (429 or Retry-After)";
+    if (now_ms < gate->pause_ms) return "the end of the pause that AC asked for (429 or Retry-After)";
     if (gate->state == GATE_CLOSED) return "AC to answer again; one probe goes every 30 s at most";
     if (gate_rate_free(gate, now_ms) == 0) return "the rate limit's minute";
-    if (view->waiting == 0 && view->fetch_room == 0) return "room to fetch";
+    if (view->waiting == 0 && view->fetch_room == 0) return gate_no_room;
     if (now_ms < gate->fetch_pause_ms) return "the next poll's time";
     if (gate_keeps_units(gate, view, now_ms)) return gate_units_kept;
     return "nothing";

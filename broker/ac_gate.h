@@ -138,5 +138,7 @@ const char *gate_waits_for(const ac_gate_t *gate, const gate_view_t *view, int64
  * said then. */
 bool gate_keeps_units(const ac_gate_t *gate, const gate_view_t *view, int64_t now_ms);
 extern const char gate_units_kept[];
+/* No result waits, and nothing may be fetched: what gate_waits_for() says then. */
+extern const char gate_no_room[];
 
 #endif

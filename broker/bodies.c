@@ -297,30 +297,40 @@ static void hold(bodies_t *self, stream_t *stream, const char *why, int64_t now_
              why);
 }
 
-/* In order: who is first in line is passed by nobody, so that each has its turn. */
-static void begin(bodies_t *self, int64_t now_ms) {
-    self->hold = NULL;
-    if (now_ms < self->retry_ms) self->hold = "the disk has no room for large bodies";
-    for (stream_t *s = self->streams, *next; s && !self->hold; s = next) {
-        uint64_t unwritten, promised = reserved(self, &unwritten);
-        next = s->next;
-        if (s->state != STREAM_WAITS) continue;
-        const char *why = spool_refuses(self->spool, s->length, promised, unwritten);
-        if (why) {
-            hold(self, s, why, now_ms);
-            break;
-        }
-        s->fd = spool_create(self->spool, s->number, s->attempt);
-        if (s->fd < 0) {
-            failed(self, s, now_ms);
-            break;
-        }
-        s->state = STREAM_OPEN;
-        if (s->held_ms)
-            log_info("body_begins", "number=%" PRIu64 " waited_ms=%" PRId64, s->number, now_ms - s->held_ms);
+/* False when it has to wait, and so all behind it. */
+static bool begin_one(bodies_t *self, stream_t *stream, bool leaves, int64_t now_ms) {
+    uint64_t unwritten, promised = reserved(self, &unwritten);
+    const char *why = leaves ? NULL : spool_refuses(self->spool, stream->length, promised);
+    if (!why) why = spool_disk_refuses(self->spool, stream->length, unwritten);
+    if (why) {
+        hold(self, stream, why, now_ms);
+        return false;
     }
-    if (!self->hold && spool_counted(self->spool) >= spool_max(self->spool))
-        self->hold = "the spool of large bodies is full";
+    stream->fd = spool_create(self->spool, stream->number, stream->attempt);
+    if (stream->fd < 0) {
+        failed(self, stream, now_ms);
+        return false;
+    }
+    stream->state = STREAM_OPEN;
+    if (stream->held_ms)
+        log_info("body_begins", "number=%" PRIu64 " waited_ms=%" PRId64, stream->number,
+                 now_ms - stream->held_ms);
+    return true;
+}
+
+/* In order: who is first in line is passed by nobody, so that each has its turn, but by those whose executor
+ * could not bring them later. */
+static void begin(bodies_t *self, int64_t now_ms) {
+    bool may = now_ms >= self->retry_ms;
+    self->hold = may ? NULL : SPOOL_DISK_FULL;
+    for (int leaving = 1; leaving >= 0; leaving--) {
+        for (stream_t *s = self->streams, *next; s && may; s = next) {
+            next = s->next;
+            if (s->state == STREAM_WAITS && self->handler.leaves(self->handler.ctx, s->session) == leaving)
+                may = begin_one(self, s, leaving, now_ms);
+        }
+    }
+    if (!self->hold && spool_counted(self->spool) >= spool_max(self->spool)) self->hold = SPOOL_FULL;
 }
 
 /* Octets that the stream may be allowed now; 0 for none. */
@@ -399,6 +409,18 @@ unsigned bodies_waiting(const bodies_t *self, uint64_t *number, uint64_t *bytes)
         *bytes = s->length;
     }
     return count;
+}
+
+bool bodies_look(const bodies_t *self, uint64_t number, body_view_t *view) {
+    unsigned waiting = 0;
+    for (const stream_t *s = self->streams; s; s = s->next) {
+        bool waits = s->state == STREAM_WAITS;
+        waiting += waits;
+        if (s->number != number) continue;
+        *view = (body_view_t){s->length, s->received, waits ? waiting : 0};
+        return true;
+    }
+    return false;
 }
 
 int64_t bodies_due_ms(const bodies_t *self, int64_t now_ms) {

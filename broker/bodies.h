@@ -20,6 +20,8 @@ typedef struct {
     void (*send)(void *ctx, uint64_t peer, const msg_t *msg);
     /* Whether the task is with the executor of that session, in that attempt. */
     bool (*runs)(void *ctx, uint64_t session, uint64_t number, uint32_t attempt);
+    /* Whether its executor is about to end: its bodies need room on the disk alone, and go before others. */
+    bool (*leaves)(void *ctx, uint64_t session);
 } bodies_handler_t;
 
 /* The spool is borrowed. NULL when out of memory. */
@@ -45,6 +47,14 @@ const char *bodies_hold(const bodies_t *self);
 unsigned bodies_count(const bodies_t *self);
 /* How many of them wait for room; the task and the length of the one that is first in line. */
 unsigned bodies_waiting(const bodies_t *self, uint64_t *number, uint64_t *bytes);
+/* The body of a task that is on its way, or waits for room. */
+typedef struct {
+    uint64_t length, received;
+    unsigned place; /* among those that wait for room, from 1; 0: it has room */
+} body_view_t;
+
+/* False when the task has none. */
+bool bodies_look(const bodies_t *self, uint64_t number, body_view_t *view);
 /* When bodies_turn() is due by time alone; INT64_MAX for never. */
 int64_t bodies_due_ms(const bodies_t *self, int64_t now_ms);
 

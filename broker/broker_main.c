@@ -126,6 +126,11 @@ static bool runs(void *ctx, uint64_t session, uint64_t number, uint32_t attempt)
     return core_runs(b->core, session, number, attempt);
 }
 
+static bool leaves(void *ctx, uint64_t session) {
+    const broker_t *b = ctx;
+    return core_leaves(b->core, session);
+}
+
 static void send_to(void *ctx, uint64_t peer, const msg_t *msg) {
     broker_t *b = ctx;
     CRASH_POINT_MSG("send", msg->type);
@@ -141,7 +146,7 @@ static uint64_t spool_bytes_of(const config_t *config) {
 static int open_spool(program_t *self) {
     broker_t *b = &self->broker;
     char link[PATH_MAX];
-    const bodies_handler_t handler = {b, send_to, runs};
+    const bodies_handler_t handler = {b, send_to, runs, leaves};
     (void)snprintf(link, sizeof link, "%s/spool", self->config->runtime_dir);
     if (spool_open(self->config->state_dir, link, spool_bytes_of(self->config), has_body, b->core, &b->spool,
                    self->why) != 0)

@@ -136,6 +136,8 @@ uint64_t core_session_of(const msg_t *msg) {
         return msg->heartbeat.session;
     case MSG_BYE:
         return msg->bye.session;
+    case MSG_DRAIN:
+        return msg->drain.session;
     case MSG_WANT:
         return msg->want.session;
     case MSG_RENEW:
@@ -173,6 +175,7 @@ static bool role_may(role_t role, const msg_t *msg) {
     case MSG_UPLOADED:
         return role == ROLE_UPLOADER;
     case MSG_BODY:
+    case MSG_DRAIN:
         return role == ROLE_EXECUTOR;
     default:
         return msg->type == MSG_HEARTBEAT || msg->type == MSG_BYE;
@@ -199,6 +202,9 @@ static void worker_message(core_t *core, worker_t *worker, const msg_t *msg) {
         break;
     case MSG_REPORT:
         credit_report(core, worker, &msg->report);
+        break;
+    case MSG_DRAIN:
+        worker->leaving = worker->leaving || msg->drain.mode == 1;
         break;
     case MSG_CLAIM:
         task_claimed(core, worker, &msg->ref);
@@ -371,6 +377,8 @@ void core_look(core_t *self, int64_t now_ms, core_view_t *view) {
     view->pool_size = self->given.pool_size;
     gate_view_t gate_view = gate_view_of(self);
     view->waits_for = gate_waits_for(&self->gate, &gate_view, now_ms);
+    if (view->waits_for == gate_no_room && self->drained_wall_ms)
+        view->waits_for = "`sluice resume`: fetching is paused by hand";
     if (!view->fetch_paused && self->gate.state == GATE_CLOSED)
         view->fetch_paused = "AC does not answer as it should";
     if (!view->fetch_paused && now_ms < self->gate.pause_ms) view->fetch_paused = "AC asked for a pause";

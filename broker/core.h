@@ -91,9 +91,10 @@ bool core_debug(const core_t *self);
 /* Takes no new work and hands out none: the broker itself is about to end. */
 void core_stop(core_t *self);
 
-/* For those who keep bodies. Whether the executor of the session has the task in that attempt now; and
- * whether the task's result has a body of its own, kept until the task is gone. */
+/* For those who keep bodies. Whether the executor of the session has the task in that attempt now; whether it
+ * is about to end; and whether the task's result has a body of its own, kept until the task is gone. */
 bool core_runs(const core_t *self, uint64_t session, uint64_t number, uint32_t attempt);
+bool core_leaves(const core_t *self, uint64_t session);
 bool core_has_body(const core_t *self, uint64_t number);
 /* Octets of the large bodies of buried results. */
 uint64_t core_buried_bodies(const core_t *self);

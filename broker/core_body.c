@@ -10,6 +10,11 @@ bool core_runs(const core_t *self, uint64_t session, uint64_t number, uint32_t a
     return worker && with(tasks_find(&self->tasks, number), worker, attempt);
 }
 
+bool core_leaves(const core_t *self, uint64_t session) {
+    const worker_t *worker = session_executor(self, session);
+    return worker && worker->leaving;
+}
+
 bool core_has_body(const core_t *self, uint64_t number) {
     const task_t *task = tasks_find(&self->tasks, number);
     return task && task_has_body(task);

@@ -100,7 +100,7 @@ static bool has_no_room(const core_t *core) {
     const uint32_t *counts = core->tasks.counts;
     uint32_t ready = counts[TASK_READY] + counts[TASK_PUSHED];
     uint32_t results = counts[TASK_DONE] + counts[TASK_DONE_PUSHED] + counts[TASK_UPLOADING];
-    uint32_t counted = results - (core->tasks.retrying < results ? core->tasks.retrying : results);
+    uint32_t counted = results - (core->tasks.given_up < results ? core->tasks.given_up : results);
     return ready >= 2 * core->settings.task_queue + PROTOCOL_FETCH_WINDOW ||
            counted >= 2 * core->settings.response_queue + stage_slots(&core->execute) + PROTOCOL_FETCH_WINDOW;
 }

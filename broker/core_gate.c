@@ -27,12 +27,12 @@ static uint32_t results_of(const core_t *core) {
 static uint32_t results_that_may_go(const core_t *core) {
     size_t queued = core->upload.queue.count + core->upload.large.count;
     uint32_t done = core->tasks.counts[TASK_DONE], later = done > queued ? done - (uint32_t)queued : 0;
-    return results_of(core) - (core->tasks.retrying < later ? core->tasks.retrying : later);
+    return results_of(core) - (core->tasks.given_up < later ? core->tasks.given_up : later);
 }
 
 static bool results_full(core_t *core) {
     uint32_t results = results_of(core);
-    results -= core->tasks.retrying < results ? core->tasks.retrying : results;
+    results -= core->tasks.given_up < results ? core->tasks.given_up : results;
     uint32_t percent = core->settings.response_threshold;
     uint64_t size = core->settings.response_queue;
     uint32_t resume = percent > 10 ? percent - 10 : 0;

@@ -6,8 +6,6 @@
 
 uint64_t guard_session_of(const msg_t *msg) {
     switch (msg->type) {
-    case MSG_DRAIN:
-        return msg->drain.session;
     case MSG_RESULT:
         return msg->result.session;
     case MSG_CHUNK:
@@ -32,6 +30,8 @@ static const char *judge_executor(source_t source, const msg_t *msg) {
     case MSG_RESULT:
     case MSG_CHUNK:
         return NULL;
+    case MSG_DRAIN:
+        return msg->drain.session != 0 ? NULL : not_so;
     default:
         return not_so;
     }

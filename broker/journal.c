@@ -29,8 +29,8 @@ int journal_damaged(const journal_t *self, const char *how, char *why) {
         why, ERR_CORRUPT,
         "journal %s is damaged (%s); nothing was changed. Move it aside, together with its -wal file"
         " and the folder spool (with an empty journal its bodies are nobody's, and are deleted), to start "
-        "with an"
-        " empty one, or restore it from a backup",
+        "with an empty one, or restore it from a backup (what has happened since is not in it: requests may"
+        " be made again)",
         self->path, how);
 }
 

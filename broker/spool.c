@@ -219,11 +219,13 @@ uint64_t spool_max(const spool_t *self) {
     return self->max;
 }
 
-const char *spool_refuses(const spool_t *self, uint64_t length, uint64_t reserved, uint64_t unwritten) {
+const char *spool_refuses(const spool_t *self, uint64_t length, uint64_t reserved) {
+    return spool_fits(spool_counted(self) + reserved, length, self->max) ? NULL : SPOOL_FULL;
+}
+
+const char *spool_disk_refuses(const spool_t *self, uint64_t length, uint64_t unwritten) {
     struct statvfs disk;
-    if (!spool_fits(spool_counted(self) + reserved, length, self->max))
-        return "the spool of large bodies is full";
     if (fstatvfs(self->dir, &disk) != 0) return NULL;
     uint64_t room = (uint64_t)disk.f_bavail * disk.f_frsize;
-    return room < unwritten + length + SPARE ? "the disk has no room for large bodies" : NULL;
+    return room < unwritten + length + SPARE ? SPOOL_DISK_FULL : NULL;
 }

@@ -8,7 +8,9 @@
 
 typedef struct spool_t spool_t;
 
-#define SPOOL_WHY_MAX 320
+#define SPOOL_WHY_MAX   320
+#define SPOOL_FULL      "the spool of large bodies is full"
+#define SPOOL_DISK_FULL "the disk has no room for large bodies"
 
 /* Whether a body belongs to a task that has its result. */
 typedef bool (*spool_owned_fn)(void *ctx, uint64_t number, uint64_t bytes);
@@ -39,9 +41,10 @@ uint64_t spool_max(const spool_t *self);
 void spool_limit(spool_t *self, uint64_t max_bytes);
 /* Of what is kept so many octets are of buried results, which have a bound of their own. */
 void spool_set_aside(spool_t *self, uint64_t bytes);
-/* Why there is no room for `length` octets more when `reserved` are promised already, `unwritten` of them not
- * on the disk yet: a constant, or NULL. */
-const char *spool_refuses(const spool_t *self, uint64_t length, uint64_t reserved, uint64_t unwritten);
+/* Why the bound leaves no room for `length` octets more when `reserved` are promised already, and why the
+ * disk has none when `unwritten` of these are not on it yet: a constant, or NULL. */
+const char *spool_refuses(const spool_t *self, uint64_t length, uint64_t reserved);
+const char *spool_disk_refuses(const spool_t *self, uint64_t length, uint64_t unwritten);
 /* The rule of the bound alone. One that is over it itself waits for any room at all: if it waited for all of
  * it, a result that stays would keep it out for as long. */
 static inline bool spool_fits(uint64_t used, uint64_t length, uint64_t max_bytes) {

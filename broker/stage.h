@@ -25,7 +25,7 @@ struct worker_t {
     int64_t rest_ms;  /* a mute worker gets nothing before this time */
     way_t way;        /* of what is pushed to it */
     bool ready;       /* its PULL is connected */
-    bool leaving;     /* it gave tasks back: it drains */
+    bool leaving;     /* it drains: it said so, or gave tasks back */
     int64_t heard_ms;
     uint32_t beat;
     uint64_t beat_seq; /* of its latest heartbeat */

@@ -87,12 +87,13 @@ static void put_entry(yajl_gen g, const trail_entry_t *entry) {
     (void)yajl_gen_map_close(g);
 }
 
-static void put_timeline(yajl_gen g, const void *trail, size_t len, int64_t base_ms) {
+/* Until a kind that is not true yet; TRAIL_KINDS for all of it. */
+static void put_timeline(yajl_gen g, const void *trail, size_t len, int64_t base_ms, trail_kind_t until) {
     trail_entry_t entry;
     size_t at = 0;
     json_key(g, "timeline");
     (void)yajl_gen_array_open(g);
-    while (trail_next(trail, len, base_ms, &at, &entry))
+    while (trail_next(trail, len, base_ms, &at, &entry) && entry.kind != until)
         put_entry(g, &entry);
     (void)yajl_gen_array_close(g);
 }
@@ -109,8 +110,19 @@ static const char *waits_for_upload(const core_view_t *view, const task_t *task,
     return task->state == TASK_DONE ? "its turn" : "AC's answer";
 }
 
+/* The tool has answered: what keeps the answer from being here. */
+static const char *waits_for_body(const broker_t *self, const body_view_t *body) {
+    const char *hold = bodies_hold(self->bodies);
+    if (!body) return "its executor to bring the answer";
+    if (body->place == 0) return "its body to come";
+    return hold && strcmp(hold, SPOOL_DISK_FULL) == 0 ? "room on the disk" : "room in the spool";
+}
+
 /* What has to come before it goes on; NULL when nothing is to be waited for. */
-static const char *waits_for(const core_view_t *view, const task_t *task, moment_t now) {
+static const char *waits_for(const broker_t *self, const core_view_t *view, const task_t *task,
+                             moment_t now) {
+    bool waits = task->state == TASK_READY || task->state == TASK_DONE;
+    if (!self->journal_ok && waits) return "the journal to be writable";
     switch (task->state) {
     case TASK_READY:
         if (task->waits_rejoin) return "the executors known from before the broker's start";
@@ -144,8 +156,48 @@ static int64_t place_in_queue(const core_view_t *view, const task_t *task) {
     return place;
 }
 
-static void put_held(yajl_gen g, const core_view_t *view, const task_t *task, moment_t now) {
-    const char *waits = waits_for(view, task, now);
+/* What has become of the task in the turn whose commit fails, if there is one: nobody has been told of it. */
+typedef enum { STEPS_WRITTEN, STEPS_UNWRITTEN, STEPS_NONE_WRITTEN } steps_t;
+
+static bool tells_of(const out_t *out, uint64_t number) {
+    if (out->type == OUT_PUSH) return out->number == number;
+    bool answer = out->msg.type == MSG_CLAIMED || out->msg.type == MSG_STORED || out->msg.type == MSG_GONE;
+    return out->type == OUT_CONTROL && answer && out->msg.ref.number == number;
+}
+
+static steps_t steps_of(const broker_t *self, uint64_t number) {
+    size_t records_count, outs_count;
+    steps_t steps = STEPS_WRITTEN;
+    if (self->journal_ok) return steps;
+    const record_t *records = effects_records(self->effects, &records_count);
+    const out_t *outs = effects_outs(self->effects, &outs_count);
+    for (size_t i = 0; i < outs_count; i++)
+        if (tells_of(&outs[i], number)) steps = STEPS_UNWRITTEN;
+    for (size_t i = 0; i < records_count; i++) {
+        if (records[i].type > REC_TASK_GONE || records[i].task.number != number) continue;
+        if (records[i].type == REC_TASK_NEW) return STEPS_NONE_WRITTEN;
+        steps = STEPS_UNWRITTEN;
+    }
+    return steps;
+}
+
+static void put_body(yajl_gen g, const body_view_t *body) {
+    json_open(g, "body");
+    json_number(g, "bytes", (int64_t)body->length);
+    json_number(g, "come", (int64_t)body->received);
+    if (body->place > 0) json_number(g, "place", body->place);
+    (void)yajl_gen_map_close(g);
+}
+
+static void put_held(yajl_gen g, const broker_t *self, const core_view_t *view, const task_t *task,
+                     moment_t now) {
+    body_view_t body;
+    steps_t steps = steps_of(self, task->number);
+    bool answered = task->state == TASK_RUNNING && task->ended;
+    bool comes = answered && bodies_look(self->bodies, task->number, &body);
+    const char *waits = steps != STEPS_WRITTEN ? "the journal to be writable"
+                        : answered             ? waits_for_body(self, comes ? &body : NULL)
+                                               : waits_for(self, view, task, now);
     (void)yajl_gen_map_open(g);
     json_text(g, "task", task->task_id);
     json_number(g, "number", (int64_t)task->number);
@@ -153,7 +205,7 @@ static void put_held(yajl_gen g, const core_view_t *view, const task_t *task, mo
     json_text(g, "method", task->method);
     json_text(g, "host", task->host);
     json_number(g, "accepted_ms", task->accepted_wall_ms);
-    json_number(g, "expires_ms", now.wall_ms + task->deadline_ms - now.ms);
+    if (!answered) json_number(g, "expires_ms", now.wall_ms + task->deadline_ms - now.ms);
     json_number(g, "tries", task->tries);
     json_text(g, "reason", task->reason);
     json_number(g, "bytes", (int64_t)task_bytes(task));
@@ -161,8 +213,12 @@ static void put_held(yajl_gen g, const core_view_t *view, const task_t *task, mo
     if (task->state == TASK_BURIED) json_number(g, "buried_ms", task->buried_wall_ms);
     if (task->state == TASK_READY) json_number(g, "place", place_in_queue(view, task));
     if (waits) json_text(g, "waits_for", waits);
+    if (steps != STEPS_WRITTEN) json_bool(g, "unwritten", true);
+    if (answered) json_bool(g, "answered", true);
+    if (comes) put_body(g, &body);
     put_worker(g, task->worker);
-    put_timeline(g, task->trail.bytes, task->trail.len, task->accepted_wall_ms);
+    put_timeline(g, task->trail.bytes, task->trail.len, task->accepted_wall_ms,
+                 steps == STEPS_NONE_WRITTEN ? TRAIL_ACCEPTED : TRAIL_KINDS);
     (void)yajl_gen_map_close(g);
 }
 
@@ -178,7 +234,7 @@ static void put_gone(void *ctx, const history_t *row) {
     json_text(g, "host", row->host);
     json_number(g, "accepted_ms", row->accepted_wall_ms);
     json_number(g, "ended_ms", row->ended_wall_ms);
-    put_timeline(g, row->trail, row->trail_bytes, row->accepted_wall_ms);
+    put_timeline(g, row->trail, row->trail_bytes, row->accepted_wall_ms, TRAIL_KINDS);
     (void)yajl_gen_map_close(g);
 }
 
@@ -218,10 +274,14 @@ doc_t *broker_find(broker_t *self, const msg_find_t *find) {
     (void)yajl_gen_array_open(g);
     (void)journal_history_find(self->journal, find->by == ORDER_BY_NUMBER ? NULL : id, number_of(id),
                                HISTORY_MAX, now.wall_ms, put_gone, g);
-    if (by_id) put_held(g, &view, by_id, now);
-    if (by_number && by_number != by_id) put_held(g, &view, by_number, now);
+    if (by_id) put_held(g, self, &view, by_id, now);
+    if (by_number && by_number != by_id) put_held(g, self, &view, by_number, now);
     (void)yajl_gen_array_close(g);
     put_history(g, self, now.wall_ms);
+    json_open(g, "journal");
+    json_bool(g, "ok", self->journal_ok);
+    json_text(g, "error", self->journal_ok ? "" : self->journal_why);
+    (void)yajl_gen_map_close(g);
     (void)yajl_gen_map_close(g);
     doc_t *doc = json_doc(g);
     yajl_gen_free(g);

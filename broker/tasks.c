@@ -89,7 +89,7 @@ task_t *tasks_add(tasks_t *self, const task_image_t *image) {
     }
     (void)zhashx_insert(self->by_id, task->task_id, task); /* an id held already keeps its first task */
     self->counts[task->state]++;
-    self->retrying += given_up(task);
+    self->given_up += given_up(task);
     self->doc_bytes += task->doc_bytes;
     trail_load(&task->trail, image->trail.ptr, image->trail.len);
     if (task->state == TASK_BURIED) tasks_bury(self, task);
@@ -104,7 +104,7 @@ void tasks_remove(tasks_t *self, task_t **task) {
     if (zhashx_lookup(self->by_id, t->task_id) == t) zhashx_delete(self->by_id, t->task_id);
     zhashx_delete(self->by_number, &t->number);
     self->counts[t->state]--;
-    self->retrying -= given_up(t);
+    self->given_up -= given_up(t);
     self->doc_bytes -= t->doc_bytes;
     task_free(t);
 }
@@ -121,18 +121,18 @@ task_t *tasks_find_id(const tasks_t *self, str_t task_id) {
 int tasks_event(tasks_t *self, task_t *task, task_event_t event) {
     int next = task_next(task->state, event);
     if (next < 0) return next;
-    self->retrying -= given_up(task);
+    self->given_up -= given_up(task);
     self->counts[task->state]--;
     task->state = (task_state_t)next;
     self->counts[task->state]++;
-    self->retrying += given_up(task);
+    self->given_up += given_up(task);
     return 0;
 }
 
 void tasks_set_tries(tasks_t *self, task_t *task, uint32_t tries) {
-    self->retrying -= given_up(task);
+    self->given_up -= given_up(task);
     task->tries = tries;
-    self->retrying += given_up(task);
+    self->given_up += given_up(task);
 }
 
 uint64_t task_bytes(const task_t *task) {

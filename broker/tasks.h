@@ -52,7 +52,7 @@ typedef struct {
     void *by_number, *by_id; /* zhashx_t */
     heap_t timers;
     uint32_t counts[TASK_STATES];
-    uint32_t retrying; /* DONE with at least GIVEN_UP_TRIES tries */
+    uint32_t given_up; /* DONE with at least GIVEN_UP_TRIES tries */
     uint64_t doc_bytes;
     task_t *buried_first, *buried_last; /* in the order of burial */
     number_tree_t buried;               /* the same by their numbers */

@@ -153,10 +153,26 @@ static int refuse(const msg_ordered_t *ordered, const char *id) {
     }
 }
 
+/* AC's taskId of a task that was named by its number; what was said when the broker does not tell. */
+static void name_of(const dead_t *self, uint64_t number, char id[MSG_TASK_ID_MAX + 1]) {
+    char why[ASK_WHY_MAX];
+    ask_json_t answer = {0};
+    if (!tool_is_number(id) || strtoull(id, NULL, 10) != number ||
+        ask_task(self->tool.ask, self->tool.signal_fd, id, true, &answer, why) != 0)
+        return;
+    yajl_val root = json_read(answer.text, answer.size);
+    if (root != NULL && json_count(root, "tasks") > 0)
+        (void)snprintf(id, MSG_TASK_ID_MAX + 1, "%s", json_text(json_item(root, "tasks", 0), "task"));
+    yajl_tree_free(root);
+    free(answer.text);
+}
+
 static int tell(const dead_t *self, const msg_order_t *order, uint32_t count, uint64_t number) {
     bool retry = order->action == ORDER_RETRY;
     char id[MSG_TASK_ID_MAX + 1];
-    page_clean(str_copy(order->task, id, sizeof id));
+    str_copy(order->task, id, sizeof id);
+    if (!self->json && order->by != ORDER_BY_ALL) name_of(self, number, id);
+    page_clean(id);
     if (self->json)
         (void)printf("{\"action\":\"%s\",\"count\":%u,\"number\":%" PRIu64 "}\n", retry ? "retry" : "drop",
                      count, number);
@@ -219,6 +235,9 @@ static int check_words(const dead_t *self, const char *verb, const char *id) {
                              retry ? "an ID or --all" : "an ID");
     if (self->all && self->number)
         return tool_complain(EXIT_CONFIG, "--number goes with an ID, and not with --all");
+    if (self->number && !tool_is_number(id))
+        return tool_complain(EXIT_CONFIG,
+                             "--number takes the broker's number of a task, and \"%.200s\" is none", id);
     return 0;
 }
 

@@ -156,7 +156,8 @@ static void put_oldest(page_t *page, yajl_val root) {
     page_end(page);
     if (json_number(oldest, "tries") > 0 || json_text(oldest, "reason")[0] != '\0') {
         page_label(page, NULL);
-        page_add(page, STYLE_PLAIN, "tried %s times: ", page_number(json_number(oldest, "tries"), buf));
+        int64_t tries = json_number(oldest, "tries");
+        page_add(page, STYLE_PLAIN, "%s %s: ", page_number(tries, buf), tries == 1 ? "try" : "tries");
         page_add_words(page, STYLE_PLAIN, json_text(oldest, "reason"));
         page_end(page);
     }
@@ -178,7 +179,7 @@ static void put_queues(page_t *page, yajl_val root) {
         page_label(page, "Results");
         add_count(page, results, "waiting", "waiting");
         add_count(page, results, "uploading", "uploading");
-        add_count(page, results, "retrying", "retrying");
+        add_count(page, results, "given_up", "given up for now");
         add_count(page, results, "limit", "room for");
         if (json_has_number(results, "threshold")) {
             (void)snprintf(buf, sizeof buf, "%" PRId64 " %%", json_number(results, "threshold"));

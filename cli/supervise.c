@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <linux/close_range.h>
 #include <poll.h>
 #include <signal.h>
@@ -190,47 +191,55 @@ static void go_on_draining(supervisor_t *self, int64_t now_ms) {
 
 /* --- deaths --- */
 
-static void log_death(const child_t *child, pid_t pid, int status, bool expected) {
+/* Whether it is started again, and in how many ms. */
+typedef struct {
+    bool again;
+    int64_t in_ms;
+} next_t;
+
+static void log_death(const child_t *child, pid_t pid, int status, next_t next, bool expected) {
     log_level_t level = expected ? LOG_LEVEL_INFO : LOG_LEVEL_WARN;
+    char again[64] = "";
+    if (next.again) (void)snprintf(again, sizeof again, " starts_again_in_ms=%" PRId64, next.in_ms);
     if (!WIFSIGNALED(status)) {
-        log_line(level, "program_ended", "program=%s pid=%ld status=%d", child->spec.name, (long)pid,
-                 WEXITSTATUS(status));
+        log_line(level, "program_ended", "program=%s pid=%ld status=%d%s", child->spec.name, (long)pid,
+                 WEXITSTATUS(status), again);
         return;
     }
     const char *remark = WTERMSIG(status) == SIGKILL && child->spec.secret
                              ? " remark=\"perhaps by the switch of its own AC lease\""
                              : "";
-    log_line(level, "program_killed", "program=%s pid=%ld signal=%d%s", child->spec.name, (long)pid,
-             WTERMSIG(status), remark);
+    log_line(level, "program_killed", "program=%s pid=%ld signal=%d%s%s", child->spec.name, (long)pid,
+             WTERMSIG(status), again, remark);
 }
 
-static void plan_restart(child_t *child, int64_t now_ms) {
+static next_t plan_restart(child_t *child, int64_t now_ms) {
     if (now_ms - child->started_ms >= LIVED_MS) child->backoff_ms = BACKOFF_FIRST_MS;
-    child->restart_ms = now_ms + child->backoff_ms;
+    next_t next = {true, child->backoff_ms};
+    child->restart_ms = now_ms + next.in_ms;
     child->backoff_ms = child->backoff_ms * 2 < BACKOFF_CAP_MS ? child->backoff_ms * 2 : BACKOFF_CAP_MS;
+    return next;
 }
 
 static void child_ended(supervisor_t *self, child_t *child, int status, int64_t now_ms) {
     pid_t pid = child->pid;
     child->pid = 0;
-    log_death(child, pid, status, !needed(self, child));
     /* What ran once is not misconfigured: a full disk or a taken port may be over the next time. */
     bool never_ran = child->spec.group == GROUP_BROKER ? !self->broker_ready : !child->ran;
+    bool unfit = WIFEXITED(status) && WEXITSTATUS(status) == EXIT_CONFIG && never_ran;
+    bool wanted = needed(self, child);
+    log_death(child, pid, status, wanted && !unfit ? plan_restart(child, now_ms) : (next_t){0}, !wanted);
     if (now_ms - child->started_ms >= RAN_MS) child->ran = true;
-    if (WIFEXITED(status) && WEXITSTATUS(status) == EXIT_CONFIG && never_ran) {
+    if (unfit) {
         if (self->status == EXIT_CLEAN)
             (void)fprintf(stderr, "sluice: %s cannot run (see above); stopping\n", child->spec.name);
         self->status = EXIT_CONFIG;
         begin_drain(self, "a program cannot run", now_ms);
         return;
     }
-    if (needed(self, child)) {
-        plan_restart(child, now_ms);
-        return;
-    }
     bool clean = WIFEXITED(status) ? WEXITSTATUS(status) == EXIT_CLEAN
                                    : WTERMSIG(status) == SIGTERM; /* it had not begun yet */
-    if (!clean && self->status == EXIT_CLEAN) self->status = EXIT_FAILED;
+    if (!wanted && !clean && self->status == EXIT_CLEAN) self->status = EXIT_FAILED;
 }
 
 static void reap(supervisor_t *self, int64_t now_ms) {

@@ -17,9 +17,17 @@ static int complain_unknown(yajl_val root, const char *id) {
     char count[PAGE_SHORT_MAX], limit[PAGE_SHORT_MAX], since[PAGE_SHORT_MAX] = "", ended[80];
     yajl_val history = json_member(root, "history");
     int64_t tasks = json_number(history, "tasks");
+    const char *failing = json_text(json_member(root, "journal"), "error");
     const char *kept = page_number(json_number(history, "limit"), limit);
     if (!json_true(history, "readable"))
         return tool_complain(EXIT_FAILED, "no task \"%.200s\" is held, and the history cannot be read", id);
+    if (failing[0] != '\0')
+        return tool_complain(
+            EXIT_FAILED,
+            "no task \"%.200s\" is held or in the history so far; the journal cannot be written (%.200s):"
+            " tasks that AC has just handed out are with the fetcher, and results that it has just taken not"
+            " in the history yet",
+            id, failing);
     if (tasks == 0)
         return tool_complain(
             EXIT_FAILED,
@@ -52,6 +60,9 @@ static int run(const tool_t *tool, bool json, bool number) {
     const char *id = tool->words[0];
     if (strlen(id) > MSG_TASK_ID_MAX)
         return tool_complain(EXIT_CONFIG, "the ID has more than %d octets; use the number", MSG_TASK_ID_MAX);
+    if (number && !tool_is_number(id))
+        return tool_complain(EXIT_CONFIG,
+                             "--number takes the broker's number of a task, and \"%.200s\" is none", id);
     if (ask_task(tool->ask, tool->signal_fd, id, number, &answer, why) != 0)
         return tool_complain(EXIT_FAILED, "%s", why);
     yajl_val root = json_read(answer.text, answer.size);

@@ -53,8 +53,13 @@ static void say_worker(sentence_t *s, yajl_val node, const char *name) {
 
 /* --- where it is --- */
 
+/* Whether the latest upload failed at the store of large bodies, and not at AC. */
+static bool at_store(yajl_val task) {
+    return is(latest(task, "upload_failed"), "call", "store");
+}
+
 /* "3 tries, last 503 at 10:12:03", as far as there were any. False when there was none. */
-static bool say_tries(sentence_t *s, yajl_val task, int64_t now_ms) {
+static bool say_tries(sentence_t *s, yajl_val task, const char *whose, int64_t now_ms) {
     char buf[PAGE_SHORT_MAX];
     int64_t tries = json_number(task, "tries");
     yajl_val last = latest(task, "upload_failed");
@@ -65,14 +70,14 @@ static bool say_tries(sentence_t *s, yajl_val task, int64_t now_ms) {
         say(s, "%" PRId64, json_number(last, "status"));
     else
         say(s, "%.20s", json_text(last, "outcome"));
-    say(s, " at %s", page_time(json_number(last, "at_ms"), now_ms, buf));
+    say(s, "%s at %s", whose, page_time(json_number(last, "at_ms"), now_ms, buf));
     return true;
 }
 
 static void say_done(sentence_t *s, yajl_val task, int64_t now_ms) {
     char buf[PAGE_SHORT_MAX];
     say(s, ": ");
-    bool tried = say_tries(s, task, now_ms);
+    bool tried = say_tries(s, task, "", now_ms);
     if (json_has_number(task, "next_try_ms"))
         say(s, "%snext try in %s", tried ? ", " : "",
             page_duration(since(json_number(task, "next_try_ms"), now_ms), buf));
@@ -87,7 +92,31 @@ static void say_uploading(sentence_t *s, yajl_val task, int64_t now_ms) {
         is(task, "state", "handed") ? "its turn" : json_text(task, "waits_for"));
     if (json_number(task, "tries") == 0 && latest(task, "upload_failed") == NULL) return;
     say(s, "; ");
-    (void)say_tries(s, task, now_ms);
+    (void)say_tries(s, task, at_store(task) ? " of the store" : "", now_ms);
+}
+
+/* What the broker knows of it is in no journal, and nobody has been told. */
+static void say_unwritten(sentence_t *s, yajl_val root) {
+    say(s, " for the journal to be writable; until then nothing is sent that is not in it: %.200s",
+        json_text(json_member(root, "journal"), "error"));
+}
+
+/* The tool has answered, and its answer is on its way to the broker. */
+static void say_answered(sentence_t *s, yajl_val task) {
+    char buf[PAGE_SHORT_MAX], come[PAGE_SHORT_MAX];
+    yajl_val body = json_member(task, "body");
+    const char *all = page_bytes(json_number(body, "bytes"), buf);
+    say(s, "; ");
+    if (body == NULL)
+        say(s, "it waits for %.100s", json_text(task, "waits_for"));
+    else if (json_has_number(body, "place"))
+        say(s, "its body of %s waits for %.100s (place %" PRId64 ")", all, json_text(task, "waits_for"),
+            json_number(body, "place"));
+    else
+        say(s, "%s of its body's %s have come", page_bytes(json_number(body, "come"), come), all);
+    if (json_member(task, "worker") == NULL) return;
+    say(s, "; it is with ");
+    say_worker(s, json_member(task, "worker"), "name");
 }
 
 static void say_running(sentence_t *s, yajl_val task, int64_t now_ms) {
@@ -107,7 +136,7 @@ static void say_buried(sentence_t *s, yajl_val task, int64_t now_ms, int64_t day
     char at[PAGE_SHORT_MAX];
     int64_t buried_ms = json_number(task, "buried_ms"), until_ms;
     say(s,
-        " at %s, for AC refused the result: %.200s; `sluice dead retry --number %" PRId64
+        " at %s, for the result was refused: %.200s; `sluice dead retry --number %" PRId64
         "` has it tried again",
         page_time(buried_ms, now_ms, at), json_text(task, "reason"), json_number(task, "number"));
     if (days > 0 && days < 40000 && !__builtin_add_overflow(buried_ms, days * 86400000, &until_ms))
@@ -170,10 +199,19 @@ static void put_where(page_t *page, yajl_val task, yajl_val root) {
                  {"dropped", "dropped", STYLE_BAD}};
     int64_t now_ms = json_number(root, "now_ms");
     sentence_t s = {.len = 0};
+    bool unwritten = json_true(task, "unwritten"), answered = json_true(task, "answered") && !unwritten;
     page_label(page, "Now");
+    if (unwritten) page_add(page, STYLE_BAD, "waiting");
+    if (answered) page_add(page, STYLE_STRONG, "the tool has answered");
     for (size_t i = 0; i < sizeof heads / sizeof heads[0]; i++)
-        if (is(task, "state", heads[i].state)) page_add(page, heads[i].style, "%s", heads[i].text);
-    if (is(task, "state", "ready")) {
+        if (!answered && !unwritten && is(task, "state", heads[i].state))
+            page_add(page, heads[i].style, "%s",
+                     is(task, "state", "done") && at_store(task) ? "waiting for the store" : heads[i].text);
+    if (unwritten) {
+        say_unwritten(&s, root);
+    } else if (answered) {
+        say_answered(&s, task);
+    } else if (is(task, "state", "ready")) {
         say_ready(&s, task);
     } else if (is(task, "state", "pushed")) {
         say(&s, " to ");

@@ -20,6 +20,11 @@ int tool_complain(int status, const char *fmt, ...) {
     return status;
 }
 
+bool tool_is_number(const char *id) {
+    size_t digits = strspn(id, "0123456789");
+    return digits > 0 && digits < 20 && id[digits] == '\0';
+}
+
 static bool take_word(tool_t *self, const char *word) {
     if (self->word_count == TOOL_WORDS_MAX) return false;
     self->words[self->word_count++] = word;

@@ -7,6 +7,7 @@
 #include "common/program.h"
 #include "executor/error_text.h"
 #include "executor/run_task.h"
+#include "executor/send_body.h"
 
 /* After the drain time the broker has this long to answer what is left. */
 #define ANSWER_MS PROTOCOL_LOST_MS
@@ -47,6 +48,17 @@ static void end_run(executor_t *self, run_t *run) {
     run_fail(self, run, text);
 }
 
+/* What is lost now, and what it waited for. */
+static void log_incomplete(const executor_t *self) {
+    uint32_t held = slots_count(self->slots), bodies = 0;
+    for (uint32_t i = 0; i < held; i++)
+        bodies += send_body_waits(slots_at(self->slots, i));
+    log_error("drain_incomplete", "held=%u bodies_without_room=%u reason=\"%s\"", held, bodies,
+              link_session(self->link) == 0 ? "no broker"
+              : bodies > 0                  ? "the broker's disk has no room for large bodies"
+                                            : "no answer from the broker");
+}
+
 bool drain_turn(executor_t *self, int *status) {
     bool up = self->draining && self->now_ms >= self->drain_deadline_ms;
 
@@ -57,8 +69,7 @@ bool drain_turn(executor_t *self, int *status) {
     }
     if (slots_count(self->slots) > 0 && self->now_ms < self->drain_deadline_ms + ANSWER_MS) return false;
     if (slots_count(self->slots) > 0)
-        log_error("drain_incomplete", "held=%u reason=\"no answer from the broker\"",
-                  slots_count(self->slots));
+        log_incomplete(self);
     else
         log_info("drain_ends", NULL);
     *status = slots_count(self->slots) > 0 ? EXIT_FAILED : EXIT_CLEAN;

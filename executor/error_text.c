@@ -79,6 +79,8 @@ void error_text_transfer(const url_t *url, const char *proxy, CURL *easy, CURLco
         error_text_network(url, why, text);
 }
 
+#define WORD_LEAST 60 /* octets that a host's name keeps in a text that is too long */
+
 /* The begin of the character at `at`, or before it. */
 static size_t character(const char *text, size_t at) {
     while (at > 0 && ((unsigned char)text[at] & 0xc0) == 0x80)
@@ -86,21 +88,66 @@ static size_t character(const char *text, size_t at) {
     return at;
 }
 
+/* Its first words: "Network error: ", or none. */
+static const char network[] = "Network error: ";
+
+/* The length of "HOST:PORT: " with which the text begins, 0 when it does not; *host is that of the host. */
+static size_t place_of(const char *text, size_t *host) {
+    size_t end = strcspn(text, " "), at;
+    if (end < 2 || text[end] != ' ' || text[end - 1] != ':') return 0;
+    for (at = end - 1; at > 0 && text[at - 1] >= '0' && text[at - 1] <= '9';)
+        at--;
+    *host = at > 0 ? at - 1 : 0;
+    return at > 1 && at < end - 1 && text[at - 1] == ':' ? end + 1 : 0;
+}
+
+static bool names_again(const char *rest, const char *host, size_t len) {
+    for (; (rest = memchr(rest, host[0], strlen(rest))) != NULL; rest++)
+        if (strncmp(rest, host, len) == 0) return true;
+    return false;
+}
+
+/* What happened first, and the host once: behind it, unless it stands there already. */
+static void host_last(const char *text, char out[ERROR_TEXT_MAX]) {
+    size_t head = strncmp(text, network, sizeof network - 1) == 0 ? sizeof network - 1 : 0, host;
+    const char *place = text + head;
+    size_t len = place_of(place, &host);
+    if (len == 0)
+        (void)snprintf(out, ERROR_TEXT_MAX, "%s", text);
+    else if (names_again(place + len, place, host))
+        (void)snprintf(out, ERROR_TEXT_MAX, "%.*s%s", (int)head, text, place + len);
+    else
+        (void)snprintf(out, ERROR_TEXT_MAX, "%.*s%s (%.*s)", (int)head, text, place + len, (int)(len - 2),
+                       place);
+}
+
+/* Puts `gap` for what is too much in the middle of `len` octets, so that `max` are left at most; returns how
+ * many are. */
+static size_t cut_middle(char *text, size_t len, size_t max, const char *gap) {
+    size_t gap_len = strlen(gap), half = (max - gap_len) / 2, head = character(text, half), tail = len - half;
+    while (tail < len && ((unsigned char)text[tail] & 0xc0) == 0x80)
+        tail++;
+    memcpy(text + head, gap, gap_len);
+    memmove(text + head + gap_len, text + tail, strlen(text + tail) + 1);
+    return head + gap_len + len - tail;
+}
+
 void error_text_short(const char *text, char why[MSG_WHY_MAX + 1]) {
     static const char *const heads[] = {"Agent Side Error: ", "Error: "};
-    static const char gap[] = " ... ";
-    size_t len, head, tail, half = (MSG_WHY_MAX - (sizeof gap - 1)) / 2;
+    char whole[ERROR_TEXT_MAX];
 
     for (size_t i = 0; i < sizeof heads / sizeof *heads; i++)
         if (strncmp(text, heads[i], strlen(heads[i])) == 0) text += strlen(heads[i]);
-    len = strlen(text);
-    if (len <= MSG_WHY_MAX) {
-        memcpy(why, text, len + 1);
+    if (strlen(text) <= MSG_WHY_MAX) {
+        memcpy(why, text, strlen(text) + 1);
         return;
     }
-    head = character(text, half);
-    tail = len - half;
-    while (((unsigned char)text[tail] & 0xc0) == 0x80)
-        tail++;
-    (void)snprintf(why, MSG_WHY_MAX + 1, "%.*s%s%s", (int)head, text, gap, text + tail);
+    host_last(text, whole);
+    for (char *word = whole; *word != '\0' && strlen(whole) > MSG_WHY_MAX; word += strspn(word, " ")) {
+        size_t len = strcspn(word, " "), over = strlen(whole) - MSG_WHY_MAX;
+        size_t max = len > WORD_LEAST + over ? len - over : WORD_LEAST;
+        word += len > max ? cut_middle(word, len, max, "...") : len;
+    }
+    if (strlen(whole) > MSG_WHY_MAX) (void)cut_middle(whole, strlen(whole), MSG_WHY_MAX, " ... ");
+    memcpy(why, whole, strlen(whole) + 1);
 }

@@ -21,8 +21,9 @@ void error_text_network(const url_t *url, const char *why, char text[ERROR_TEXT_
 void error_text_transfer(const url_t *url, const char *proxy, CURL *easy, CURLcode code, const char *reason,
                          char text[ERROR_TEXT_MAX]);
 
-/* Such a text in few words, for RESULT: without what all begin with, and of a long one the beginning and the
- * end, cut between characters. */
+/* Such a text in few words, for RESULT: without what all begin with. Of a long one first what happened, and
+ * the host once behind it; of words that are still too long, and then of all, the beginning and the end, cut
+ * between characters. */
 void error_text_short(const char *text, char why[MSG_WHY_MAX + 1]);
 
 #endif

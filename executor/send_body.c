@@ -20,6 +20,11 @@ void send_body_again(run_t *run) {
     run->body.due_ms = 0;
 }
 
+bool send_body_waits(const run_t *run) {
+    return run->body.has_file && run->result && run->claimed &&
+           (run->body.state == OUTGOING_ANNOUNCED || run->body.state == OUTGOING_IDLE);
+}
+
 static run_t *find(const executor_t *self, uint64_t stream) {
     for (uint32_t i = 0; i < slots_count(self->slots); i++) {
         run_t *run = slots_at(self->slots, i);
@@ -49,6 +54,12 @@ void send_body_abort(executor_t *self, const msg_abort_t *abort) {
     if (abort->reason == ABORT_NO_ROOM) run->body.due_ms = self->now_ms + NO_ROOM_MS;
 }
 
+/* The broker makes room for what nobody could bring later. */
+static void tell_drain(executor_t *self, const run_t *run) {
+    msg_t msg = {.type = MSG_DRAIN, .drain = {.session = run->session, .mode = 1}};
+    (void)link_send(self->link, &msg);
+}
+
 static void announce(executor_t *self, run_t *run) {
     outgoing_t *body = &run->body;
     if (body->state == OUTGOING_IDLE) {
@@ -56,6 +67,7 @@ static void announce(executor_t *self, run_t *run) {
         body->stream = ++self->streams;
         body->sent = body->upto = 0;
     }
+    if (self->draining) tell_drain(self, run);
     msg_t msg = {.type = MSG_BODY};
     msg.body = (msg_body_t){.session = run->session,
                             .number = run->number,

@@ -12,6 +12,8 @@ int64_t send_body_due_ms(const executor_t *self, const run_t *run);
 /* What the broker answers. */
 void send_body_credit(executor_t *self, const msg_credit_t *credit);
 void send_body_abort(executor_t *self, const msg_abort_t *abort);
+/* Announced, and no CREDIT has come: the broker has no room for it. */
+bool send_body_waits(const run_t *run);
 /* The session is another: the stream begins anew. */
 void send_body_again(run_t *run);
 

@@ -223,15 +223,27 @@ static bool handed_over(fetcher_t *self) {
     return link_session(self->link) == 0 || self->now_ms - self->saved_ms >= ACCEPT_MS;
 }
 
-/* Whether the process may end now. */
-static bool drained(fetcher_t *self) {
+/* What ends with this process, and what the next one finds in the window. */
+static int log_unsaved(const fetcher_t *self) {
+    at_risk_t risk = to_broker_at_risk(self->to_broker, self->now_ms);
+    if (risk.unsynced > risk.in_memory)
+        log_info("tasks_kept",
+                 "count=%u where=window remark=\"lost if the machine ends before the next start\"",
+                 risk.unsynced - risk.in_memory);
+    if (risk.in_memory == 0) return EXIT_CLEAN;
+    log_error("tasks_lost",
+              "count=%u why=\"not accepted, the inbox cannot be written, and the window has no room\"",
+              risk.in_memory);
+    return EXIT_FAILED;
+}
+
+/* Whether the process may end now; *status then is the exit status. */
+static bool drained(fetcher_t *self, int *status) {
     if (!self->draining) return false;
     if (self->now_ms < self->drain_end_ms) return poll_ac_idle(self->poll_ac) && handed_over(self);
     ac_seat_abort(self->seat, "the drain timeout is up");
     ac_seat_release(self->seat);
-    if (!to_broker_saved(self->to_broker))
-        log_error("tasks_lost", "count=%u why=\"not accepted, and the inbox cannot be written\"",
-                  to_broker_count(self->to_broker));
+    *status = log_unsaved(self);
     return true;
 }
 
@@ -255,15 +267,16 @@ static void wait_for_events(fetcher_t *self, int signal_fd) {
 }
 
 int fetcher_run(fetcher_t *self, config_t *config, int signal_fd) {
+    int status = EXIT_CLEAN;
     for (;;) {
         read_signals(self, config, signal_fd);
         work(self);
         program_alive(self->now_ms);
         if (link_foreign(self->link)) return EXIT_FAILED;
-        if (drained(self)) break;
+        if (drained(self, &status)) break;
         wait_for_events(self, signal_fd);
     }
     link_bye(self->link);
     log_info("stopped", "unaccepted=%u", to_broker_count(self->to_broker));
-    return EXIT_CLEAN;
+    return status;
 }

@@ -61,9 +61,9 @@ def given_up(log_text):
 
 
 class Toll(collections.Counter):
-    """How often each program was killed, and what that may cost (DESIGN 6 and README, "What is promised"). An executor that
-    stood still or was cut off for longer than a session lasts counts as killed: what it ran is given up. What AC does counts
-    as "unread" (answers to polls that did not come through whole) and "unheard" (the same of uploads)."""
+    """How often each program was killed, and what that may cost (docs/FAULTS.md and README, "What is promised"). An executor
+    that stood still or was cut off for longer than a session lasts counts as killed: what it ran is given up. What AC does
+    counts as "unread" (answers to polls that did not come through whole) and "unheard" (the same of uploads)."""
 
     def __init__(self, *counts):
         super().__init__(*counts)

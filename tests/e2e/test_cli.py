@@ -245,7 +245,8 @@ def test_restarts_with_backoff(bench):
         assert least - 0.06 < gap  # measured in the children, which take a moment to begin
     assert gaps[3] > gaps[1]
     assert len(bench.events("start", "broker")) == 1
-    assert re.search(r"sluice-executor pid=\d+ status=3", bench.log())
+    waits = re.findall(r"program_ended program=sluice-executor pid=\d+ status=3 starts_again_in_ms=(\d+)", bench.log())
+    assert waits[:4] == ["100", "200", "400", "800"]
 
 
 def test_restarts_what_is_killed(bench):
@@ -257,6 +258,7 @@ def test_restarts_what_is_killed(bench):
         until(lambda: len(bench.events("start", name)) == 2, f"the restart of {name}")
         line = next(l for l in bench.log().splitlines() if f"pid={pid} " in l and "signal=" in l)
         assert ("lease" in line) == (name in ("fetcher", "uploader"))
+        assert " starts_again_in_ms=100" in line  # at once, but for what dies again and again
     bench.run.send_signal(signal.SIGTERM)
     assert bench.run.wait(DEADLINE) == 0
 

@@ -93,7 +93,13 @@ def test_odd_names(world):
     buried(agent, 3)
     listed = sluice(agent.runtime, "dead").stdout
     assert SHOWN in listed and "\x1b" not in listed
-    assert f'task "{SHOWN}" (number ' in sluice(agent.runtime, "dead", "retry", ODD).stdout
+    said = sluice(agent.runtime, "dead", "retry", ODD).stdout
+    assert f'task "{SHOWN}" (number ' in said
+    buried(agent, 3)  # once more
+    number = said.split("number ")[1].split(")")[0]
+    for words in (["retry", "--number"], ["retry"]):  # AC's taskId, whichever way it was named
+        assert sluice(agent.runtime, "dead", *words, number).stdout == said
+        buried(agent, 3)
     done = sluice(agent.runtime, "dead", "drop", ODD + "?")
     assert done.stderr.startswith(f'sluice: no task "{SHOWN}?" is held') and done.stderr.count("\n") == 1
     for words in (["drop", "-x"], ["drop", "--alle"]):
@@ -119,6 +125,8 @@ def test_words(world):
     assert '"y" is a word too much' in refused(agent, "dead", "retry", "x", "y")
     assert "--number goes with an ID" in refused(agent, "dead", "retry", "--all", "--number")
     assert "takes one ID" in refused(agent, "dead", "drop", "--all")
+    for words in (["dead", "drop"], ["dead", "retry"], ["task"]):
+        assert "number of a task" in refused(agent, *words, "--number", "abc")
     assert "sluice dead drop -- -7" in " ".join(sluice(agent.runtime, "dead", "--help").stdout.split())
 
 

@@ -1,4 +1,7 @@
-"""Manual pages, the example of the configuration file and the completion, against the programs themselves."""
+"""Manual pages, the example of the configuration file and the completion, against the programs themselves; and the tests that
+the documents name, against those that there are."""
+import collections
+import json
 import os
 import pathlib
 import re
@@ -43,6 +46,7 @@ def test_renders_without_a_warning(page):
     text = rendered(page)
     assert "NAME" in text and "SEE ALSO" in text
     assert "@" not in re.sub(r"@\d?\.?(service)?", "", text)
+    assert [word for word in re.findall(r"\S{41,}", text) if "/" not in word] == []  # text behind a macro loses its blanks
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
@@ -64,6 +68,19 @@ def test_commands():
         assert re.search(rf"sluice ([a-z]+\|)*{command}\b", text.split("DESCRIPTION")[0]), f"the synopsis lacks {command}"
     for option in own_options(help_of("sluice", "run")):
         assert re.search(rf"(?m)^ +--{re.escape(option)}\b", text), option
+
+
+def test_synopsis_has_the_options_of_each_command():
+    """Those of the usage lines, which --help has."""
+    synopsis = " ".join(rendered("sluice.1").split("DESCRIPTION")[0].split("SYNOPSIS")[1].split())
+    usages = [line for command in ("status", "config", "doctor", "key", "policy")
+              for line in re.findall(r"(?m)^(?:usage:|      ) sluice (.*)$", help_of("sluice", command))]
+    assert len(usages) > 8
+    for usage in usages:
+        for command in usage.split()[0].split("|"):
+            part = re.search(rf"sluice (?:\w+\|)*{command}\b.*?(?=sluice |$)", synopsis)[0]
+            for option in re.findall(r"--[\w-]+", usage):
+                assert option in part, f"the synopsis of {command} lacks {option}"
 
 
 def in_file():
@@ -141,3 +158,56 @@ def test_completion():
 
 def test_completion_is_sound():
     subprocess.run(["bash", "-n", ROOT / "man/completion"], check=True)
+
+
+# --- the tests that documents name ---
+
+TESTS = ROOT / "tests"
+FAULTS = ROOT / "docs/FAULTS.md"
+
+
+def tests_of(path):
+    """The names of the tests in a file."""
+    return set(re.findall(r"(?m)^def (test_\w+)", path.read_text())) if path.suffix == ".py" else set()
+
+
+def unknown_tests(text):
+    """What a document says of tests and is not so: a file that there is not, or a test that is in none of the files that the
+    same paragraph or row names. A bare name may be that of a unit test's program."""
+    files, unknown = collections.defaultdict(set), []
+    for path in (*TESTS.rglob("test_*.py"), *TESTS.rglob("test_*.c")):
+        files[path.name] |= tests_of(path)
+    for part in re.split(r"\n\s*\n|\n(?=\|)", text):
+        named = re.findall(r"test_\w+\.(?:py|c)\b", part)
+        unknown += [name for name in named if name not in files]
+        there = set().union(*(files[name] for name in named or [*files] if name in files))
+        bare = set(re.findall(r"\btest_\w+\b(?!\.(?:py|c)\b)", part))
+        unknown += [name for name in bare if name not in there and f"{name}.c" not in files]
+    return unknown
+
+
+@pytest.mark.parametrize("document", ["README.md", *sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").glob("*.md"))])
+def test_tests_that_are_named_exist(document):
+    assert unknown_tests((ROOT / document).read_text()) == []
+
+
+def of_ctest():
+    """[(name, command, labels)] of ctest's entries."""
+    found = json.loads(output("ctest", "--test-dir", BUILD, "--show-only=json-v1"))["tests"]
+    labels = lambda test: next((p["value"] for p in test["properties"] if p["name"] == "LABELS"), [])
+    return [(test["name"], " ".join(test.get("command", [])), labels(test)) for test in found]
+
+
+def test_all_of_the_failure_table_has_its_label():
+    """`ctest -L fault` runs what stands in the table, each of its files and folders, and nothing else."""
+    table = re.search(r"(?ms)^\| what happens \| tests \|\n(.*?)\n\n", FAULTS.read_text()).group(1)
+    words = {f" {name}" for name in re.findall(r"`(test_\w+\.py)`", table)} | {f"{name}." for name in re.findall(r"`tests/(\w+)`", table)}
+    assert len(words) > 15
+    entries = of_ctest()
+    of_table = {word: [(name, labels) for name, command, labels in entries if word in f"{command} " or name.startswith(word)]
+                for word in words}
+    assert {name for found in of_table.values() for name, labels in found if "fault" not in labels} == set()
+    of_all = {name for found in of_table.values() for name, _ in found}
+    assert {name for name, _, labels in entries if "fault" in labels} == of_all
+    if "SLUICE_SANITIZE:STRING=\n" in (BUILD / "CMakeCache.txt").read_text():  # the sanitizers' build leaves some out
+        assert [word for word, found in of_table.items() if not found] == []

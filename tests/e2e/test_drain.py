@@ -1,6 +1,8 @@
 """SIGTERM to each program alone and to all of them, under load, with tasks that take no time and tasks that take
 an hour."""
 import json
+import os
+import re
 import signal
 import time
 
@@ -8,7 +10,7 @@ import pytest
 
 from agent import FAST, check_books, until
 from fault_tools import PROGRAMS, one_by_one
-from test_life import events, heard_from, task
+from test_life import events, heard_from, sluice, task
 
 HOUR_MS = 3600000
 
@@ -65,6 +67,57 @@ def test_all_of_them(world):
     story = events(task(agent, "slow-get", "running"))
     assert story.count("claimed") == 2 and "lost" in story
     agent.stop()
+
+
+def three_bodies(world, *options):
+    """Three POSTs whose answers are there: one body in the spool, for AC fails on it, and two that wait for room."""
+    mock = world.start_mock("--tasks", 3, "--methods", "POST", "--bodyBytes", "900000-900000", "--fault", "upload-result:503:1",
+                            "--longPollMs", "300-600")
+    return mock, world.make_agent(*FAST, "--spoolMb", 1, *options)
+
+
+def all_three(mock, agent):
+    """Not one is thrown away, though the spool is beyond its bound by two."""
+    assert len(list((agent.state / "spool").glob("*.body"))) == 3
+    mock.config(faults=[])
+    if agent.run:
+        agent.start()
+    books = mock.wait("delivered>=3")
+    check_books(books, 3)
+    assert books["outcome_unknown"] == 0 and books["error_results"] == 0
+
+
+def test_answers_that_wait_for_room(world):
+    """`sluice run` ends with 0, and has all that the tools have answered."""
+    mock, agent = three_bodies(world)
+    agent.start()
+    status = agent.status_until(lambda s: s["spool"]["waiting"] == 2, "two bodies that wait for room")
+    number = str(status["spool"]["first_waiting"])
+    life = task(agent, number)
+    assert life["waits_for"] == "room in the spool" and life["answered"] and "expires_ms" not in life, life
+    assert life["body"]["bytes"] > 900000 and (life["body"]["come"], life["body"]["place"]) == (0, 1), life
+    page = " ".join(sluice(agent, "task", number).split())
+    assert re.search(r"Now the tool has answered; its body of 900\.\d kB waits for room in the spool \(place 1\); it is with executor-1",
+                     page), page
+    agent.stop()
+    all_three(mock, agent)
+    agent.stop()
+
+
+def test_an_executor_whose_answers_wait_for_room(world, request):
+    """The same of an executor alone, with the broker killed while it drains: the next one knows of no drain before it is told."""
+    mock, agent = three_bodies(world)
+    started = agent.keep(*PROGRAMS)
+    request.addfinalizer(agent.kill_programs)
+    agent.status_until(lambda s: s["spool"]["waiting"] == 2, "two bodies that wait for room")
+    os.kill(started["broker"].pid, signal.SIGSTOP)
+    started["executor"].terminate()
+    until(lambda: "sluice-executor event=draining" in agent.log_text(), "the drain")
+    started["broker"].kill()
+    started["broker"].wait()
+    started["broker"] = agent.program("broker")
+    assert started["executor"].wait(60) == 0, agent.log_tail()
+    all_three(mock, agent)
 
 
 @pytest.fixture

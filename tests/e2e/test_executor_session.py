@@ -142,6 +142,26 @@ def test_drain_that_cannot_deliver(broker, start, tool):
     assert "drain_incomplete" in executor.log
 
 
+def test_drain_with_a_body_that_has_no_room(broker, start):
+    """It says that it drains, whenever it asks for room; and when there is none to the end, that this was why."""
+    tool = ToolServer({"/": answer(200, [], b"0123456789" * 100000)})
+    executor = start("--drainTimeout", "1")
+    worker = broker.welcome()
+    push(broker, worker, 1, task(tool.url("/")))
+    broker.expect("CLAIM", number=1)
+    broker.send(worker, "CLAIMED", **ref(worker, 1))
+    broker.expect("BODY", number=1)
+    assert broker.count("DRAIN") == 0
+    executor.terminate()
+    drain = broker.expect("DRAIN")
+    assert (drain.session, drain.mode) == (worker.session, 1)
+    broker.expect("BODY", number=1)
+    broker.until(lambda: executor.process.poll() is not None, what="the end")
+    assert executor.wait() == 1
+    assert 'held=1 bodies_without_room=1 reason="the broker\'s disk has no room for large bodies"' in executor.log
+    assert broker.count("DRAIN") > 1, "not said again"
+
+
 def test_many_tasks_in_few_slots_leave_nothing_behind(broker, start, tool):
     executor = start("--executorPoolSize", "5")
     worker = broker.welcome()

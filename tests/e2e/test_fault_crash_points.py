@@ -3,7 +3,7 @@
 The points are those that a run of the scenario (crash_scenario.py) comes by with the programs of tests/crash, so a new one is
 walked by itself; one in the code that the scenario does not come by fails the test, and so does a type of message.
 SLUICE_CRASH_SEED chooses the pairs, and at which hit each point kills; SLUICE_CRASH_PAIRS=all walks all pairs
-(SLUICE_CRASH_PART=0/40, the first of 40 parts of them); SLUICE_CRASH_ONLY=broker/commit.after:3,... runs one case alone."""
+(SLUICE_CRASH_PART=0/40, the first of 40 parts of them); SLUICE_CRASH_ONLY=sluice-broker/commit.after:3,... runs one case alone."""
 import collections
 import os
 import pathlib
@@ -237,6 +237,8 @@ def test_each_point_alone(hits):
     cases = [[case] for case in cases_of(hits, random.Random(SEED))]
     if "SLUICE_CRASH_ONLY" in os.environ:
         cases = [[(point, None) for point in os.environ["SLUICE_CRASH_ONLY"].split(",")]]
+        unknown = {point.partition(":")[0] for point, _ in cases[0]} - reached(hits)
+        assert not unknown, f"nothing comes by {unknown}; PROGRAM/POINT:HIT, as sluice-broker/commit.after:3"
     print(f"{len(cases)} cases of {len(reached(hits))} points")
     walk_all(cases)
 

@@ -1,17 +1,21 @@
 """Disks that are full or fail, for the journal, the spool, the inbox and the log: nothing is acknowledged that is not on
 disk, the error is loud, others go on, and all goes on by itself when the disk is well."""
+import contextlib
 import errno
+import json
 import os
 import resource
 import signal
+import subprocess
 import time
 
 import pytest
 
-from agent import FAST, until
+from agent import BUILD, FAST, TimeOut, until
 from disk import BadDisk, small_disk
 from fault_tools import Toll, check_toll, settle, side_by_side, stop_broker_as_tasks_come
 from needs import refused
+from test_life import add, sluice
 
 EIO, ENOSPC = errno.EIO, errno.ENOSPC
 
@@ -34,6 +38,62 @@ def finish(mock, agent):
 
 def logged(agent, *parts):
     until(lambda: all(part in agent.log_text() for part in parts), f"{parts} in the log")
+
+
+IDS = [f"id-{i}" for i in range(6)]
+
+
+def let_write(agent, octets):
+    resource.prlimit(agent.pid("broker"), resource.RLIMIT_FSIZE, (octets, resource.RLIM_INFINITY))
+
+
+def tasks_come(mock, agent):
+    """The journal fails just when tasks come: one that the broker cannot write, and one that only the fetcher has. (Nothing
+    comes when what fails first is the commit of something else, and nobody polls any more: then it is tried again.)"""
+    for round in range(20):
+        mock.wait("ac_polls_waiting>=1")
+        let_write(agent, 4096)
+        ids = [f"{name}.{round}" for name in IDS]
+        for name in ids:
+            add(mock, name, "POST", repeats=True)
+        with contextlib.suppress(TimeOut):
+            return until(lambda: held_and_unknown(agent, mock, ids, 6 * round), "a task in each place", 5)
+        let_write(agent, resource.RLIM_INFINITY)
+        mock.wait(f"delivered>={6 * round + 6}")
+    raise TimeOut("no task came while the journal failed")
+
+
+def held_and_unknown(agent, mock, ids, before):
+    if mock.books()["handed"] - before < 2 or agent.status()["journal"]["ok"]:
+        return None
+    found = {name: ask_for(agent, name) for name in ids}
+    held = [name for name, life in found.items() if life and life.get("unwritten")]
+    unknown = [name for name, life in found.items() if not life]
+    return (held[0], unknown[0], found[held[0]]) if held and unknown else None
+
+
+def ask_for(agent, name):
+    done = subprocess.run([BUILD / "bin/sluice", "task", name, "--json", "--runtimeDir", agent.runtime], capture_output=True,
+                          text=True, timeout=60, check=False)
+    return (json.loads(done.stdout)["tasks"] or [None])[-1] if done.stdout else {"state": "not answered"}
+
+
+def test_where_tasks_are_while_the_journal_fails(world):
+    """`sluice task` says nothing that is not so: neither that a task is in the journal, nor that AC has not handed it out."""
+    mock = world.start_mock("--longPollMs", "30000-30000")
+    agent = world.make_agent(*FAST).start()
+    agent.joined("fetcher", "executor", "uploader")
+    held, unknown, life = tasks_come(mock, agent)
+    assert life["waits_for"] == "the journal to be writable", life
+    page = " ".join(sluice(agent, "task", held).split())
+    assert "Now waiting for the journal to be writable; until then nothing is sent that is not in it: " in page
+    assert "in the journal, and queued" not in page and "has not claimed" not in page, page
+    said = sluice(agent, "task", unknown, code=1)
+    assert "the journal cannot be written (" in said and "are with the fetcher" in said and "has not handed" not in said, said
+    let_write(agent, resource.RLIM_INFINITY)
+    logged(agent, "event=journal_recovered")
+    mock.config(longPollMs="300-300")
+    finish(mock, agent)
 
 
 BUDGET_MAX = 20  # requests under one credit

@@ -2,6 +2,7 @@
 and when; SLUICE_STOP_S how long a program stands still (30 s; over 7 s is longer than every time-out)."""
 import os
 import random
+import re
 import signal
 import time
 
@@ -80,6 +81,8 @@ def test_work_goes_on_after_a_kill():
         print(*case, f"{took:.2f} s")
         kill_all(agent)  # a drain would wait for the long poll
         assert took < RECOVERY_S
+        first = re.search(f"program_killed program=sluice-{case[0]} .*", agent.log_text())[0]
+        assert "signal=9 starts_again_in_ms=100" in first  # what does not depend on the machine
     side_by_side(run, [(name, busy) for name in PROGRAMS for busy in (False, True)])
 
 

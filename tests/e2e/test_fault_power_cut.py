@@ -1,7 +1,11 @@
 """All programs killed at once and the machine's power cut: the journal has it all, also when everything that was not
 synced is gone, or any part of it. SLUICE_CUTS (seeds a mode) and SLUICE_CUT_SEED choose the moments."""
+import contextlib
 import os
 import random
+import shutil
+import sqlite3
+import tempfile
 
 import pytest
 
@@ -77,6 +81,15 @@ def pick_moment(agent, pick):
     until(lambda: (agent.state / name).exists(), name)
 
 
+def held(agent):
+    """Tasks in the journal, read from a copy: SQLite would mend it."""
+    with tempfile.TemporaryDirectory() as folder:
+        for path in agent.state.glob("journal.db*"):
+            shutil.copy(path, folder)
+        with contextlib.closing(sqlite3.connect(f"{folder}/journal.db")) as journal:
+            return journal.execute("select count(*) from task").fetchone()[0]
+
+
 def test_bodies_survive_a_power_cut_at_the_first_start(world):
     """Large bodies that the broker has said it stored are there when nothing is that was not synced."""
     mock = world.start_mock("--tasks", 3, "--methods", "POST", "--bodyBytes", "600000-900000", "--fault",
@@ -87,6 +100,8 @@ def test_bodies_survive_a_power_cut_at_the_first_start(world):
     agent.status_until(lambda s: s["counters"]["results"] == 3, "three results")
     kill_all(agent)
     disk.cut(lambda: False)
+    assert held(agent) == 3
+    assert [path.stat().st_size > 400000 for path in (agent.state / "spool").iterdir()] == [True] * 3
     mock.config(faults=[])
     agent.start()
     toll = Toll()  # all were stored, and AC had taken none
@@ -104,6 +119,8 @@ def test_inbox_survives_a_power_cut_at_the_first_start(world):
     stop_broker_as_tasks_come(mock, agent, lambda: disk.is_durable("inbox"), 1)
     kill_all(agent)
     disk.cut(lambda: False)
+    saved = [path.stat().st_size for path in (agent.state / "inbox").iterdir() if "." not in path.name]
+    assert saved and all(saved)
     agent.start()
     total = mock.books()["tasks_total"]
     check_books(mock.wait(f"delivered>={total}"), total)

@@ -210,6 +210,29 @@ def test_term_keeps_the_unaccepted_in_the_inbox(stage):
     assert len(stage.inbox()) == 1
 
 
+@pytest.mark.parametrize("too_large", [0, 1])
+def test_term_with_an_inbox_that_cannot_be_written(stage, too_large):
+    """What is in the window is the next fetcher's, and not lost; what is too large for it is, and told by the exit status."""
+    large = task(2, input="x" * 70000)
+    stage.ac.answer = then_idle([answer_of(task(1)), answer_of(large)][:1 + too_large])
+    program = stage.start("--drainTimeout", "1")
+    worker = stage.broker.welcome()
+    (stage.directory / "state" / "inbox").rmdir()
+    stage.broker.grant(worker, stage.broker.expect("WANT").seq, 7, budget=1 + too_large)
+    first = [stage.broker.expect("FETCHED", seq=seq) for seq in range(1, 2 + too_large)][0]
+    program.term()
+    stage.broker.expect("BYE")
+    assert program.process.wait(5) == too_large
+    stage.broker.until(lambda: program.events("stopped"))
+    assert [line for line in program.events("tasks_kept") if "count=1 " in line], program.log
+    assert len([line for line in program.events("tasks_lost") if "count=1 " in line]) == too_large, program.log
+    stage.broker.inbox.clear()
+    stage.start()
+    stage.broker.welcome()
+    again = stage.broker.expect("FETCHED")
+    assert (again.instance, again.task_id) == (first.instance, "t1")
+
+
 def test_drain_of_the_broker_stops_polls(stage):
     program = stage.start()
     worker = stage.broker.welcome()

@@ -231,6 +231,7 @@ def test_paused_by_hand(world, number):
     heard_from(agent, "fetcher", 6)  # it asks for a credit each second
     books = mock.books()
     assert (books["handed"], books["ac_get_task"]) == (1, polls)
+    assert "Gate waits for `sluice resume`: fetching is paused by hand" in " ".join(sluice(agent, "status").split())
     assert sluice(agent, "resume") == "fetching is on\n"
     mock.wait("delivered>=2")
     agent.stop()

@@ -26,6 +26,7 @@ typedef struct {
     spool_t *spool;
     bodies_t *bodies;
     uint64_t max;
+    bool leaves; /* the executor is about to end */
     int64_t now_ms;
     struct {
         uint64_t stream; /* of the latest announcement */
@@ -60,6 +61,11 @@ static bool on_runs(void *ctx, uint64_t session, uint64_t number, uint32_t attem
     return session == 1 && attempt == 1 && number < TASKS && !b->tasks[number].lost;
 }
 
+static bool on_leaves(void *ctx, uint64_t session) {
+    (void)session;
+    return ((const bench_t *)ctx)->leaves;
+}
+
 static bool owned(void *ctx, uint64_t number, uint64_t bytes) {
     const bench_t *b = ctx;
     (void)bytes;
@@ -68,7 +74,7 @@ static bool owned(void *ctx, uint64_t number, uint64_t bytes) {
 
 static void open_all(bench_t *b) {
     char why[SPOOL_WHY_MAX];
-    const bodies_handler_t handler = {b, on_send, on_runs};
+    const bodies_handler_t handler = {b, on_send, on_runs, on_leaves};
     must(spool_open(dir, NULL, b->max, owned, b, &b->spool, why) == 0);
     b->bodies = bodies_new(b->spool, &handler);
     must(b->bodies != NULL);
@@ -197,6 +203,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     begun = true;
     if (size < 1) return 0;
     b.max = data[0] & 1 ? 700000 : 1 << 30;
+    b.leaves = data[0] & 2;
     for (int i = 0; i < TASKS; i++)
         b.tasks[i].stream = STREAMS;
     open_all(&b);

@@ -88,6 +88,7 @@ static void body_turn(world_t *world, int proc, item_t *item) {
     executor_t *self = &world->procs[proc].peer.executor->self;
     run_t *run = item->run;
     self->now_ms = proc_ms(world, proc);
+    self->draining = world->procs[proc].draining;
     if (run->session != item->session || run->attempt != item->attempt) send_body_again(run);
     run->session = item->session;
     run->attempt = item->attempt;

@@ -121,11 +121,13 @@ uint64_t spool_max(const spool_t *self) {
     return self->world->plan.spool_bytes;
 }
 
-const char *spool_refuses(const spool_t *self, uint64_t length, uint64_t reserved, uint64_t unwritten) {
-    (void)unwritten;
-    if (!spool_fits(spool_counted(self) + reserved, length, spool_max(self)))
-        return "the spool of large bodies is full";
-    return self->world->disk_full_us > self->world->now_us ? "the disk has no room for large bodies" : NULL;
+const char *spool_refuses(const spool_t *self, uint64_t length, uint64_t reserved) {
+    return spool_fits(spool_counted(self) + reserved, length, spool_max(self)) ? NULL : SPOOL_FULL;
+}
+
+const char *spool_disk_refuses(const spool_t *self, uint64_t length, uint64_t unwritten) {
+    (void)length, (void)unwritten;
+    return self->world->disk_full_us > self->world->now_us ? SPOOL_DISK_FULL : NULL;
 }
 
 /* --- the broker's side --- */
@@ -171,8 +173,12 @@ static bool runs(void *ctx, uint64_t session, uint64_t number, uint32_t attempt)
     return core_runs(broker_core(ctx), session, number, attempt);
 }
 
+static bool leaves(void *ctx, uint64_t session) {
+    return core_leaves(broker_core(ctx), session);
+}
+
 bool sim_bodies_start(world_t *world) {
-    const bodies_handler_t handler = {world, send_out, runs};
+    const bodies_handler_t handler = {world, send_out, runs, leaves};
     spool_t *self = world->spool;
     if (!self) self = world->spool = calloc(1, sizeof *self);
     if (!self) return false;

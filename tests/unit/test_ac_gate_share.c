@@ -137,9 +137,12 @@ static void test_what_fetching_waits_for(void **state) {
     assert_string_equal(waits_for(&b), "the rate limit's minute: what is left of it is for results");
     b.view.fetch_room = 0;
     assert_false(gate_keeps_units(&b.gate, &b.view, b.now));
+    assert_string_equal(waits_for(&b), "room to fetch");
     b.view.fetch_room = 10;
     rate_add(&b.gate.window, b.now, 5);
     assert_string_equal(waits_for(&b), "the rate limit's minute");
+    b.gate.pause_ms = b.now + 1;
+    assert_string_equal(waits_for(&b), "the end of the pause that AC asked for (429 or Retry-After)");
 }
 
 /* A probe is one request, and tells most when it is get-task's: no result is too many for it. */

@@ -25,7 +25,8 @@ typedef struct {
     bodies_t *bodies;
     msg_t sent[SENT];
     unsigned count;
-    uint64_t gone; /* number of a task that is nobody's any more */
+    uint64_t gone;    /* number of a task that is nobody's any more */
+    uint64_t leaving; /* session of an executor that is about to end */
     int64_t now_ms;
 } bench_t;
 
@@ -41,6 +42,10 @@ static bool on_runs(void *ctx, uint64_t session, uint64_t number, uint32_t attem
     return session >= SESSION && number != b->gone && attempt == 1;
 }
 
+static bool on_leaves(void *ctx, uint64_t session) {
+    return session == ((bench_t *)ctx)->leaving;
+}
+
 static bool owned(void *ctx, uint64_t number, uint64_t bytes) {
     (void)bytes;
     return number == *(uint64_t *)ctx;
@@ -49,7 +54,7 @@ static bool owned(void *ctx, uint64_t number, uint64_t bytes) {
 static void bench_open(bench_t *b, uint64_t max) {
     static uint64_t owner = 5;
     char why[SPOOL_WHY_MAX];
-    const bodies_handler_t handler = {b, on_send, on_runs};
+    const bodies_handler_t handler = {b, on_send, on_runs, on_leaves};
     *b = (bench_t){.dir = "/tmp/sluice-bodies.XXXXXX", .now_ms = 1000};
     assert_non_null(mkdtemp(b->dir));
     assert_int_equal(spool_open(b->dir, NULL, max, owned, &owner, &b->spool, why), 0);
@@ -131,6 +136,9 @@ static void test_a_body_comes_in(void **state) {
     assert_int_equal(credit(&b, 1), 4 * CHUNK); /* it came at once: the window is wider by one */
     chunk(&b, 1, 1, CHUNK, CHUNK, false);
     assert_int_equal(credit(&b, 1), 6 * CHUNK);
+    body_view_t view;
+    assert_true(bodies_look(b.bodies, 1, &view));
+    assert_true(view.place == 0 && view.received == 2 * CHUNK && view.length == length);
     assert_true(exists(&b, "1-1.part"));
     assert_false(result(&b, 2)); /* of a body that never came: not judged */
     for (uint64_t at = 2; at < 10; at++)
@@ -339,6 +347,9 @@ static void test_room(void **state) {
     assert_null(heard(&b, 3));
     assert_int_equal(bodies_waiting(b.bodies, &number, &bytes), 2);
     assert_true(number == 2 && bytes == 2 * CHUNK);
+    body_view_t view;
+    assert_true(bodies_look(b.bodies, 3, &view) && view.place == 2 && view.length == CHUNK);
+    assert_false(bodies_look(b.bodies, 4, &view));
     b.gone = 1;
     bodies_turn(b.bodies, b.now_ms);
     assert_false(exists(&b, "1-1.part"));
@@ -373,6 +384,32 @@ static void test_larger_than_the_spool(void **state) {
     b.gone = 3;
     bodies_turn(b.bodies, b.now_ms);
     assert_true(credit(&b, 4) > 0 && credit(&b, 5) > 0);
+    bench_close(&b);
+}
+
+/* An executor that is about to end brings all it has, beyond the bound and before those that can wait. */
+static void test_who_leaves_waits_for_the_disk_alone(void **state) {
+    (void)state;
+    bench_t b;
+    uint64_t number = 0, bytes = 0;
+    bench_open(&b, 4 * CHUNK);
+    announce(&b, 1, 1, 4 * CHUNK);
+    announce(&b, 2, 2, CHUNK);
+    announce_in(&b, SESSION + 1, 3, 3, CHUNK);
+    announce_in(&b, SESSION + 1, 4, 4, 5 * CHUNK); /* larger than the spool */
+    announce_in(&b, SESSION + 1, 5, 5, (uint64_t)1 << 47);
+    assert_int_equal(bodies_waiting(b.bodies, &number, &bytes), 4);
+    b.leaving = SESSION + 1;
+    bodies_turn(b.bodies, b.now_ms);
+    assert_true(credit(&b, 3) > 0 && credit(&b, 4) > 0);
+    assert_null(heard(&b, 2));
+    assert_null(heard(&b, 5)); /* no disk has the room */
+    assert_int_equal(bodies_waiting(b.bodies, &number, &bytes), 2);
+    assert_string_equal(bodies_hold(b.bodies), "the disk has no room for large bodies");
+    b.gone = 5;
+    bodies_turn(b.bodies, b.now_ms);
+    assert_string_equal(bodies_hold(b.bodies), "the spool of large bodies is full");
+    assert_null(heard(&b, 2));
     bench_close(&b);
 }
 
@@ -438,8 +475,10 @@ static void test_sweep(void **state) {
     assert_true(exists(&b, "5.body") && exists(&b, "notes.txt"));
     assert_false(exists(&b, "6.body") || exists(&b, "5-2.part"));
     assert_int_equal(spool_bytes(again), 6);
-    assert_non_null(spool_refuses(again, 95, 0, 0));
-    assert_null(spool_refuses(again, 94, 0, 0));
+    assert_non_null(spool_refuses(again, 95, 0));
+    assert_null(spool_refuses(again, 94, 0));
+    assert_null(spool_disk_refuses(again, 95, 0));
+    assert_non_null(spool_disk_refuses(again, (uint64_t)1 << 60, 0));
     spool_close(&again);
     assert_int_equal(spool_open("/proc/nowhere", NULL, 100, owned, &owner, &again, why), ERR_IO);
     assert_non_null(strstr(why, "/proc/nowhere/spool"));
@@ -457,6 +496,7 @@ int main(void) {
         cmocka_unit_test(test_the_window_goes_with_the_pipe),
         cmocka_unit_test(test_room),
         cmocka_unit_test(test_larger_than_the_spool),
+        cmocka_unit_test(test_who_leaves_waits_for_the_disk_alone),
         cmocka_unit_test(test_the_buried_do_not_count),
         cmocka_unit_test(test_what_is_gone_leaves_nothing),
         cmocka_unit_test(test_sweep),

@@ -225,6 +225,30 @@ static void say_body(bench_t *b, uint64_t session, uint64_t number, uint32_t att
     bench_say(b, EXECUTOR, &body);
 }
 
+/* An executor says that it drains: it gets nothing more, and its bodies need not wait. */
+static void test_an_executor_that_drains(void **state) {
+    (void)state;
+    bench_t b;
+    bench_begin(&b, REDELIVER_IDEMPOTENT);
+    uint64_t session = bench_join(&b, ROLE_EXECUTOR, EXECUTOR, 5, NULL, 0);
+    uint64_t uploader = bench_join(&b, ROLE_UPLOADER, UPLOADER, 6, NULL, 0);
+    msg_t drain = {.type = MSG_DRAIN, .drain = {session, 0}};
+    bench_say(&b, EXECUTOR, &drain);
+    assert_false(core_leaves(b.core, session));
+    drain.drain.mode = 1;
+    bench_say(&b, EXECUTOR, &drain);
+    assert_true(core_leaves(b.core, session));
+    assert_false(core_leaves(b.core, session + 1) || core_leaves(b.core, uploader));
+    uint64_t number = bench_fetch(&b, "a", "GET", 0);
+    bench_tick(&b);
+    assert_int_equal(bench_state(&b, number), TASK_READY);
+    bench_clear(&b);
+    drain.drain.session = uploader;
+    bench_say(&b, UPLOADER, &drain);
+    assert_int_equal(bench_heard(&b, UPLOADER, MSG_ERROR)->error.code, MSG_ERR_ROLE);
+    bench_close(&b);
+}
+
 /* A body may take longer than its task's expiry: what has ended in time is not lost. */
 static void test_body(void **state) {
     (void)state;
@@ -332,6 +356,7 @@ static void test_no_room(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_an_executor_that_drains),
         cmocka_unit_test(test_body),
         cmocka_unit_test(test_held_back),
         cmocka_unit_test(test_no_room),

@@ -27,6 +27,40 @@ static void test_short(void **state) {
     }
 }
 
+#define HOST57  "internal-jira-prod-0123456789.us-east-1.elb.amazonaws.com"
+#define LABEL   "a.very.long.label.of.a.name." /* 28 octets */
+#define HOST143 LABEL LABEL LABEL LABEL LABEL "com"
+
+/* What happened stands in front and whole, however long the host is, and the host once. */
+static void test_long_hosts(void **state) {
+    static const struct {
+        const char *text, *why;
+    } table[] = {
+        {"Agent Side Error: Network error: " HOST57
+         ":8443: looking up the name: Could not resolve host: " HOST57,
+         "Network error: looking up the name: Could not resolve host: " HOST57},
+        {"Agent Side Error: Network error: " HOST143
+         ":8443: looking up the name: Could not resolve host: " HOST143,
+         "Network error: looking up the name: Could not resolve host: "
+         "a.very.long.label.of.a.name.a.very.long.label.of....label.of.a.name.a.very.long.label.of.a.name."
+         "com"},
+        {"Agent Side Error: Network error: " HOST143 ":8443: TLS handshake: "
+         "error:0A000086:SSL routines::certificate verify failed",
+         "Network error: TLS handshake: error:0A000086:SSL routines::certificate verify failed "
+         "(a.very.long.label.of.a.name.a.very.....very.long.label.of.a.name.com:8443)"},
+        {"Agent Side Error: Error: " LABEL HOST143 ":80: the redirect leads nowhere",
+         "the redirect leads nowhere (" LABEL LABEL "a.very.l...e." LABEL LABEL "com:80)"},
+    };
+    char why[MSG_WHY_MAX + 1];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+        error_text_short(table[i].text, why);
+        assert_string_equal(why, table[i].why);
+        assert_true(strlen(why) <= MSG_WHY_MAX);
+    }
+}
+
 /* Of each length, with characters of two octets at all places: the bound holds, the ends are there, and no
  * character is cut. */
 static void test_long(void **state) {
@@ -59,6 +93,7 @@ static void test_long(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_short),
+        cmocka_unit_test(test_long_hosts),
         cmocka_unit_test(test_long),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -116,6 +116,7 @@ static void test_what_a_key_is_good_for(void **state) {
     }
     msg_t drain = {.type = MSG_DRAIN, .drain = {.session = 5, .mode = 1}};
     assert_non_null(guard_judge(&tool, FROM_CONTROL, &drain, none));
+    assert_null(guard_judge(&executor, FROM_CONTROL, &drain, none)); /* its own, by which no one pauses */
 }
 
 static void test_a_session_belongs_to_its_key(void **state) {

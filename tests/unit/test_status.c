@@ -23,10 +23,10 @@ static const char full[] =
     "\"holder\":\"uploader\",\"budget\":20,\"used\":3,\"age_ms\":1500,\"expires_in_ms\":3000}]},"
     "\"fetch\":{\"paused\":true,\"reason\":\"80 of 100 results\"},"
     "\"tasks\":{\"ready\":1,\"running\":2,\"limit\":100,\"lookahead\":10},"
-    "\"results\":{\"waiting\":80,\"uploading\":1,\"retrying\":3,\"limit\":100,\"threshold\":80},\"buried\":2,"
+    "\"results\":{\"waiting\":80,\"uploading\":1,\"given_up\":3,\"limit\":100,\"threshold\":80},\"buried\":2,"
     "\"spool\":{\"bytes\":3100000,\"limit\":10000000000,\"streams\":2,\"waiting\":1,\"first_waiting\":77,"
     "\"first_waiting_bytes\":4000000,\"waits_for\":\"the spool of large bodies is full\"},"
-    "\"oldest\":{\"task\":\"t-1\",\"state\":\"DONE\",\"age_ms\":61000},"
+    "\"oldest\":{\"task\":\"t-1\",\"state\":\"DONE\",\"age_ms\":61000,\"tries\":1,\"reason\":\"AC: 503\"},"
     "\"workers\":[{\"name\":\"executor-1\",\"role\":\"executor\",\"pid\":9,\"slots\":10,\"tasks\":2,"
     "\"heard_ms\":300}],\"counters\":{\"fetched\":1234567,\"expired\":0},"
     "\"journal\":{\"path\":\"/s/journal\",\"bytes\":2500000,\"ok\":true,\"error\":\"\"},"
@@ -62,6 +62,8 @@ static void test_shows_all(void **state) {
                                         "80 of 100 results",
                                         "ready 1   running 2",
                                         "waiting 80",
+                                        "given up for now 3",
+                                        "1 try: AC: 503",
                                         "t-1",
                                         "executor-1",
                                         "0.3 s ago",

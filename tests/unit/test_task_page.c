@@ -13,7 +13,8 @@
 #include "cli/json_read.h"
 #include "cli/task_render.h"
 
-#define NOW "\"now_ms\":1700000100000,\"dead_letter_days\":7,"
+#define NOW                                                                                                  \
+    "\"now_ms\":1700000100000,\"dead_letter_days\":7,\"journal\":{\"ok\":false,\"error\":\"no room\"},"
 #define TASK                                                                                                 \
     "\"task\":\"t-1\",\"number\":4294967299,\"method\":\"POST\",\"host\":\"jira.example\","                  \
     "\"accepted_ms\":1700000000000,"
@@ -25,6 +26,10 @@
     "{\"at_ms\":1700000090000,\"event\":\"upload_failed\",\"call\":\"put-result\",\"outcome\":\"server\","   \
     "\"status\":503,\"next_try_in_ms\":22000,\"why\":\"answered 503\"},"                                     \
     "{\"at_ms\":1700000091000,\"event\":\"omitted\",\"count\":12},{\"event\":\"lost\",\"why\":\"w\"}]"
+
+#define STORE                                                                                                \
+    "\"timeline\":[{\"at_ms\":1700000090000,\"event\":\"upload_failed\",\"call\":\"store\",\"outcome\":"     \
+    "\"server\",\"status\":503,\"why\":\"the store at s:443: answered 503\"}]"
 
 #define NOT_DONE(why)                                                                                        \
     "{\"at_ms\":1700000000003,\"event\":\"result\",\"status\":500,\"agent_error\":true,\"why\":\"" why       \
@@ -66,17 +71,31 @@ static void test_states(void **state) {
          "\"expires_ms\":1700000160000,\"timeline\":[{\"at_ms\":1700000088000,"
          "\"event\":\"claimed\"}]",
          "Now running at jira.example by executor-1 (pid 7 on h) for 12 s; it expires in 60 s"},
+        {"\"state\":\"pushed\",\"unwritten\":true," WORKER "\"timeline\":[]",
+         "Now waiting for the journal to be writable; until then nothing is sent that is not in it: no room"},
+        {"\"state\":\"running\",\"answered\":true,\"waits_for\":\"room in the spool\"," WORKER
+         "\"body\":{\"bytes\":900000,\"come\":0,\"place\":2},\"timeline\":[]",
+         "Now the tool has answered; its body of 900.0 kB waits for room in the spool (place 2); it is with "
+         "executor-1 (pid 7 on h)"},
+        {"\"state\":\"running\",\"answered\":true," WORKER
+         "\"body\":{\"bytes\":900000,\"come\":262144},\"timeline\":[]",
+         "Now the tool has answered; 262.1 kB of its body's 900.0 kB have come; it is with"},
+        {"\"state\":\"running\",\"answered\":true,\"waits_for\":\"its executor to bring the "
+         "answer\",\"timeline\":[]",
+         "Now the tool has answered; it waits for its executor to bring the answer"},
         {"\"state\":\"done\",\"tries\":3,\"next_try_ms\":1700000112000,\"waits_for\":\"its next try\"," TRIED,
          ", next try in 12 s"},
         {"\"state\":\"done\",\"tries\":3,\"next_try_ms\":1700000112000," TRIED,
          "Now waiting for AC: 3 tries, last 503 at "},
+        {"\"state\":\"done\",\"tries\":2," STORE, "Now waiting for the store: 2 tries, last 503 at "},
+        {"\"state\":\"uploading\",\"tries\":2," WORKER STORE, "; 2 tries, last 503 of the store at "},
         {"\"state\":\"done\",\"tries\":0,\"waits_for\":\"the rate limit's minute\",\"timeline\":[]",
          "Now waiting for AC: the result waits for the rate limit's minute"},
         {"\"state\":\"uploading\",\"tries\":1," WORKER "\"waits_for\":\"AC's answer\"," TRIED,
          "Now on its way to AC: the result is with executor-1 (pid 7 on h), which waits for AC's answer; 1 "
          "try,"},
         {"\"state\":\"buried\",\"buried_ms\":1700000000000,\"reason\":\"answered 400\",\"timeline\":[]",
-         "for AC refused the result: answered 400; `sluice dead retry --number 4294967299` has it tried "
+         "for the result was refused: answered 400; `sluice dead retry --number 4294967299` has it tried "
          "again, until "
          "2023-11-2"},
         {"\"state\":\"gone\",\"ended_ms\":1700000010000,\"timeline\":[{\"event\":\"delivered\",\"call\":"

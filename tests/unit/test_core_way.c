@@ -64,6 +64,7 @@ static void test_slow_way(void **state) {
     wait(&b, EXECUTOR, session, NULL, 0, 4000);
     claim(&b, EXECUTOR, session, first, MSG_CLAIMED);
     wait(&b, EXECUTOR, session, &first, 1, 4000);
+    assert_int_equal(bench_state(&b, second), TASK_PUSHED);
     claim(&b, EXECUTOR, session, second, MSG_CLAIMED);
     assert_int_equal(find(&b, second)->pushes, 1);
     assert_int_equal(executor(&b, EXECUTOR)->mute, 0);

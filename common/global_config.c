@@ -6,6 +6,17 @@
 #include "common/err.h"
 #include "common/json_walk.h"
 
+#define VALUE_MAX 32 /* octets; no right value has more */
+
+enum { NAMES = 6 };
+
+static const char *const names[NAMES] = {"debugMode", "verifyCert",     "uploadToAC",
+                                         "poolSize",  "threadPoolSize", "rateLimitPerMin"};
+
+typedef struct {
+    span_t value[NAMES];
+} known_t;
+
 typedef struct {
     global_config_t *config;
     uint32_t pool_size, thread_pool_size;
@@ -85,6 +96,31 @@ int global_config_read(const char *json, size_t size, global_config_t *config, c
     read.pool_size = (uint16_t)(reader.pool_size ? reader.pool_size : reader.thread_pool_size);
     *config = read;
     return 0;
+}
+
+static int keep_known(void *ctx, const json_member_t *member) {
+    known_t *known = ctx;
+
+    for (size_t i = 0; i < NAMES; i++) {
+        if (json_named(member, names[i])) known->value[i] = member->value;
+    }
+    return 0;
+}
+
+size_t global_config_write(span_t object, char text[GLOBAL_CONFIG_TEXT_MAX]) {
+    static const span_t null = {"null", 4};
+    known_t known = {0};
+    size_t len = 0;
+
+    if (json_members(object, keep_known, &known) != 0) return 0;
+    for (size_t i = 0; i < NAMES; i++) {
+        span_t value = known.value[i].len > VALUE_MAX ? null : known.value[i];
+        if (value.ptr)
+            len += (size_t)snprintf(text + len, GLOBAL_CONFIG_TEXT_MAX - len, "%c\"%s\":%.*s",
+                                    len ? ',' : '{', names[i], (int)value.len, value.ptr);
+    }
+    if (len > 0) text[len++] = '}';
+    return len;
 }
 
 bool global_config_merge(global_config_t *config, const global_config_t *more) {

@@ -13,6 +13,7 @@
 struct http_t {
     CURLM *multi;
     CURLSH *share; /* TLS sessions: without it each easy handle would keep its own */
+    bool keeps;    /* connections, for the next transfer */
     int epoll;
     int64_t due_ms; /* CLOCK_MONOTONIC; -1 for never */
 };
@@ -66,6 +67,7 @@ http_t *http_new(long max_idle) {
     http_t *self = calloc(1, sizeof *self);
 
     if (!self) return NULL;
+    self->keeps = max_idle > 0;
     self->due_ms = -1;
     self->epoll = epoll_create1(EPOLL_CLOEXEC);
     self->multi = curl_multi_init();
@@ -79,13 +81,9 @@ http_t *http_new(long max_idle) {
     (void)curl_multi_setopt(self->multi, CURLMOPT_SOCKETDATA, self);
     (void)curl_multi_setopt(self->multi, CURLMOPT_TIMERFUNCTION, on_timer);
     (void)curl_multi_setopt(self->multi, CURLMOPT_TIMERDATA, self);
-    (void)curl_multi_setopt(self->multi, CURLMOPT_MAXCONNECTS, max_idle);
+    if (self->keeps) (void)curl_multi_setopt(self->multi, CURLMOPT_MAXCONNECTS, max_idle);
     (void)curl_multi_setopt(self->multi, CURLMOPT_PIPELINING, (long)CURLPIPE_NOTHING);
     return self;
-}
-
-void http_keep(http_t *self, long max_idle) {
-    (void)curl_multi_setopt(self->multi, CURLMOPT_MAXCONNECTS, max_idle);
 }
 
 void http_destroy(http_t **self) {
@@ -179,6 +177,7 @@ int http_start(http_t *self, CURL *easy, http_done_fn done, void *ctx) {
     (void)curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, transfer->error);
     (void)curl_easy_setopt(easy, CURLOPT_SHARE, self->share);
     (void)curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+    if (!self->keeps) (void)curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, 1L);
     /* A name lookup that hangs in its thread must not hold up everybody when the transfer ends. */
     (void)curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);
     if (curl_multi_add_handle(self->multi, easy) != CURLM_OK) {

@@ -13,11 +13,10 @@ typedef struct http_t http_t;
  * or cleaned up. `error` has the library's text ("" if none). */
 typedef void (*http_done_fn)(void *ctx, CURL *easy, CURLcode code, const char *error);
 
-/* `max_idle` is the size of the connection cache. curl_global_init() is the program's. NULL when out of
+/* `max_idle` is the size of the connection cache; with 0 each transfer has a connection of its own, which
+ * ends with it. TLS sessions are shared in any case. curl_global_init() is the program's. NULL when out of
  * memory or descriptors. */
 http_t *http_new(long max_idle);
-/* Changes the size of the connection cache. */
-void http_keep(http_t *self, long max_idle);
 /* All transfers must have ended or been cancelled. */
 void http_destroy(http_t **self);
 

@@ -72,20 +72,35 @@ static int visit_named(json_member_t *member, json_visit_fn visit, void *ctx) {
     return result;
 }
 
-int json_members(span_t object, json_visit_fn visit, void *ctx) {
-    if (object.len < 2 || object.ptr[0] != '{') return ERR_MALFORMED;
-    const char *end = object.ptr + object.len - 1;
+/* `broken`: a last value without an end goes to the end of the text, and the first thing that is no member
+ * ends it. */
+static int take_apart(const char *at, const char *end, bool broken, json_visit_fn visit, void *ctx) {
     int err = 0;
-    for (const char *at = skip_gap(object.ptr + 1, end); !err && at < end; at = skip_gap(at, end)) {
+    for (at = skip_gap(at, end); !err && at < end; at = skip_gap(at, end)) {
         json_member_t member = {.key = {.ptr = at}};
         at = *at == '"' ? string_end(at, end) : NULL;
-        if (!at) return ERR_MALFORMED;
+        if (!at) return broken ? 0 : ERR_MALFORMED;
         member.key.len = (size_t)(at - member.key.ptr);
         member.value.ptr = skip_gap(at, end);
         at = member.value.ptr < end ? value_end(member.value.ptr, end, &member.kind) : NULL;
+        if (!at && broken) at = end;
         if (!at) return ERR_MALFORMED;
         member.value.len = (size_t)(at - member.value.ptr);
         err = visit_named(&member, visit, ctx);
     }
     return err;
+}
+
+int json_members(span_t object, json_visit_fn visit, void *ctx) {
+    if (object.len < 2 || object.ptr[0] != '{') return ERR_MALFORMED;
+    return take_apart(object.ptr + 1, object.ptr + object.len - 1, false, visit, ctx);
+}
+
+int json_members_broken(span_t text, json_visit_fn visit, void *ctx) {
+    const char *end = text.ptr + text.len, *at = skip_gap(text.ptr, end);
+    if (at == end || *at != '{') return 0;
+    while (is_gap(end[-1]))
+        end--;
+    if (end[-1] == '}') end--;
+    return take_apart(at + 1, end, true, visit, ctx);
 }

@@ -7,11 +7,13 @@
 #include <yajl/yajl_parse.h>
 
 #include "common/err.h"
+#include "common/utf8.h"
 
 typedef struct {
     yajl_handle parser;
     const char *json;
     size_t size;
+    size_t valid; /* octets that are UTF-8, of `size` */
     json_kind_t root;
     json_visit_fn visit;
     void *ctx;
@@ -185,6 +187,10 @@ static int finish(walk_t *self, yajl_status status, span_t *value, char why[JSON
         (void)snprintf(why, JSON_WHY_MAX, "not a JSON %s", self->root == JSON_OBJECT ? "object" : "array");
         return ERR_MALFORMED;
     }
+    if (status == yajl_status_ok && self->valid < self->size) {
+        (void)snprintf(why, JSON_WHY_MAX, "invalid UTF-8 at octet %zu", self->valid);
+        return ERR_MALFORMED;
+    }
     if (status == yajl_status_ok && self->end == 0) {
         (void)snprintf(why, JSON_WHY_MAX, "the JSON ends too early, at octet %zu", self->size);
         return ERR_MALFORMED;
@@ -211,12 +217,15 @@ int json_walk(const char *json, size_t size, json_kind_t root, json_visit_fn vis
         (void)snprintf(why, JSON_WHY_MAX, "a control character that no JSON may hold");
         return ERR_MALFORMED;
     }
+    self.valid = utf8_valid(json, size);
     self.parser = yajl_alloc(&callbacks, NULL, &self);
     if (!self.parser) {
         (void)snprintf(why, JSON_WHY_MAX, "%s", err_str(ERR_NOMEM));
         return ERR_NOMEM;
     }
-    result = finish(&self, yajl_parse(self.parser, (const unsigned char *)json, size), value, why);
+    (void)yajl_config(self.parser, yajl_dont_validate_strings,
+                      1); /* it would take overlong forms and surrogates */
+    result = finish(&self, yajl_parse(self.parser, (const unsigned char *)json, self.valid), value, why);
     yajl_free(self.parser);
     free(self.name);
     return result;

@@ -35,6 +35,11 @@ int json_walk(const char *json, size_t size, json_kind_t root, json_visit_fn vis
  * octets. What `visit` returned, ERR_NOMEM, or ERR_MALFORMED, by which nothing is read beyond its end. */
 int json_members(span_t object, json_visit_fn visit, void *ctx);
 
+/* Walks what can be told apart of an object that json_walk() has refused, up to the first octets that are no
+ * member. A value may be anything, also cut off at the end; nothing is read beyond that. 0, ERR_NOMEM, or
+ * what `visit` returned. */
+int json_members_broken(span_t text, json_visit_fn visit, void *ctx);
+
 /* Whether the member's name is `name`. */
 bool json_named(const json_member_t *member, const char *name);
 

@@ -36,7 +36,7 @@ static bool is_supported(const char *scheme) {
  */
 static int complete(proxy_t *self, const char *text) {
     CURLU *parts = curl_url();
-    char *scheme = NULL, *host = NULL, *port = NULL, *url = NULL, *whole = NULL;
+    char *scheme = NULL, *user = NULL, *host = NULL, *port = NULL, *url = NULL, *whole = NULL;
     int err =
         parts && asprintf(&whole, "%s%s", strstr(text, "://") ? "" : "http://", text) >= 0 ? 0 : ERR_NOMEM;
 
@@ -55,10 +55,13 @@ static int complete(proxy_t *self, const char *text) {
     if (!err && curl_url_get(parts, CURLUPART_URL, &url, 0) != CURLUE_OK) err = ERR_NOMEM;
     if (!err) {
         (void)snprintf(self->where, sizeof self->where, "%.100s:%.5s", host, port);
+        self->authorizes =
+            strncasecmp(scheme, "http", 4) == 0 && curl_url_get(parts, CURLUPART_USER, &user, 0) == CURLUE_OK;
         self->url = strdup(url);
         if (!self->url) err = ERR_NOMEM;
     }
     curl_free(scheme);
+    curl_free(user);
     curl_free(host);
     curl_free(port);
     curl_free(url);

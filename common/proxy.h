@@ -13,6 +13,7 @@ typedef struct {
     char *url;                   /* with port, may hold user and password; "" for none */
     char *no_proxy;              /* hosts that go without it; "" for none */
     char where[PROXY_WHERE_MAX]; /* host:port, for error texts; "" for none */
+    bool authorizes;             /* requests to it bear a Proxy-Authorization of its own */
 } proxy_t;
 
 /* Takes `given`, which ignores no_proxy, or, when that is empty, the environment's: https_proxy or

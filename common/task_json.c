@@ -227,7 +227,18 @@ static int read_expiry(const found_t *found, task_t_json *task, char *why) {
 typedef int (*read_fn)(const found_t *found, task_t_json *task, char *why);
 
 static int read_task_id(const found_t *found, task_t_json *task, char *why) {
-    return read_text(found, IN_TASK_ID, "taskId", &task->task_id, why);
+    span_t raw = found->member[IN_TASK_ID].raw;
+    json_kind_t kind = found->member[IN_TASK_ID].kind;
+    bool is_empty = kind == JSON_STRING && raw.len == strlen("\"\"");
+    int err;
+
+    if (raw.ptr && kind == JSON_NUMBER) {
+        task->task_id = strndup(raw.ptr, raw.len);
+        return task->task_id ? 0 : ERR_NOMEM;
+    }
+    err = read_text(found, IN_TASK_ID, "taskId", &task->task_id, why);
+    if (err && raw.ptr && kind != JSON_NULL && !is_empty) task->odd_id = raw;
+    return err;
 }
 
 static int read_url(const found_t *found, task_t_json *task, char *why) {
@@ -247,21 +258,27 @@ static int read_config(const found_t *found, task_t_json *task, char *why) {
     return 0;
 }
 
-/* The task's members, where they stand; `result` is that of the search for them. */
+static bool is_logs_task(const task_t_json *task) {
+    return task->task_id && task->url && strstr(task->url, "agent/fetch-logs") &&
+           strstr(task->task_id, "fetchLogs");
+}
+
+/* The task's members, where they stand; `result` is that of the search for them. What is wrong with those
+ * that only a request needs does not matter to a logs task. */
 static int read_members(const found_t *found, int result, task_t_json *task, char *why) {
     static const read_fn readers[] = {read_task_id, read_url,    read_method, read_headers,
                                       read_input,   read_expiry, read_config};
 
     for (size_t i = 0; i < sizeof readers / sizeof *readers; i++) {
-        int err = readers[i](found, task, why);
+        char ignored[JSON_WHY_MAX] = "";
+        int err = readers[i](found, task, task->logs ? ignored : why);
         if (err == ERR_NOMEM) {
             (void)snprintf(why, JSON_WHY_MAX, "%s", err_str(err));
             return err;
         }
-        if (err && !result) result = err;
+        if (err && !result && !task->logs) result = err;
+        if (readers[i] == read_method) task->logs = is_logs_task(task);
     }
-    task->logs = task->task_id && task->url && strstr(task->url, "agent/fetch-logs") &&
-                 strstr(task->task_id, "fetchLogs");
     return result;
 }
 

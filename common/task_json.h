@@ -26,7 +26,8 @@ typedef struct {
 /* A task as it was read. Owns its decoded texts; `raw` is borrowed from the caller's bytes. */
 typedef struct {
     span_t raw;      /* the task object */
-    char *task_id;   /* NULL when absent or no string */
+    char *task_id;   /* a number as it is written; NULL when absent or anything else */
+    span_t odd_id;   /* a taskId that is there and cannot be read: a NUL in it, or another type */
     char *url;       /* likewise */
     char *method;    /* upper-cased; NULL when absent or no string */
     bool idempotent; /* by the method, RFC 9110 section 9.2.2 */
@@ -66,6 +67,8 @@ void text_add(text_t *text, const char *bytes, size_t size);
 void text_add_str(text_t *text, const char *str);
 /* A JSON string with its quotes; octets that are no UTF-8 become U+FFFD. */
 void text_add_json(text_t *text, const char *bytes, size_t size);
+/* UTF-8 with U+FFFD for each octet that is none. */
+void text_add_utf8(text_t *text, const char *bytes, size_t size);
 void text_add_base64(text_t *text, const void *bytes, size_t size);
 void text_clear(text_t *text);
 

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "common/task_json.h"
+#include "common/utf8.h"
 
 /* Makes room for `more` octets and a terminator. */
 static bool text_reserve(text_t *text, size_t more) {
@@ -39,28 +40,6 @@ void text_add_str(text_t *text, const char *str) {
     text_add(text, str, strlen(str));
 }
 
-/* The length of the UTF-8 sequence at `at` (not ASCII), 0 when it is none. */
-static size_t utf8_sequence(const unsigned char *at, size_t left) {
-    size_t len;
-
-    if (at[0] >= 0xc2 && at[0] <= 0xdf)
-        len = 2;
-    else if (at[0] >= 0xe0 && at[0] <= 0xef)
-        len = 3;
-    else if (at[0] >= 0xf0 && at[0] <= 0xf4)
-        len = 4;
-    else
-        return 0;
-    if (len > left) return 0;
-    for (size_t i = 1; i < len; i++) {
-        if ((at[i] & 0xc0) != 0x80) return 0;
-    }
-    if ((at[0] == 0xe0 && at[1] < 0xa0) || (at[0] == 0xed && at[1] > 0x9f) ||
-        (at[0] == 0xf0 && at[1] < 0x90) || (at[0] == 0xf4 && at[1] > 0x8f))
-        return 0;
-    return len;
-}
-
 static void add_escape(text_t *text, unsigned char c) {
     static const char hex[] = "0123456789abcdef";
     char code[7] = {'\\', 'u', '0', '0', hex[c >> 4], hex[c & 15], '\0'};
@@ -86,13 +65,24 @@ void text_add_json(text_t *text, const char *bytes, size_t size) {
         }
         text_add(text, bytes + done, i - done);
         if (len == 0)
-            text_add_str(text, "\xef\xbf\xbd"); /* U+FFFD */
+            text_add_str(text, UTF8_REPLACEMENT);
         else
             add_escape(text, at[i]);
         done = ++i;
     }
     if (i > done) text_add(text, bytes + done, i - done);
     text_add(text, "\"", 1);
+}
+
+void text_add_utf8(text_t *text, const char *bytes, size_t size) {
+    while (size > 0) {
+        size_t valid = utf8_valid(bytes, size);
+        text_add(text, bytes, valid);
+        if (valid < size) text_add_str(text, UTF8_REPLACEMENT);
+        if (valid < size) valid++;
+        bytes += valid;
+        size -= valid;
+    }
 }
 
 void text_add_base64(text_t *text, const void *bytes, size_t size) {

@@ -1,5 +1,6 @@
 #include "executor/executor.h"
 
+#include <inttypes.h>
 #include <signal.h>
 #include <stdlib.h>
 
@@ -38,7 +39,7 @@ int executor_new(const config_t *config, const link_key_t *key, uint64_t instanc
     config_broker_endpoint(config, broker, sizeof broker);
     result->slots = slots_new();
     result->metrics = program_metrics(config);
-    result->http = http_new(2L * options.slots);
+    result->http = http_new(0); /* what one task leaves on a connection is not for another */
     if (!result->slots || !result->http) {
         executor_destroy(&result);
         return ERR_NOMEM;
@@ -46,7 +47,8 @@ int executor_new(const config_t *config, const link_key_t *key, uint64_t instanc
     if (policy_gate_new(config, &result->policy, policy_why) != 0)
         *why = "the policy cannot be read any more; see --check-config";
     else if (settings_init(&result->settings, config, why) == 0)
-        result->link = link_new(&options, &handler, why);
+        absence_init(&result->absence, broker);
+    result->link = link_new(&options, &handler, why);
     if (!result->link) {
         executor_destroy(&result);
         return ERR_INVALID;
@@ -99,7 +101,6 @@ void executor_set_slots(executor_t *self, uint16_t slots) {
     log_info("config", "slots=%u before=%u", slots, self->pool_size);
     self->pool_size = slots;
     link_set_slots(self->link, slots);
-    http_keep(self->http, 2L * slots);
 }
 
 static void read_signals(executor_t *self, config_t *config, int signal_fd) {
@@ -145,6 +146,8 @@ static bool work(executor_t *self) {
         run_start_if_due(self, run);
     }
     more = resume(self) || more;
+    int64_t away_s = absence_turn(&self->absence, link_session(self->link) != 0, self->now_ms);
+    if (away_s > 0) log_warn("no_broker", "endpoint=%s for_s=%" PRId64, self->absence.endpoint, away_s);
     metrics_turn(self->metrics, self->now_ms);
     policy_gate_turn(self->policy, self->now_ms);
     return more;

@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "common/absence.h"
 #include "common/config.h"
 #include "common/http.h"
 #include "common/ipv4_hosts.h"
@@ -18,6 +19,7 @@
 typedef struct {
     settings_t settings;
     link_t *link;
+    absence_t absence; /* of the broker */
     http_t *http;
     slots_t *slots;
     ipv4_hosts_t ipv4_hosts;

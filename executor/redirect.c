@@ -84,6 +84,7 @@ int request_redirect(request_t *self, int status, const char *location, char why
         return err;
     }
     if (status != 307 && status != 308) drop_body(self);
+    header_list_remove(&self->headers, "Proxy-Authorization");
     if (!url_keeps_authorization(&self->url, &url)) {
         header_list_remove(&self->headers, "Authorization");
         self->left = true;

@@ -9,6 +9,8 @@
 #include "common/err.h"
 #include "executor/latin1.h"
 
+#define URL_REST 16 /* octets of a URL besides host and target */
+
 static int fail(char *why, const char *text) {
     (void)snprintf(why, REQUEST_WHY_MAX, "%s", text);
     return ERR_INVALID;
@@ -33,20 +35,26 @@ static bool is_header_name(const pair_t *header) {
     return true;
 }
 
+/* A header that is null. Two of them the old agent's library cannot leave out: it sends its own. */
+static int leave_out(request_t *self, const pair_t *header) {
+    if (strcasecmp(header->name, "Accept-Encoding") == 0)
+        return header_list_set(&self->headers, "Accept-Encoding", "identity");
+    if (strcasecmp(header->name, "User-Agent") == 0)
+        return header_list_set(&self->headers, "User-Agent", "sluice/" SLUICE_VERSION);
+    if (is_header_name(header)) header_list_remove(&self->headers, header->name);
+    return 0;
+}
+
 /* The rules of the old agent's library: no line breaks, no white space in front, nothing beyond ISO 8859-1.
  */
 static int add_task_header(request_t *self, const pair_t *header, char *why) {
     char *value;
     int err;
 
+    if (!header->value) return leave_out(self, header);
     if (!is_header_name(header)) return fail(why, "a header of the task has a name that cannot be sent");
-    if (!header->value) {
-        /* The old agent's library cannot leave this one out. */
-        if (strcasecmp(header->name, "Accept-Encoding") == 0)
-            return header_list_set(&self->headers, "Accept-Encoding", "identity");
-        header_list_remove(&self->headers, header->name);
-        return 0;
-    }
+    if (header->name_len + header->value_len + 4 > REQUEST_TEXT_MAX)
+        return fail(why, "a header of the task is too long; 8,000,000 octets can be sent");
     if (memchr(header->value, '\r', header->value_len) || memchr(header->value, '\n', header->value_len) ||
         memchr(header->value, '\0', header->value_len))
         return fail(why, "a header of the task has a line break or NUL in its value");
@@ -113,6 +121,8 @@ int request_from_task(request_t *self, const task_t_json *task, char why[REQUEST
     if (!is_token(task->method)) return fail(why, "the task's method is none");
     if (task->input == INPUT_OTHER) return fail(why, "the task's input is neither a string nor an object");
     err = url_read(task->url, false, &self->url, why);
+    if (!err && strlen(self->url.target) + strlen(self->url.host) + URL_REST > REQUEST_TEXT_MAX)
+        err = fail(why, "the URL is too long; 8,000,000 octets can be sent");
     if (!err) err = add_headers(self, task, why);
     if (!err) err = add_credentials(self, why);
     self->method = strdup(task->method);
@@ -156,14 +166,14 @@ static int add_line(struct curl_slist **list, const char *line) {
 }
 
 /* "Name: value"; curl wants "Name;" for an empty value. */
-static int add_header_line(struct curl_slist **list, const header_t *header) {
+static int add_header_line(struct curl_slist **list, const char *name, const char *value) {
     char small[512], *line = small;
-    size_t size = strlen(header->name) + strlen(header->value) + 3;
+    size_t size = strlen(name) + strlen(value) + 3;
     int err;
 
     if (size > sizeof small) line = malloc(size);
     if (!line) return ERR_NOMEM;
-    (void)snprintf(line, size, header->value[0] ? "%s: %s" : "%s;", header->name, header->value);
+    (void)snprintf(line, size, value[0] ? "%s: %s" : "%s;", name, value);
     err = add_line(list, line);
     if (line != small) free(line);
     return err;
@@ -173,14 +183,32 @@ static bool has_header(const request_t *self, const char *name) {
     return header_list_get(&self->headers, name) || header_list_get(&self->local, name);
 }
 
-static int make_header_lines(const request_t *self, struct curl_slist **list) {
-    int err = 0;
+/* curl's own writes a number in full, and to a proxy it has brackets by what went there before. */
+static int add_host_line(const request_t *self, struct curl_slist **list) {
+    char *host = url_authority(&self->url);
+    int err = host ? add_header_line(list, "Host", host) : ERR_NOMEM;
 
-    for (size_t i = 0; !err && i < self->headers.count; i++)
-        if (!header_list_get(&self->local, self->headers.items[i].name))
-            err = add_header_line(list, &self->headers.items[i]);
+    free(host);
+    return err;
+}
+
+/* Whether curl gives the request the Proxy-Authorization of its proxy, which a task's would stand beside. */
+static bool is_authorized(const request_t *self, const settings_t *settings) {
+    return !self->url.https && settings->http.authorizes && request_by_proxy(self, settings)[0];
+}
+
+static int make_header_lines(const request_t *self, const settings_t *settings, struct curl_slist **list) {
+    bool authorized = is_authorized(self, settings);
+    int err = has_header(self, "Host") ? 0 : add_host_line(self, list);
+
+    for (size_t i = 0; !err && i < self->headers.count; i++) {
+        const header_t *header = &self->headers.items[i];
+        if (header_list_get(&self->local, header->name)) continue;
+        if (authorized && strcasecmp(header->name, "Proxy-Authorization") == 0) continue;
+        err = add_header_line(list, header->name, header->value);
+    }
     for (size_t i = 0; !err && i < self->local.count; i++)
-        err = add_header_line(list, &self->local.items[i]);
+        err = add_header_line(list, self->local.items[i].name, self->local.items[i].value);
     /* A name and a colon keep curl from sending a header of its own. */
     if (!err && !has_header(self, "Content-Type")) err = add_line(list, "Content-Type:");
     if (!err && !has_header(self, "Accept")) err = add_line(list, "Accept:");
@@ -225,7 +253,7 @@ int request_apply(const request_t *self, const settings_t *settings, CURL *easy,
     char *url = url_text(&self->url);
     struct curl_slist *list = NULL;
     CURLcode code = CURLE_OUT_OF_MEMORY;
-    int err = url ? make_header_lines(self, &list) : ERR_NOMEM;
+    int err = url ? make_header_lines(self, settings, &list) : ERR_NOMEM;
 
     if (!err) code = curl_easy_setopt(easy, CURLOPT_URL, url);
     free(url);
@@ -238,9 +266,6 @@ int request_apply(const request_t *self, const settings_t *settings, CURL *easy,
     (void)curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
     (void)curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
     (void)curl_easy_setopt(easy, CURLOPT_HTTPHEADER, list);
-    /* A kept connection may turn out dead after the request was sent; one that must not run twice gets a
-     * connection of its own. */
-    (void)curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, request_idempotent(self) ? 0L : 1L);
     apply_body(self, easy);
     apply_settings(self, settings, easy);
     *headers = list;

@@ -14,7 +14,9 @@
 #include "executor/url.h"
 
 #define REQUEST_REDIRECTS_MAX 30
-#define REQUEST_WHY_MAX       URL_WHY_MAX
+#define REQUEST_TEXT_MAX                                                                                     \
+    8000000 /* octets of a URL, or of a header with its name: more libcurl does not take */
+#define REQUEST_WHY_MAX URL_WHY_MAX
 
 /* The body is borrowed from the task. */
 typedef struct {

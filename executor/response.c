@@ -225,6 +225,7 @@ static int64_t length_to_count(const response_t *self) {
 }
 
 bool response_is_cut(const response_t *self) {
+    if (self->complete && self->status == 101) return true; /* what follows is no HTTP */
     return self->complete && self->status >= 200 && (self->headers_only || self->left == 0);
 }
 

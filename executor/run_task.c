@@ -133,8 +133,8 @@ static void no_room_text(const run_t *run, char text[ERROR_TEXT_MAX]) {
     error_text_at(&run->request.url, why, text);
 }
 
-/* The same request once more: the kept connection was dead, the name is to be looked up otherwise, or
- * (`again`) its address has chosen another rule. */
+/* The same request once more, of which nothing was sent: the name is to be looked up otherwise, or (`again`)
+ * its address has chosen another rule. */
 static void repeat(executor_t *self, run_t *run, bool again) {
     char text[ERROR_TEXT_MAX];
     int err;
@@ -159,11 +159,6 @@ static void fail_transfer(executor_t *self, run_t *run, CURLcode code, const cha
     }
     if (code == CURLE_ABORTED_BY_CALLBACK && run->again) {
         repeat(self, run, true);
-        return;
-    }
-    if (code == CURLE_ABORTED_BY_CALLBACK && request_idempotent(&run->request) && !run->fresh) {
-        run->fresh = true;
-        repeat(self, run, false);
         return;
     }
     if (code == CURLE_ABORTED_BY_CALLBACK) { /* before_send() */
@@ -209,7 +204,7 @@ static void follow(executor_t *self, run_t *run) {
     if (!err)
         err = request_redirect(&run->request, response_status(run->response),
                                response_location(run->response), why);
-    run->fresh = run->ipv4 = false;
+    run->ipv4 = false;
     if (!err)
         err = send_request(self, run, false);
     else if (err == ERR_TOO_LARGE)
@@ -297,8 +292,8 @@ static void on_done(void *ctx, CURL *easy, CURLcode code, const char *error) {
     succeed(self, run);
 }
 
-/* curl is about to send. The second time it would repeat the request because a kept connection was dead: by
- * itself it does so up to five times, on other kept connections. What may be repeated is, once (repeat()). */
+/* curl is about to send. A second time it would repeat the request by itself, as it does when a kept
+ * connection was dead: here none is kept, and whatever else may move it, nothing is sent twice. */
 // NOLINTNEXTLINE(readability-non-const-parameter): the signature is curl's
 static int before_send(void *ctx, char *remote, char *local, int remote_port, int local_port) {
     run_t *run = ctx;
@@ -335,7 +330,6 @@ static int send_request(executor_t *self, run_t *run, bool again) {
     if (err) return err;
     if (run->ipv4 || ipv4_hosts_has(&self->ipv4_hosts, looked_up(self, run), self->now_ms))
         (void)curl_easy_setopt(run->easy, CURLOPT_IPRESOLVE, (long)CURL_IPRESOLVE_V4);
-    if (run->fresh) (void)curl_easy_setopt(run->easy, CURLOPT_FRESH_CONNECT, 1L);
     run->sends = 0;
     run->leg_ms = clock_boot_ms();
     err = response_bind(run->response, run->easy, request_is_head(&run->request),

@@ -54,7 +54,6 @@ typedef struct {
     int sends;   /* requests that curl has begun to send for this transfer */
     bool ipv4;   /* its lookup has failed: once more for IPv4 alone */
     bool again;  /* before it was sent, its address has chosen another rule */
-    bool fresh;  /* this one goes on a new connection, since a kept one was dead */
     int64_t started_ms;
     /* when it has ended */
     char *result; /* the result JSON; NULL until then */

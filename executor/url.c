@@ -300,6 +300,16 @@ unsigned url_port(const url_t *url) {
     return url->https ? 443 : 80;
 }
 
+char *url_authority(const url_t *url) {
+    size_t len = strcspn(url->host, "%");
+    const char *end = url->host[len] ? "]" : "";
+    char *text = NULL;
+    int written = url->port ? asprintf(&text, "%.*s%s:%u", (int)len, url->host, end, url->port)
+                            : asprintf(&text, "%.*s%s", (int)len, url->host, end);
+
+    return written < 0 ? NULL : text;
+}
+
 char *url_text(const url_t *url) {
     size_t size = strlen(url->host) + strlen(url->target) + 32;
     char *text = malloc(size);

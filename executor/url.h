@@ -24,6 +24,9 @@ void url_clear(url_t *url);
 
 /* The port it leads to. */
 unsigned url_port(const url_t *url);
+/* "host:port" as a Host header has it: without the scheme's own port, and without the zone of an IPv6
+ * address; freed by the caller. NULL when out of memory. */
+char *url_authority(const url_t *url);
 /* "http://host:port/target", without user and password; freed by the caller. NULL when out of memory. */
 char *url_text(const url_t *url);
 /* Whether credentials meant for `from` may go to `to`: same host and port and scheme, or http to https on the

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/absence.h"
 #include "common/ac_seat.h"
 #include "common/clock.h"
 #include "common/err.h"
@@ -23,6 +24,7 @@
 struct fetcher_t {
     http_t *http;
     link_t *link;
+    absence_t absence; /* of the broker */
     ac_door_t *door;
     ac_seat_t *seat;
     inbox_t *inbox;
@@ -125,6 +127,7 @@ static const char *make_parts(fetcher_t *self, const config_t *config, uint64_t 
     if (!self->http || !self->to_broker) return why;
     self->door = ac_door_new(config, self->http, &why);
     if (!self->door) return why;
+    absence_init(&self->absence, endpoint);
     self->link = link_new(&options, &handler, &why);
     if (!self->link) return why;
     self->seat = ac_seat_new(self->door, self->link, CREDIT_FETCH, &self->credit_seq);
@@ -211,6 +214,8 @@ static void work(fetcher_t *self) {
         to_broker_turn(self->to_broker, self->link, !ac_seat_busy(self->seat), self->now_ms);
         more = more || link_unread(self->link) || http_due_ms(self->http) == 0;
     }
+    int64_t away_s = absence_turn(&self->absence, link_session(self->link) != 0, self->now_ms);
+    if (away_s > 0) log_warn("no_broker", "endpoint=%s for_s=%" PRId64, self->absence.endpoint, away_s);
     metrics_turn(self->metrics, self->now_ms);
 }
 

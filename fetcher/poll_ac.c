@@ -78,11 +78,8 @@ static void report(poll_ac_t *self, const ac_answer_t *answer, outcome_t outcome
     (void)link_send(self->link, &msg); /* without a session the broker learns of it by the next one */
 }
 
-/* Reads the answer, and takes its task if there is one. */
-static outcome_t take_task(poll_ac_t *self, const ac_answer_t *answer, int64_t now_ms, char why[256]) {
+static outcome_t keep_task(poll_ac_t *self, int64_t now_ms, char why[256]) {
     char quoted[LOG_QUOTED_MAX];
-    outcome_t outcome = read_task(answer->body, answer->body_bytes, clock_wall_ms(), &self->task, why);
-    if (outcome != OUTCOME_DONE) return outcome;
     read_task_t *task = &self->task;
     task->fetched.credit = ac_seat_credit(self->seat);
     if (task->note[0]) log_warn("task_note", "what=%s", log_quote(task->note, quoted));
@@ -93,6 +90,14 @@ static outcome_t take_task(poll_ac_t *self, const ac_answer_t *answer, int64_t n
     log_error("task_lost", "why=%s octets=%zu", log_quote(err_str(rc), quoted), task->task_bytes);
     snprintf(why, 256, "a task that cannot be kept");
     return OUTCOME_MALFORMED;
+}
+
+/* Reads the answer, and takes its task if there is one. */
+static outcome_t take_task(poll_ac_t *self, const ac_answer_t *answer, int64_t now_ms, char why[256]) {
+    outcome_t outcome = read_task(answer->body, answer->body_bytes, clock_wall_ms(), &self->task, why);
+    if (outcome == OUTCOME_DONE) outcome = keep_task(self, now_ms, why);
+    read_task_clear(&self->task);
+    return outcome;
 }
 
 static void measure(const poll_ac_t *self, const ac_answer_t *answer, outcome_t outcome) {

@@ -5,7 +5,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/global_config.h"
 #include "common/task_json.h"
+#include "fetcher/broken_task.h"
 
 #define AGENT_ERROR "Agent Side Error: Error: "
 
@@ -15,17 +17,23 @@ static str_t keep(char *room, size_t size, const char *text, size_t len) {
     return (str_t){room, (uint32_t)len};
 }
 
-/* A taskId too long for the protocol goes by its digest. */
-static str_t keep_task_id(read_task_t *task, const char *id) {
+/* A taskId goes by the digest of its text. */
+static str_t keep_digest(read_task_t *task, const char *text, size_t len) {
     unsigned char digest[EVP_MAX_MD_SIZE];
     unsigned int bytes = 0;
-    size_t len = strlen(id);
-    if (len <= sizeof task->task_id) return keep(task->task_id, sizeof task->task_id, id, len);
-    if (EVP_Digest(id, len, digest, &bytes, EVP_sha256(), NULL) != 1) bytes = 0;
+    if (EVP_Digest(text, len, digest, &bytes, EVP_sha256(), NULL) != 1) bytes = 0;
     int at = snprintf(task->task_id, sizeof task->task_id, "sha256:");
     for (unsigned i = 0; i < bytes; i++)
         at += snprintf(task->task_id + at, sizeof task->task_id - (size_t)at, "%02x", digest[i]);
     return (str_t){task->task_id, (uint32_t)at};
+}
+
+/* One that is too long for the protocol, or no text at all, by its digest. */
+static str_t keep_task_id(read_task_t *task, const task_t_json *json) {
+    if (!json->task_id) return keep_digest(task, json->odd_id.ptr, json->odd_id.len);
+    size_t len = strlen(json->task_id);
+    if (len > sizeof task->task_id) return keep_digest(task, json->task_id, len);
+    return keep(task->task_id, sizeof task->task_id, json->task_id, len);
 }
 
 /* The host of a URL, lower-case, without user and port; empty when there is none to be seen. */
@@ -59,7 +67,7 @@ static const char *fault_of(const task_t_json *json, int read_result, const char
 
 static void describe(const task_t_json *json, const char *fault, int64_t wall_ms, read_task_t *task) {
     msg_fetched_t *fetched = &task->fetched;
-    fetched->task_id = keep_task_id(task, json->task_id);
+    fetched->task_id = keep_task_id(task, json);
     if (json->method)
         fetched->method = keep(task->method, sizeof task->method, json->method, strlen(json->method));
     if (json->url) fetched->host = keep_host(task, json->url);
@@ -67,13 +75,10 @@ static void describe(const task_t_json *json, const char *fault, int64_t wall_ms
     if (json->logs) fetched->flags |= TASK_LOGS;
     fetched->fetched_ms = wall_ms;
     fetched->expiry_ms = json->has_expiry ? json->expiry_ms : wall_ms + EXPIRY_DEFAULT_MS;
-    if (json->global_config.ptr && json->global_config.len <= 1024) {
-        fetched->config = (str_t){json->global_config.ptr, (uint32_t)json->global_config.len};
-        fetched->flags |= TASK_CONFIG;
-    } else if (json->global_config.ptr) {
-        snprintf(task->note, sizeof task->note, "globalConfig of %zu octets ignored; at most 1024 are taken",
-                 json->global_config.len);
-    }
+    if (json->global_config.ptr)
+        fetched->config =
+            (str_t){task->config, (uint32_t)global_config_write(json->global_config, task->config)};
+    if (fetched->config.len > 0) fetched->flags |= TASK_CONFIG;
     if (json->bad_config) snprintf(task->note, sizeof task->note, "globalConfig ignored; it is no object");
     if (!fault) return;
     fetched->flags |= TASK_INVALID;
@@ -81,25 +86,42 @@ static void describe(const task_t_json *json, const char *fault, int64_t wall_ms
     fetched->error = str_of(task->error);
 }
 
-outcome_t read_task(const char *answer, size_t answer_bytes, int64_t wall_ms, read_task_t *task,
-                    char why[256]) {
-    span_t raw = {NULL, 0};
-    task_t_json json;
+/* A task object; `broken` says why its answer is no JSON, NULL when it is. */
+static outcome_t read_object(span_t raw, const char *broken, int64_t wall_ms, read_task_t *task,
+                             char why[256]) {
     outcome_t outcome = OUTCOME_MALFORMED;
-    memset(task, 0, sizeof *task);
-    memset(&json, 0, sizeof json);
-    why[0] = '\0';
-    if (task_json_answer(answer, answer_bytes, &raw, why) != 0) return OUTCOME_MALFORMED;
-    if (!raw.ptr) return OUTCOME_EMPTY;
-    int rc = task_json_read_known(raw, &json, why);
-    if (json.task_id && json.task_id[0]) {
-        describe(&json, fault_of(&json, rc, why), wall_ms, task);
+    task_t_json json;
+    char complaint[256];
+    int rc = task_json_read_known(raw, &json, complaint);
+    if (json.task_id || json.odd_id.ptr) {
+        describe(&json, broken ? broken : fault_of(&json, rc, complaint), wall_ms, task);
         task->task = raw.ptr;
         task->task_bytes = raw.len;
         outcome = OUTCOME_DONE;
-    } else if (rc == 0) {
-        snprintf(why, 256, "a task without taskId");
+    } else if (!broken) {
+        snprintf(why, 256, "%s", rc == 0 ? "a task without taskId" : complaint);
     }
     task_json_clear(&json);
     return outcome;
+}
+
+outcome_t read_task(const char *answer, size_t answer_bytes, int64_t wall_ms, read_task_t *task,
+                    char why[256]) {
+    span_t raw = {NULL, 0};
+    char broken[320];
+    memset(task, 0, sizeof *task);
+    why[0] = '\0';
+    if (task_json_answer(answer, answer_bytes, &raw, why) == 0)
+        return raw.ptr ? read_object(raw, NULL, wall_ms, task, why) : OUTCOME_EMPTY;
+    if (broken_task_read(answer, answer_bytes, &task->left) != 0 || task->left.len == 0)
+        return OUTCOME_MALFORMED;
+    snprintf(broken, sizeof broken, "the task is no JSON (%s); what of it cannot be read is left out here",
+             why);
+    return read_object((span_t){task->left.ptr, task->left.len}, broken, wall_ms, task, why);
+}
+
+void read_task_clear(read_task_t *task) {
+    text_clear(&task->left);
+    task->task = NULL;
+    task->task_bytes = 0;
 }

@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <unistd.h>
 
 #include "common/ac_answer.h"
@@ -13,10 +12,13 @@
 #include "common/err.h"
 #include "common/proxy.h"
 #include "common/trust.h"
+#include "executor/latin1.h"
+#include "executor/url.h"
 
 #define TIMEOUT_S  120L                        /* to connect, and without progress */
 #define ANSWER_MS  (3000 * (int64_t)TIMEOUT_S) /* for a whole answer, once the body is sent */
 #define REASON_MAX 200
+#define HOPS_MAX   30 /* redirects of one PUT */
 
 struct store_body_t {
     http_t *http;
@@ -26,14 +28,15 @@ struct store_body_t {
     bool ipv4; /* the lookup has failed: once more for IPv4 alone */
     CURL *easy;
     struct curl_slist *headers;
+    struct curl_slist *proxy_headers;
+    url_t url; /* of this PUT, or of its latest redirect */
+    unsigned hops;
     int fd;
     int64_t at, bytes, started_ms;
     int64_t sent_ms; /* when the body was seen to be sent; -1: not yet */
     store_done_fn done;
     void *ctx;
-    const proxy_t *proxy; /* of this PUT's scheme */
-    char host[128];
-    unsigned port;
+    const proxy_t *proxy; /* of the URL's scheme */
     char reason[REASON_MAX + 200];
 };
 
@@ -45,7 +48,10 @@ store_body_t *store_body_new(const config_t *config, http_t *http, const char **
     self->verify = config->verify;
     self->ipv4_fallback = config->ipv4_fallback;
     self->fd = -1;
-    if (proxy_choose(&self->proxy_http, config->outgoing_proxy_http, false, why) != 0 ||
+    /* without a value: curl adds none of its own */
+    self->proxy_headers = curl_slist_append(NULL, "Proxy-Connection:");
+    if (!self->proxy_headers ||
+        proxy_choose(&self->proxy_http, config->outgoing_proxy_http, false, why) != 0 ||
         proxy_choose(&self->proxy_https, config->outgoing_proxy_https, true, why) != 0 ||
         trust_choose(&self->trust, config->ca_bundle) != 0)
         store_body_destroy(&self);
@@ -56,6 +62,7 @@ store_body_t *store_body_new(const config_t *config, http_t *http, const char **
 static void clear(store_body_t *self) {
     curl_easy_cleanup(self->easy);
     curl_slist_free_all(self->headers);
+    url_clear(&self->url);
     if (self->fd >= 0) (void)close(self->fd);
     self->easy = NULL;
     self->headers = NULL;
@@ -67,6 +74,7 @@ void store_body_destroy(store_body_t **self_p) {
     store_body_t *self = *self_p;
     if (!self) return;
     store_body_cancel(self);
+    curl_slist_free_all(self->proxy_headers);
     proxy_clear(&self->proxy_http);
     proxy_clear(&self->proxy_https);
     trust_clear(&self->trust);
@@ -94,43 +102,41 @@ static size_t drop_answer(const char *bytes, size_t size, size_t count, void *ct
     return size * count;
 }
 
-static bool add(store_body_t *self, const char *name, const char *value) {
-    size_t size = strlen(name) + strlen(value) + 3;
-    char *line = malloc(size);
-    if (!line) return false;
-    (void)snprintf(line, size, "%s: %s", name, value);
-    line[strcspn(line, "\r\n")] = '\0';
+static bool add_line(store_body_t *self, const char *line) {
     struct curl_slist *longer = curl_slist_append(self->headers, line);
     if (longer) self->headers = longer;
-    free(line);
     return longer != NULL;
 }
 
-static bool add_headers(store_body_t *self, const char *type, const char *encoding) {
-    struct curl_slist *list = curl_slist_append(NULL, "Expect:");
-    self->headers = list;
-    return list && (!type || !type[0] || add(self, "Content-Type", type)) &&
-           (!encoding || !encoding[0] || add(self, "Content-Encoding", encoding));
+/* A header of the tool as it came from there, if it has one. */
+static bool add_given(store_body_t *self, const char *name, const char *value) {
+    if (!value || !value[0]) return true;
+    char *octets = latin1_from_utf8(value, strlen(value));
+    const char *given = octets ? octets : value;
+    size_t size = strlen(name) + strlen(given) + 3;
+    char *line = malloc(size);
+    if (line) {
+        (void)snprintf(line, size, "%s: %s", name, given);
+        line[strcspn(line, "\r\n")] = '\0';
+    }
+    bool added = line && add_line(self, line);
+    free(line);
+    free(octets);
+    return added;
 }
 
-/* Host and port of the URL, for the choice of a proxy and for reasons. */
-static void read_host(store_body_t *self, const char *url) {
-    char *host = NULL, *port = NULL;
-    CURLU *parsed = curl_url();
-    if (parsed && curl_url_set(parsed, CURLUPART_URL, url, 0) == CURLUE_OK) {
-        (void)curl_url_get(parsed, CURLUPART_HOST, &host, 0);
-        (void)curl_url_get(parsed, CURLUPART_PORT, &port, CURLU_DEFAULT_PORT);
-    }
-    (void)snprintf(self->host, sizeof self->host, "%.120s", host ? host : "an unreadable URL");
-    self->port = port ? (unsigned)strtoul(port, NULL, 10) : 0;
-    curl_free(host);
-    curl_free(port);
-    curl_url_cleanup(parsed);
+static bool add_headers(store_body_t *self, const char *type, const char *encoding) {
+    return add_line(self, "Expect:") && add_line(self, "Accept-Encoding: gzip, deflate") &&
+           add_line(self, "Connection: keep-alive") && add_given(self, "Content-Type", type) &&
+           add_given(self, "Content-Encoding", encoding);
 }
 
 static void set_options(store_body_t *self, const char *url) {
     CURL *easy = self->easy;
     curl_easy_setopt(easy, CURLOPT_URL, url);
+    curl_easy_setopt(easy, CURLOPT_PATH_AS_IS, 1L);
+    curl_easy_setopt(easy, CURLOPT_USERNAME, self->url.user);
+    curl_easy_setopt(easy, CURLOPT_PASSWORD, self->url.password);
     curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
 #if LIBCURL_VERSION_NUM >= 0x075500
     curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
@@ -144,34 +150,78 @@ static void set_options(store_body_t *self, const char *url) {
     curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, drop_answer);
     curl_easy_setopt(easy, CURLOPT_HTTPHEADER, self->headers);
     curl_easy_setopt(easy, CURLOPT_HEADEROPT, (long)CURLHEADER_SEPARATE);
+    curl_easy_setopt(easy, CURLOPT_PROXYHEADER, self->proxy_headers);
     curl_easy_setopt(easy, CURLOPT_USERAGENT, "sluice/" SLUICE_VERSION);
     curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT, TIMEOUT_S);
     curl_easy_setopt(easy, CURLOPT_LOW_SPEED_LIMIT, 1L);
     curl_easy_setopt(easy, CURLOPT_LOW_SPEED_TIME, TIMEOUT_S);
     curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 1L);
     trust_apply(&self->trust, easy, self->verify);
-    self->proxy = strncasecmp(url, "https:", 6) == 0 ? &self->proxy_https : &self->proxy_http;
-    read_host(self, url);
-    proxy_apply(self->proxy, easy, self->host, self->port);
+    self->proxy = self->url.https ? &self->proxy_https : &self->proxy_http;
+    proxy_apply(self->proxy, easy, self->url.host, url_port(&self->url));
 }
 
+/* A redirect that has not been followed is as good as a refusal: the next URL may lead elsewhere. */
 static outcome_t judge(long status) {
     if (status >= 200 && status < 300) return OUTCOME_DONE;
-    if (status == 408 || status == 425 || status == 429 || status < 400 || status >= 500)
+    if (status == 408 || status == 425 || status == 429 || status < 300 || status >= 500)
         return OUTCOME_SERVER;
     return OUTCOME_REFUSED;
 }
 
 /* "the store at HOST:PORT: WHAT: DETAIL"; a failure on the way there names the proxy too. */
 static void give_reason(store_body_t *self, const char *what, const char *detail) {
-    bool by_proxy = proxy_used(self->proxy, self->host, self->port);
-    (void)snprintf(self->reason, sizeof self->reason, "the store at %.60s:%u%s%.60s: %s%s%.100s", self->host,
-                   self->port, by_proxy ? " through the proxy " : "", by_proxy ? self->proxy->where : "",
-                   what, detail[0] ? ": " : "", detail);
+    unsigned port = url_port(&self->url);
+    bool by_proxy = proxy_used(self->proxy, self->url.host, port);
+    (void)snprintf(self->reason, sizeof self->reason, "the store at %.60s:%u%s%.60s: %s%s%.100s",
+                   self->url.host, port, by_proxy ? " through the proxy " : "",
+                   by_proxy ? self->proxy->where : "", what, detail[0] ? ": " : "", detail);
     self->reason[REASON_MAX] = '\0';
 }
 
 static void on_done(void *ctx, CURL *easy, CURLcode code, const char *error);
+
+/* Sends the body to self->url. */
+static int send_body(store_body_t *self) {
+    char *url = url_text(&self->url);
+    int err = ERR_NOMEM;
+    self->at = 0;
+    self->sent_ms = -1;
+    self->ipv4 = false;
+    curl_easy_cleanup(self->easy);
+    self->easy = url ? curl_easy_init() : NULL;
+    if (self->easy) {
+        set_options(self, url);
+        err = http_start(self->http, self->easy, on_done, self);
+    }
+    free(url);
+    return err;
+}
+
+/* 307 and 308 say that the same goes elsewhere, all other redirects drop the body. False with *why for a
+ * redirect that goes nowhere. */
+static bool follow(store_body_t *self, long status, char why[URL_WHY_MAX]) {
+    struct curl_header *location = NULL;
+    url_t next = {0};
+    why[0] = '\0';
+    if (status < 300 || status >= 400) return false;
+    if ((status != 307 && status != 308) ||
+        curl_easy_header(self->easy, "Location", 0, CURLH_HEADER, -1, &location) != CURLHE_OK) {
+        (void)snprintf(why, URL_WHY_MAX, "a redirect that does not say where the body is to go");
+        return false;
+    }
+    if (self->hops == HOPS_MAX) {
+        (void)snprintf(why, URL_WHY_MAX, "more than %d redirects", HOPS_MAX);
+        return false;
+    }
+    if (url_resolve(&self->url, location->value, &next, why) != 0) return false;
+    url_clear(&self->url);
+    self->url = next;
+    self->hops++;
+    if (send_body(self) == 0) return true;
+    (void)snprintf(why, URL_WHY_MAX, "%s", err_str(ERR_NOMEM));
+    return false;
+}
 
 /* A lookup that failed has sent nothing. */
 static bool look_up_again(store_body_t *self, CURLcode code) {
@@ -198,12 +248,14 @@ static void on_done(void *ctx, CURL *easy, CURLcode code, const char *error) {
     store_answer_t answer = {.outcome = OUTCOME_NETWORK};
     self->reason[0] = '\0';
     if (code == CURLE_OK) {
+        char why[URL_WHY_MAX];
         (void)curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
+        if (follow(self, status, why)) return;
         answer.outcome = judge(status);
         answer.http_status = (uint16_t)status;
         char what[32];
         (void)snprintf(what, sizeof what, "answered %ld", status);
-        if (answer.outcome != OUTCOME_DONE) give_reason(self, what, "");
+        if (answer.outcome != OUTCOME_DONE) give_reason(self, what, why);
     } else {
         answer.timed_out = code == CURLE_OPERATION_TIMEDOUT;
         give_reason(self, ac_failure_phase(code), error[0] ? error : curl_easy_strerror(code));
@@ -221,25 +273,21 @@ void store_body_turn(store_body_t *self, int64_t now_ms) {
 }
 
 int store_body_start(store_body_t *self, const char *url, int fd, int64_t bytes, const char *type,
-                     const char *encoding, store_done_fn done, void *ctx) {
+                     const char *encoding, store_done_fn done, void *ctx, char why[256]) {
+    why[0] = '\0';
     if (self->busy) {
         (void)close(fd);
         return ERR_STATE;
     }
     self->fd = fd;
-    self->at = 0;
-    self->sent_ms = -1;
-    self->ipv4 = false;
+    self->hops = 0;
     self->bytes = bytes;
     self->done = done;
     self->ctx = ctx;
     self->started_ms = clock_boot_ms();
-    self->easy = curl_easy_init();
-    int err = self->easy && add_headers(self, type, encoding) ? 0 : ERR_NOMEM;
-    if (!err) {
-        set_options(self, url);
-        err = http_start(self->http, self->easy, on_done, self);
-    }
+    int err = url_read(url, false, &self->url, why);
+    if (!err && !add_headers(self, type, encoding)) err = ERR_NOMEM;
+    if (!err) err = send_body(self);
     if (err)
         clear(self);
     else

@@ -11,7 +11,8 @@
 
 typedef struct store_body_t store_body_t;
 
-/* How it ended: OUTCOME_DONE, REFUSED (4xx), SERVER or NETWORK. `reason` has the host, never the URL. */
+/* How it ended: OUTCOME_DONE, REFUSED (4xx, or a redirect that cannot be followed), SERVER or NETWORK.
+ * `reason` has the host, never the URL. */
 typedef struct {
     outcome_t outcome;
     uint16_t http_status;
@@ -29,9 +30,10 @@ void store_body_destroy(store_body_t **self);
 void store_body_verify(store_body_t *self); /* as ac_door_verify() */
 
 /* Takes over `fd`. `type` and `encoding` are headers of the tool, NULL for none. `done` is called once, from
- * http_turn() or store_body_turn(), unless it is cancelled. ERR_STATE, ERR_NOMEM, ERR_IO: `fd` is closed. */
+ * http_turn() or store_body_turn(), unless it is cancelled. ERR_STATE, ERR_NOMEM, ERR_IO, or ERR_INVALID with
+ * `why` for a URL that cannot be read (no part of it but the host in it): `fd` is closed. */
 int store_body_start(store_body_t *self, const char *url, int fd, int64_t bytes, const char *type,
-                     const char *encoding, store_done_fn done, void *ctx);
+                     const char *encoding, store_done_fn done, void *ctx, char why[256]);
 /* Ends the PUT when the answer takes too long. To be called every few seconds. */
 void store_body_turn(store_body_t *self, int64_t now_ms);
 bool store_body_busy(const store_body_t *self);

@@ -1,6 +1,7 @@
 #include "uploader/store_result.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -74,23 +75,9 @@ static int add_url(store_result_t *self, result_t *result) {
                              &result->finished);
 }
 
-static void on_stored(void *ctx, const store_answer_t *stored) {
-    store_result_t *self = ctx;
-    result_t *result = self->result;
-    int64_t now_ms = clock_boot_ms();
+/* A URL that is refused has expired: another one is asked for, a few times. */
+static void not_stored(store_result_t *self, result_t *result, const store_answer_t *stored, int64_t now_ms) {
     char quoted[LOG_QUOTED_MAX];
-    measure_store(self->metrics, result, self->put_url, stored, self->bytes);
-    if (stored->outcome == OUTCOME_DONE && add_url(self, result) == 0) {
-        result->state = RESULT_CLAIMED; /* for put-result */
-        end(self);
-        return;
-    }
-    end(self);
-    if (stored->outcome == OUTCOME_DONE) {
-        text_clear(&result->finished);
-        give_up(self, result, CALL_STORE, OUTCOME_NETWORK, "out of memory", now_ms);
-        return;
-    }
     log_warn("store_failed", "number=%" PRIu64 " outcome=%d status=%u refusals=%u why=%s", result->number,
              (int)stored->outcome, stored->http_status, result->refusals, log_quote(stored->reason, quoted));
     if (stored->outcome == OUTCOME_REFUSED && ++result->refusals < REFUSALS_MAX) {
@@ -106,10 +93,35 @@ static void on_stored(void *ctx, const store_answer_t *stored) {
     from_broker_outcome(self->results, result, 0, &answer, now_ms);
 }
 
+static void on_stored(void *ctx, const store_answer_t *stored) {
+    store_result_t *self = ctx;
+    result_t *result = self->result;
+    int64_t now_ms = clock_boot_ms();
+    measure_store(self->metrics, result, self->put_url, stored, self->bytes);
+    if (stored->outcome == OUTCOME_DONE && add_url(self, result) == 0) {
+        result->state = RESULT_CLAIMED; /* for put-result */
+        end(self);
+        return;
+    }
+    end(self);
+    if (stored->outcome == OUTCOME_DONE) {
+        text_clear(&result->finished);
+        give_up(self, result, CALL_STORE, OUTCOME_NETWORK, "out of memory", now_ms);
+        return;
+    }
+    not_stored(self, result, stored, now_ms);
+}
+
+static void refuse_url(store_result_t *self, result_t *result, const char *why, int64_t now_ms) {
+    char reason[200];
+    (void)snprintf(reason, sizeof reason, "the store: %.180s", why);
+    not_stored(self, result, &(store_answer_t){.outcome = OUTCOME_REFUSED, .reason = reason}, now_ms);
+}
+
 void store_result_begin(store_result_t *self, result_t *result, const ac_answer_t *answer, int64_t now_ms) {
     const char *json = (const char *)zframe_data(result->payload);
     size_t size = zframe_size(result->payload);
-    char *type = NULL, *encoding = NULL;
+    char *type = NULL, *encoding = NULL, why[256];
     int64_t bytes = 0;
     int err = presigned_read(answer->body, answer->body_bytes, &self->put_url, &self->get_url);
     if (err) {
@@ -123,8 +135,10 @@ void store_result_begin(store_result_t *self, result_t *result, const ac_answer_
     } else {
         type = result_header(json, size, "Content-Type");
         encoding = result_header(json, size, "Content-Encoding");
-        err = store_body_start(self->store, self->put_url, fd, bytes, type, encoding, on_stored, self);
-        if (err)
+        err = store_body_start(self->store, self->put_url, fd, bytes, type, encoding, on_stored, self, why);
+        if (err == ERR_INVALID)
+            refuse_url(self, result, why, now_ms);
+        else if (err)
             give_up(self, result, CALL_STORE, OUTCOME_NETWORK, err_str(err), now_ms);
         else
             result->state = RESULT_STORING;

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/absence.h"
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/program.h"
@@ -21,6 +22,7 @@
 struct uploader_t {
     http_t *http;
     link_t *link;
+    absence_t absence; /* of the broker */
     ac_door_t *door;
     taken_t *taken;
     from_broker_t *results;
@@ -121,6 +123,7 @@ static const char *make_parts(uploader_t *self, const config_t *config, uint64_t
     if (!self->http || !self->results) return why;
     self->door = ac_door_new(config, self->http, &why);
     if (!self->door) return why;
+    absence_init(&self->absence, endpoint);
     self->link = link_new(&options, &handler, &why);
     if (!self->link) return why;
     self->stores = store_result_new(config, self->http, self->results, self->metrics, &why);
@@ -207,6 +210,8 @@ static void work(uploader_t *self) {
         from_broker_turn(self->results, self->link, self->now_ms);
         more = more || link_unread(self->link) || http_due_ms(self->http) == 0;
     }
+    int64_t away_s = absence_turn(&self->absence, link_session(self->link) != 0, self->now_ms);
+    if (away_s > 0) log_warn("no_broker", "endpoint=%s for_s=%" PRId64, self->absence.endpoint, away_s);
     metrics_turn(self->metrics, self->now_ms);
 }
 

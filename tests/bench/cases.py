@@ -38,7 +38,7 @@ def tools():
 
 CASES = [
     Case("small", "small tasks, GET, 10 slots, ipc"),
-    Case("small-mix", "GET and POST, which has a connection of its own and waits for its claim", methods="GET,POST"),
+    Case("small-mix", "GET and POST, which waits for its claim", methods="GET,POST"),
     Case("lone", "one task at a time, 20 ms apart: latencies without load", tasks=200, apart_ms=20),
     Case("tls", "TLS to AC and to the tool", tls=True),
     *tools(),

@@ -143,8 +143,8 @@ class Received:
 def stored(url, given_):
     """The octets of a PUT to the store: the body as it was decoded, with the tool's own type and encoding."""
     _, _, at, target = url.split("/", 3)
-    lines = [f"PUT /{target} HTTP/1.1", f"Host: {at}", "User-Agent: sluice/2.0.0", "Accept: */*", *given_.stored,
-             f"Content-Length: {len(given_.body)}"]
+    lines = [f"PUT /{target} HTTP/1.1", f"Host: {at}", "User-Agent: sluice/2.0.0", "Accept: */*",
+             "Accept-Encoding: gzip, deflate", "Connection: keep-alive", *given_.stored, f"Content-Length: {len(given_.body)}"]
     return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + given_.body
 
 

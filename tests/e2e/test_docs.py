@@ -166,7 +166,7 @@ TESTS = ROOT / "tests"
 FAULTS = ROOT / "docs/FAULTS.md"
 
 
-def tests_of(path):
+def defined_in(path):
     """The names of the tests in a file."""
     return set(re.findall(r"(?m)^def (test_\w+)", path.read_text())) if path.suffix == ".py" else set()
 
@@ -176,7 +176,7 @@ def unknown_tests(text):
     same paragraph or row names. A bare name may be that of a unit test's program."""
     files, unknown = collections.defaultdict(set), []
     for path in (*TESTS.rglob("test_*.py"), *TESTS.rglob("test_*.c")):
-        files[path.name] |= tests_of(path)
+        files[path.name] |= defined_in(path)
     for part in re.split(r"\n\s*\n|\n(?=\|)", text):
         named = re.findall(r"test_\w+\.(?:py|c)\b", part)
         unknown += [name for name in named if name not in files]

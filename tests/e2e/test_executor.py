@@ -237,49 +237,6 @@ def test_what_cannot_be_done_is_told(broker, start, tool):
     assert not [request for request in tool.requests if request.line.startswith("GET / HTTP")]
 
 
-def until_all(held, count):
-    """Waits until that many requests have come, so that each has a connection of its own."""
-    end = time.monotonic() + 20
-    while len(held) < count and time.monotonic() < end:
-        time.sleep(0.01)
-
-
-def test_a_post_is_never_sent_twice(broker, start):
-    """A kept-alive connection that dies under a request: a GET may come again, a POST has a connection of its own."""
-    tool = ToolServer(default=lambda request: answer(body=b"ok") + (b"" if request.line.startswith("GET") else CLOSE))
-    start("--executorPoolSize", "1")
-    worker = broker.welcome()
-    for number in range(1, 6):
-        execute(broker, worker, number, task(tool.url("/")))
-    assert tool.connections == 1
-    tool.default = CLOSE
-    _, result = execute(broker, worker, 6, task(tool.url("/"), "POST", input="x"))
-    assert "Network error" in result["output"]
-    assert [request.line for request in tool.requests].count("POST / HTTP/1.1") == 1
-    assert tool.connections == 2
-
-
-def test_a_get_is_repeated_once_on_a_new_connection(broker, start):
-    """However many kept connections are dead."""
-    held = []
-    tool = ToolServer(default=lambda request: held.append(1) or until_all(held, 4) or answer(body=b"ok"))
-    start("--executorPoolSize", "4")
-    worker = broker.welcome()
-    for number in range(1, 5):
-        push(broker, worker, number, task(tool.url("/")))
-        broker.expect("CLAIM", number=number)
-        broker.send(worker, "CLAIMED", **ref(worker, number))
-    for number in range(1, 5):
-        broker.expect("RESULT", number=number)
-        broker.send(worker, "STORED", **ref(worker, number))
-    assert tool.connections == 4
-    tool.default = CLOSE
-    _, result = execute(broker, worker, 5, task(tool.url("/again")))
-    assert "Network error" in result["output"]
-    assert [request.line for request in tool.requests].count("GET /again HTTP/1.1") == 2
-    assert tool.connections == 5
-
-
 def make_certificate(directory):
     subprocess.run(
         ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1",

@@ -272,3 +272,12 @@ def test_unwritable_inbox_keeps_the_task_in_memory(stage):
     stage.broker.watch(1.2)
     assert stage.broker.count("FETCHED") == 0
     assert len(program.events("inbox_write_failed")) == 1
+
+
+def test_http_1_0_of_an_answer_is_for_that_answer(stage):
+    """The next poll is sent as HTTP/1.1 all the same, on a new connection."""
+    stage.ac.version = "HTTP/1.0"
+    stage.ac.answer = lambda _: (200, {"Connection": "keep-alive"}, answer_of(task(len(stage.ac.requests)))[2])
+    stage.granted(budget=2)
+    stage.broker.until(lambda: len(stage.ac.requests) == 2)
+    assert [(request.version, request.connection) for request in stage.ac.requests] == [("HTTP/1.1", 1), ("HTTP/1.1", 2)]

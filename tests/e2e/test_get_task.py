@@ -25,11 +25,16 @@ ANSWERS = {
     "no-data": ([(200, JSON, b'{"success":true}')] * 4, EMPTY),
     "204": ([(204, {}, b"")] * 4, EMPTY),
     "no-json": ([(200, JSON, b"<html>")], [(5, 5)]),
-    "half-json": ([(200, JSON, b'{"data":{"taskId":"t","url":')], [(5, 5)]),
+    "half-json": ([(200, JSON, b'{"data":{"url":"http://127.0.0.1:1/","taskId":')], [(5, 5)]),
+    "half-a-task": ([(200, JSON, b'{"data":{"taskId":"odd","url":"{tool}')], [(0, 0)]),
+    "not-a-number": ([(200, JSON, b'{"data":{"taskId":"odd","url":"{tool}","x":NaN,"method":"GET"}}')], [(0, 0)]),
+    "no-utf-8": ([(200, JSON, b'{"data":{"taskId":"odd","x":"\xc0\xaf","url":"{tool}","method":"GET"}}')], [(0, 0)]),
     "list": ([(200, JSON, b"[]")], [(5, 5)]),
     "data-list": ([(200, JSON, b'{"data":[]}')], [(5, 5)]),
     "no-task-id": ([(200, JSON, b'{"data":{"url":"http://127.0.0.1:1/","method":"GET"}}')], [(5, 5)]),
-    "task-id-number": ([(200, JSON, b'{"data":{"taskId":5,"url":"http://127.0.0.1:1/","method":"GET"}}')], [(5, 5)]),
+    "task-id-empty": ([(200, JSON, b'{"data":{"taskId":"","url":"{tool}","method":"GET"}}')], [(5, 5)]),
+    "task-id-number": ([(200, JSON, b'{"data":{"taskId":2.50,"url":"{tool}","method":"GET"}}')], [(0, 0)]),
+    "task-id-list": ([(200, JSON, b'{"data":{"taskId":["odd"],"url":"{tool}","method":"GET"}}')], [(0, 0)]),
     "404": ([(404, {}, b"none")], [(5, 5)]),
     "206": ([(206, JSON, b'{"data":null}')], [(5, 5)]),
     "500": ([(500, {}, b"")] * 2, [(5, 5), (10, 10)]),
@@ -47,7 +52,17 @@ ANSWERS = {
     "two-data-the-last-counts": ([(200, JSON, b'{"data":null,"data":{"taskId":"other","url":"{tool}","method":"GET"}}')],
                                  [(0, 0)]),
 }
-COUNTED = ("no-json", "half-json", "list", "data-list", "no-task-id", "task-id-number", "206")
+COUNTED = ("no-json", "half-json", "list", "data-list", "no-task-id", "task-id-empty", "206")
+UNREADABLE = {  # what AC gets of a task that is no task
+    "half-a-task": rb'{"taskId":"odd",.*: the task is no JSON \(the JSON ends too early, at octet \d+\); .*',
+    "not-a-number": rb'{"taskId":"odd","url":"http://[^"]*","method":"GET",.*: the task is no JSON \(.* at octet \d+\); .*',
+    "no-utf-8": '{"taskId":"odd","x":"\ufffd\ufffd",.*: the task is no JSON \\(invalid UTF-8 at octet 29\\); .*'.encode(),
+    "task-id-list": rb'{"taskId":\["odd"\],.*: the task has no taskId, or it is no string"}',
+}
+
+
+RESULTS = {"two-data-the-last-counts": {"other": 200}, "task-id-number": {"2.5": 200}, "task-id-list": {"['odd']": 500},
+           **{name: {"odd": 500} for name in ("half-a-task", "not-a-number", "no-utf-8")}}  # beside that of "after"
 
 
 class Run:
@@ -60,7 +75,7 @@ class Run:
         task = {"taskId": "after", "url": tool.url("/after"), "method": "GET"}
         self.answers.append((200, JSON, json.dumps({"data": task}).encode()))
         self.server = FakeAC(self.answer)
-        self.ac, self.results = self.server.url, {}
+        self.ac, self.results, self.bodies = self.server.url, {}, []
         folder = folder / name
         folder.mkdir()
         self.agent = Agent(folder, self, "--executorPoolSize", 1).start()
@@ -68,12 +83,16 @@ class Run:
     def answer(self, request):
         if request.method == "POST":
             result = json.loads(request.body)
-            self.results[result["taskId"]] = result["statusCode"]
+            self.bodies.append(request.body)
+            self.results[str(result["taskId"])] = result["statusCode"]
             return 200, {}, b"{}"
         if self.answers:
             return self.answers.pop(0)
         self.server.released.wait(1.2)
         return 200, JSON, b'{"data":null}'
+
+    def has_all(self):
+        return {"after", *RESULTS.get(self.name, {})} <= set(self.results)
 
     def waits(self):
         polls = [request for request in self.server.requests if request.method == "GET"]
@@ -90,7 +109,7 @@ def runs(tmp_path_factory):
     folder, tool = tmp_path_factory.mktemp("get-task"), ToolServer()
     all_runs = {name: Run(folder, name, tool) for name in ANSWERS}
     end = time.monotonic() + 120
-    while time.monotonic() < end and not all("after" in run.results for run in all_runs.values()):
+    while time.monotonic() < end and not all(run.has_all() for run in all_runs.values()):
         time.sleep(0.05)
     yield all_runs
     for run in all_runs.values():
@@ -100,7 +119,7 @@ def runs(tmp_path_factory):
 @pytest.mark.parametrize("name", ANSWERS)
 def test_the_next_poll_comes_in_time(runs, name):
     run, bounds = runs[name], ANSWERS[name][1]
-    assert run.results == {"after": 200, **({"other": 200} if name == "two-data-the-last-counts" else {})}
+    assert run.results == {"after": 200, **RESULTS.get(name, {})}
     for wait, (least, most) in zip(run.waits(), bounds):
         assert least - 0.05 <= wait <= most + LATE, run.waits()
     if bounds is EMPTY:
@@ -112,6 +131,19 @@ def test_what_is_no_answer_is_logged_and_counted(runs, name):
     run = runs[name]
     assert run.agent.status()["counters"]["answers_malformed"] == 1
     assert "event=ac_call_failed call=get-task" in run.agent.log_text()
+
+
+@pytest.mark.parametrize("name", UNREADABLE)
+def test_a_task_id_is_answered_for(runs, name):
+    run = runs[name]
+    bodies = [body for body in run.bodies if b'"after"' not in body]
+    assert len(bodies) == 1 and re.fullmatch(UNREADABLE[name], bodies[0]), bodies
+    assert run.agent.status()["counters"]["tasks_invalid"] == 1
+    assert "event=task_invalid" in run.agent.log_text()
+
+
+def test_a_number_as_task_id_comes_back_as_it_was(runs):
+    assert b'{"taskId":2.50,"url":"' in b"".join(runs["task-id-number"].bodies)
 
 
 @pytest.mark.parametrize("name", ["401", "403"])

@@ -47,10 +47,11 @@ def test_everything_is_set_and_outlives_the_broker(ac, start):
 
 
 def test_large_bodies_go_where_it_says(ac, start):
-    """uploadToAC counts for the task that brings it already, and for those that follow."""
+    """uploadToAC counts for the task that brings it already, and for those that follow; what else is there, and how
+    much, does not matter."""
     ac.store, tool = ToolServer(), ToolServer(default=answer(body=bytes(600000)))
     agent = start("--uploadToAc", "true")
-    ac.add("one", tool.url("/one"), globalConfig={"uploadToAC": False})
+    ac.add("one", tool.url("/one"), globalConfig={"uploadToAC": False, "note": "x" * 1100})
     assert ac.result("one")["s3Url"].startswith(ac.store.url("/get/one"))
     ac.add("two", tool.url("/two"))
     assert ac.result("two")["s3Url"].startswith(ac.store.url("/get/two"))

@@ -54,6 +54,26 @@ def test_worker_waits_for_the_broker(stage):
     assert hello.held == [] and hello.credit == 0
 
 
+def test_a_broker_that_is_away_is_told_of(tmp_path):
+    """By each worker, once for a while; and not by one that has a session."""
+    (tmp_path / "run").mkdir()
+    programs = [Program(f"sluice-{name}", tmp_path, "--runtimeDir", tmp_path / "run", "--stateDir", tmp_path / name, *more)
+                for name, more in (("fetcher", ["--serverUrl", "http://127.0.0.1:9"]), ("executor", []),
+                                   ("uploader", ["--serverUrl", "http://127.0.0.1:9"]))]
+    try:
+        for program in programs:
+            deadline = time.monotonic() + 60
+            while not program.events("no_broker"):
+                assert time.monotonic() < deadline and not program.dead(), program.log
+                time.sleep(0.1)
+            line = program.events("no_broker")[0]
+            assert f" warn {program.name} " in line and f" endpoint=ipc://{tmp_path}/run for_s=" in line
+            assert int(line.rsplit("=", 1)[1]) >= 5
+    finally:
+        for program in programs:
+            program.stop()
+
+
 def test_hello_is_repeated_each_second_with_the_same_seq(stage):
     broker = stage.broker()
     began = time.monotonic()

@@ -344,7 +344,7 @@ def test_a_killed_program_goes_on_in_its_file(world):
 # The logs task: AC contract section 4.
 
 LOGS_TASK = {"taskId": "t-fetchLogs-7", "method": "GET", "url": "https://ac.invalid/agent/fetch-logs?x=1",
-             "requestHeaders": {"A": "b"}, "big": 9007199254740993, "unknown": {"a": [1.50]}}
+             "requestHeaders": {"A": 5}, "big": 9007199254740993, "unknown": {"a": [1.50]}}
 
 
 def ask_for_logs(mock, **members):

@@ -60,6 +60,7 @@ class ToolServer:
         self.answers = answers or {}
         self.default = default or answer(body=b"ok")
         self.requests, self.connections, self.closed = [], 0, 0
+        self.resumed = 0  # TLS sessions
         self.tls = None
         if certificate:  # (certificate file, key file), and with a third the CA that clients need a certificate of
             self.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -92,6 +93,7 @@ class ToolServer:
         try:
             if self.tls:
                 connection = self.tls.wrap_socket(connection, server_side=True)
+                self.resumed += connection.session_reused
             stream = connection.makefile("rb")
             while self._serve_one(connection, stream, number):
                 pass
@@ -105,6 +107,8 @@ class ToolServer:
         while not head.endswith(b"\r\n\r\n"):
             line = stream.readline()
             if not line:
+                if self.tls:
+                    connection.unwrap()  # OpenSSL resumes no session of a connection that has ended without
                 return False
             head += line
         length = re.search(rb"(?im)^content-length: *(\d+)", head)

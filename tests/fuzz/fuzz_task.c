@@ -6,6 +6,7 @@
 #include "common/err.h"
 #include "common/global_config.h"
 #include "common/json_walk.h"
+#include "common/utf8.h"
 #include "executor/request.h"
 #include "fetcher/read_task.h"
 #include "fuzz.h"
@@ -23,6 +24,7 @@ static void write_result(span_t raw, const result_parts_t *parts) {
 
     must(err == 0 || err == ERR_MALFORMED);
     if (!err) must(json_walk(result.ptr, result.len, JSON_OBJECT, NULL, NULL, NULL, why) == 0);
+    if (!err) must(utf8_valid(result.ptr, result.len) == result.len);
     must(result_json_write_known(raw, parts, &known) == err);
     must(err || (known.len == result.len && memcmp(known.ptr, result.ptr, known.len) == 0));
     text_clear(&result);
@@ -60,7 +62,10 @@ static void run(const char *body, size_t size) {
     }
     if (task.global_config.ptr) {
         global_config_t config;
+        char text[GLOBAL_CONFIG_TEXT_MAX];
+        size_t len = global_config_write(task.global_config, text);
         (void)global_config_read(task.global_config.ptr, task.global_config.len, &config, why);
+        must(len < sizeof text && (len == 0 || global_config_read(text, len, &config, why) == 0));
     }
     task_json_clear(&task);
 }
@@ -73,7 +78,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     must(body && read);
     if (size) memcpy(body, data, size);
     run(body, size);
-    (void)read_task(body, size, 1700000000000, read, why);
+    if (read_task(body, size, 1700000000000, read, why) == OUTCOME_DONE)
+        must(json_walk(read->task, read->task_bytes, JSON_OBJECT, NULL, NULL, NULL, why) == 0);
+    read_task_clear(read);
     free(read);
     free(body);
     return 0;

@@ -5,7 +5,6 @@ import time
 
 from fault_tools import PROGRAMS, redone
 from faults import SERVERS
-from load import MOST_SLOTS
 from measure import RUNNING
 
 # What a settled process may take more at the end than a fresh one at the start: buffers and caches, not a leak.
@@ -15,9 +14,9 @@ DESCRIPTORS = 4
 STRETCH_KB = 1536
 STRETCH_DESCRIPTORS = 0
 JOURNAL_BYTES = 64 * 1024
-# That are kept for the next request (http_new() in each program): two for each slot of an executor, whose number
-# threadPoolSize sets; a broker has none here, where all are on one machine.
-CONNECTIONS = {"broker": 0, "fetcher": 2, "executor": 2 * MOST_SLOTS, "uploader": 4}
+# That are kept for the next request (http_new() in each program): none to tools; a broker has none here, where all are on
+# one machine.
+CONNECTIONS = {"broker": 0, "fetcher": 2, "executor": 0, "uploader": 4}
 HISTORY_ROWS = 10_000 + 256  # what goes, goes in portions
 # Free pages that the file may keep over a start of the broker, or else as many as are in use (broker/journal_open.c).
 JOURNAL_UNUSED = 8 * 1024 * 1024

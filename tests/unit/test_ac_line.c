@@ -135,6 +135,7 @@ static void start(fixture_t *it) {
                                   .fd = it->file,
                                   .file_bytes = FILE_BYTES};
     int64_t now_ms = clock_boot_ms();
+    char why[256];
     it->ended = (ended_t){0};
     it->received = 0;
     it->whole = INT64_MAX;
@@ -142,7 +143,7 @@ static void start(fixture_t *it) {
     it->connection = -1;
     if (it->to_store)
         assert_int_equal(store_body_start(it->store, it->url, dup(it->file), FILE_BYTES, NULL, NULL,
-                                          on_stored, &it->ended),
+                                          on_stored, &it->ended, why),
                          0);
     else
         assert_int_equal(ac_line_start(it->line, &it->lease, &request, now_ms, on_answer, &it->ended), 0);

@@ -52,6 +52,37 @@ static void test_read(void **state) {
     }
 }
 
+/* What the broker reads of what the fetcher writes is what it reads of the whole. */
+static void test_written_anew(void **state) {
+    (void)state;
+    static const char *const texts[] = {
+        "{}",
+        "{\"other\":{\"poolSize\":5}}",
+        "{ \"debugMode\" : true , \"uploadToAC\":false,\n\"verifyCert\":true,\"x\":[1,2] }",
+        "{\"threadPoolSize\":8,\"poolSize\":9,\"rateLimitPerMin\":300}",
+        "{\"\\u0070oolSize\":7}",
+        "{\"poolSize\":0,\"rateLimitPerMin\":99999999999999999999,\"debugMode\":[true]}",
+        "{\"debugMode\":\"0123456789012345678901234567890123456789\",\"verifyCert\":null,\"uploadToAC\":{"
+        "\"a\":1},"
+        "\"poolSize\":\"0123456789012345678901234567890123456789\",\"threadPoolSize\":"
+        "\"01234567890123456789012345678\","
+        "\"rateLimitPerMin\":99999999999999999999999999999999}",
+    };
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        global_config_t config, again = GLOBAL_CONFIG_NONE;
+        char ignored[256], ignored_again[256] = "", text[GLOBAL_CONFIG_TEXT_MAX];
+        size_t len = global_config_write((span_t){texts[i], strlen(texts[i])}, text);
+        assert_true(len < sizeof text && (len > 0) == (i > 1));
+        assert_int_equal(global_config_read(texts[i], strlen(texts[i]), &config, ignored), 0);
+        if (len > 0) assert_int_equal(global_config_read(text, len, &again, ignored_again), 0);
+        assert_int_equal(ignored[0] != '\0', ignored_again[0] != '\0');
+        assert_memory_equal(&config.debug, &again.debug, sizeof config.debug + sizeof config.upload_to_ac);
+        assert_int_equal(config.verify, again.verify);
+        assert_int_equal(config.pool_size, again.pool_size);
+        assert_int_equal(config.rate_per_min, again.rate_per_min);
+    }
+}
+
 static void test_malformed(void **state) {
     (void)state;
     global_config_t config = {.pool_size = 3};
@@ -135,7 +166,8 @@ static void test_core(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_read), cmocka_unit_test(test_malformed),
-                                       cmocka_unit_test(test_merge), cmocka_unit_test(test_core)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_read), cmocka_unit_test(test_written_anew),
+                                       cmocka_unit_test(test_malformed), cmocka_unit_test(test_merge),
+                                       cmocka_unit_test(test_core)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -34,7 +34,14 @@ static void outcomes(void **state) {
         {"{\"data\": {}}", OUTCOME_MALFORMED, 0, ""},
         {"{\"data\": {\"taskId\": \"\", \"url\": \"http://h\", \"method\": \"GET\"}}", OUTCOME_MALFORMED, 0,
          ""},
-        {"{\"data\": {\"taskId\": 7, \"url\": \"http://h\", \"method\": \"GET\"}}", OUTCOME_MALFORMED, 0, ""},
+        {"{\"data\": {\"taskId\": null, \"url\": \"http://h\", \"method\": \"GET\"}}", OUTCOME_MALFORMED, 0,
+         ""},
+        {"{\"data\": {\"taskId\": 7, \"url\": \"http://h\", \"method\": \"GET\"}}", OUTCOME_DONE,
+         TASK_IDEMPOTENT, ""},
+        {"{\"data\": {\"taskId\": \"a\\u0000b\", \"url\": \"http://h\", \"method\": \"POST\"}}", OUTCOME_DONE,
+         TASK_INVALID, "Agent Side Error: Error: the task's taskId is empty or holds a NUL character"},
+        {"{\"data\": {\"taskId\": [], \"url\": \"http://h\", \"method\": \"POST\"}}", OUTCOME_DONE,
+         TASK_INVALID, "Agent Side Error: Error: the task has no taskId, or it is no string"},
         {"{\"data\": {\"taskId\": \"a\", \"url\": \"http://h\", \"method\": \"GET\"}}", OUTCOME_DONE,
          TASK_IDEMPOTENT, ""},
         {"{\"data\": {\"taskId\": \"a\", \"url\": \"http://h\", \"method\": \"post\"}}", OUTCOME_DONE, 0, ""},
@@ -54,6 +61,7 @@ static void outcomes(void **state) {
         outcome_t outcome = read_task(table[i].answer, strlen(table[i].answer), NOW_MS, &task, why);
         if (outcome != table[i].outcome) fail_msg("answer %s: outcome %d", table[i].answer, (int)outcome);
         if (outcome == OUTCOME_MALFORMED) assert_true(why[0] != '\0');
+        read_task_clear(&task);
         if (outcome != OUTCOME_DONE) continue;
         if (task.fetched.flags != table[i].flags)
             fail_msg("answer %s: flags %u", table[i].answer, task.fetched.flags);
@@ -95,7 +103,7 @@ static void expiry_config_and_raw_task(void **state) {
     (void)state;
     assert_int_equal(read_task(answer, sizeof answer - 1, NOW_MS, &task, why), OUTCOME_DONE);
     assert_true(task.fetched.expiry_ms == 1700000005000 && task.fetched.fetched_ms == NOW_MS);
-    assert_true(same(task.fetched.config, "{\"poolSize\": 3}"));
+    assert_true(same(task.fetched.config, "{\"poolSize\":3}"));
     assert_true(task.fetched.flags & TASK_CONFIG);
     assert_ptr_equal(task.task, strstr(answer, "{\"taskId\""));
     assert_int_equal(task.task_bytes, sizeof answer - 1 - 9 - 2);
@@ -122,15 +130,96 @@ static void what_is_too_long(void **state) {
         assert_int_equal(task.fetched.method.len, 32);
         if (len > 1024) assert_memory_equal(task.fetched.task_id.ptr, "sha256:", 7);
     }
-    snprintf(answer, 8192,
-             "{\"data\": {\"taskId\": \"a\", \"url\": \"http://h\", \"method\": \"GET\", \"globalConfig\": "
-             "{\"x\": "
-             "\"%.*s\"}}}",
-             1025, id);
-    assert_int_equal(read_task(answer, strlen(answer), NOW_MS, &task, why), OUTCOME_DONE);
-    assert_int_equal(task.fetched.config.len, 0);
-    assert_false(task.fetched.flags & TASK_CONFIG);
-    assert_true(task.note[0] != '\0');
+    free(answer);
+}
+
+/* What is no JSON is answered for when there is a taskId in it, with what else of it can be read. */
+static void no_json(void **state) {
+    static const struct {
+        const char *answer;
+        const char *left; /* of the task; NULL: there is nothing to answer for */
+        const char *why;
+    } table[] = {
+        {"{\"data\":{\"taskId\":\"a\",\"x\":NaN,\"url\":\"http://h\",\"n\":2.50}}",
+         "{\"taskId\":\"a\",\"url\":\"http://h\",\"n\":2.50}", "invalid"},
+        {"{\"x\":-Infinity,\"data\":{\"taskId\":7}}", "{\"taskId\":7}", "malformed"},
+        {" {\"data\":{\"x\":[1,{\"y\":Infinity}],\"o\":{\"}\":\"]\"},\"taskId\":\"a\"}} ",
+         "{\"o\":{\"}\":\"]\"},\"taskId\":\"a\"}", "invalid"},
+        {"{\"data\":{\"taskId\":\"a\",\"x\":\"\xff\"}}", "{\"taskId\":\"a\",\"x\":\"\xef\xbf\xbd\"}",
+         "invalid UTF-8 at octet 27"},
+        {"\xef\xbb\xbf{\"data\":{\"taskId\":\"a\",\"x\":\"\xc0\xaf\"}}",
+         "{\"taskId\":\"a\",\"x\":\"\xef\xbf\xbd\xef\xbf\xbd\"}", "invalid UTF-8 at octet 27"},
+        {"{\"data\":{\"taskId\":\"a\xed\xa0\x80\"}}",
+         "{\"taskId\":\"a\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\"}", "invalid UTF-8 at octet 20"},
+        {"{\"data\":{\"taskId\":\"a\",\"x\":\"\xf4\x90\x80\x80\"}}",
+         "{\"taskId\":\"a\",\"x\":\"\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\"}",
+         "invalid UTF-8 at octet 27"},
+        {"{\"data\":{\"taskId\":\"a\",\"url\":\"htt", "{\"taskId\":\"a\"}", "too early"},
+        {"{\"data\":{\"taskId\":\"a\",\"n\":12}", "{\"taskId\":\"a\",\"n\":12}", "too early"},
+        {"{\"data\":{\"taskId\":\"a\"}} x", "{\"taskId\":\"a\"}", "garbage"},
+        {"{\"data\":{\"taskId\":\"a\",\"x\":01,\"y\":\"\t\",\"z\":1}}", "{\"taskId\":\"a\",\"z\":1}", ""},
+        {"{\"data\":{\"taskId\":\"a\",'x':1,\"y\":2}}", "{\"taskId\":\"a\"}", "invalid"},
+        {"{\"data\":{\"x\":,\"taskId\":\"b\"}}", NULL, "unallowed"},
+        {"{\"data\":{\"taskId\":,\"url\":\"http://h\"}}", NULL, "unallowed"},
+        {"{\"data\":{\"o\":{\"taskId\":\"b\"},\"x\":NaN}}", NULL, "invalid"},
+        {"{\"data\":{\"taskId\":NaN}}", NULL, "invalid"},
+        {"{\"other\":{\"taskId\":\"b\",\"x\":NaN}}", NULL, "invalid"},
+        {"{\"data\":[{\"taskId\":\"b\"}", NULL, "too early"},
+        {"<html>\"data\":{\"taskId\":\"b\"}</html>", NULL, "invalid"},
+        {"{\"data\":", NULL, "too early"},
+        {"{", NULL, "too early"},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+        read_task_t task;
+        char why[256], *exact = strdup(table[i].answer);
+        assert_non_null(exact);
+        outcome_t outcome = read_task(exact, strlen(exact), NOW_MS, &task, why);
+        free(exact); /* what is left is no part of it */
+        if (outcome != (table[i].left ? OUTCOME_DONE : OUTCOME_MALFORMED)) fail_msg("%s", table[i].answer);
+        if (!strstr(table[i].left ? task.error : why, table[i].why))
+            fail_msg("%s: %s, %s", table[i].answer, task.error, why);
+        if (table[i].left) {
+            const char *begin = "Agent Side Error: Error: the task is no JSON (";
+            assert_memory_equal(task.error, begin, strlen(begin));
+            assert_true(task.fetched.flags & TASK_INVALID);
+            assert_int_equal(task.task_bytes, strlen(table[i].left));
+            assert_memory_equal(task.task, table[i].left, task.task_bytes);
+        }
+        read_task_clear(&task);
+    }
+}
+
+/* Of any size: what is known of it goes on, and nothing else. */
+static void config_of_any_size(void **state) {
+    static const struct {
+        const char *before, *after, *config;
+    } table[] = {
+        {"\"uploadToAC\": false, \"note\": \"", "\"", "{\"uploadToAC\":false}"},
+        {"\"note\": \"", "\", \"rateLimitPerMin\":9, \"debugMode\": true",
+         "{\"debugMode\":true,\"rateLimitPerMin\":9}"},
+        {"\"poolSize\": \"", "\", \"debugMode\": true", "{\"debugMode\":true,\"poolSize\":null}"},
+        {"\"note\": \"", "\"", ""},
+    };
+    char *answer = malloc(4096), why[256], filling[2000];
+    read_task_t task;
+    (void)state;
+    assert_non_null(answer);
+    memset(filling, 'x', sizeof filling);
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+        for (int size = 10; size <= 2000; size += 1990) {
+            snprintf(answer, 4096,
+                     "{\"data\": {\"taskId\": \"a\", \"url\": \"http://h\", \"method\": \"GET\", "
+                     "\"globalConfig\": "
+                     "{%s%.*s%s}}}",
+                     table[i].before, size, filling, table[i].after);
+            assert_int_equal(read_task(answer, strlen(answer), NOW_MS, &task, why), OUTCOME_DONE);
+            if (i == 2 && size == 10) continue; /* a wrong value that is short goes as it is */
+            if (!same(task.fetched.config, table[i].config)) fail_msg("%zu of %d octets", i, size);
+            assert_int_equal((task.fetched.flags & TASK_CONFIG) != 0, table[i].config[0] != '\0');
+            assert_string_equal(task.note, "");
+        }
+    }
     free(answer);
 }
 
@@ -140,6 +229,8 @@ int main(void) {
         cmocka_unit_test(hosts),
         cmocka_unit_test(expiry_config_and_raw_task),
         cmocka_unit_test(what_is_too_long),
+        cmocka_unit_test(config_of_any_size),
+        cmocka_unit_test(no_json),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

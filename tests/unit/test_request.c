@@ -50,6 +50,24 @@ static void quotes_urls(void **state) {
     }
 }
 
+static void writes_authorities(void **state) {
+    static const char *const table[][2] = {
+        {"http://u:p@H/x", "h"},          {"https://h:443/", "h"},
+        {"https://h:80/", "h:80"},        {"http://127.1/", "127.1"},
+        {"http://[::1]:81/", "[::1]:81"}, {"http://[fe80::1%25eth0]:81/", "[fe80::1]:81"}};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+        url_t url;
+        char why[URL_WHY_MAX], *text;
+        assert_int_equal(url_read(table[i][0], false, &url, why), 0);
+        text = url_authority(&url);
+        assert_string_equal(text, table[i][1]);
+        free(text);
+        url_clear(&url);
+    }
+}
+
 static void refuses_urls(void **state) {
     static const char *const table[] = {"",
                                         "h/x",
@@ -185,6 +203,10 @@ static void builds_headers(void **state) {
          ",\"requestHeaders\":{\"Content-Length\":\"9\",\"Expect\":\"100-continue\",\"transfer-encoding\":"
          "\"chunked\"}",
          DEFAULTS},
+        {"http://h/",
+         ",\"requestHeaders\":{\"accept\":null,\"\":null,\"a b:\":null,\"accept-encoding\":null,\"x\":null,"
+         "\"user-agent\":null}",
+         "User-Agent=sluice/" SLUICE_VERSION "|Accept-Encoding=identity|Connection=keep-alive|"},
     };
 
     (void)state;
@@ -229,6 +251,34 @@ static void refuses_requests(void **state) {
         assert_true(why[0] != '\0');
         request_clear(&request);
         task_json_clear(&task);
+    }
+}
+
+/* What is longer than libcurl takes. */
+static void refuses_what_is_too_long(void **state) {
+    static const char *const table[][3] = {
+        {"{\"taskId\":\"t\",\"method\":\"GET\",\"url\":\"http://h/", "\"}", "the URL is too long"},
+        {"{\"taskId\":\"t\",\"method\":\"GET\",\"url\":\"http://h/\",\"requestHeaders\":{\"a\":\"", "\"}}",
+         "a header of the task is too long"},
+    };
+    static char filler[REQUEST_TEXT_MAX + 1];
+
+    (void)state;
+    memset(filler, 'x', REQUEST_TEXT_MAX);
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+        request_t request;
+        task_t_json task;
+        text_t json = {0};
+        char why[REQUEST_WHY_MAX];
+        text_add_str(&json, table[i][0]);
+        text_add_str(&json, filler);
+        text_add_str(&json, table[i][1]);
+        assert_int_equal(task_json_read(json.ptr, json.len, &task, why), 0);
+        assert_int_equal(request_from_task(&request, &task, why), ERR_INVALID);
+        assert_int_equal(strncmp(why, table[i][2], strlen(table[i][2])), 0);
+        request_clear(&request);
+        task_json_clear(&task);
+        text_clear(&json);
     }
 }
 
@@ -294,11 +344,13 @@ static void redirects_end(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(quotes_urls),
+        cmocka_unit_test(writes_authorities),
         cmocka_unit_test(refuses_urls),
         cmocka_unit_test(resolves_locations),
         cmocka_unit_test(keeps_authorization_on_the_same_host),
         cmocka_unit_test(builds_headers),
         cmocka_unit_test(refuses_requests),
+        cmocka_unit_test(refuses_what_is_too_long),
         cmocka_unit_test(redirects_change_the_request),
         cmocka_unit_test(redirects_end),
     };

@@ -223,7 +223,8 @@ static void says_what_is_wrong(void **state) {
         const char *json, *task_id, *word;
     } table[] = {{"{\"taskId\":\"t\",\"method\":\"GET\"}", "t", "url"},
                  {"{\"url\":\"u\",\"method\":\"GET\"}", NULL, "taskId"},
-                 {"{\"taskId\":7,\"url\":\"u\",\"method\":\"GET\"}", NULL, "taskId"},
+                 {"{\"taskId\":true,\"url\":\"u\",\"method\":\"GET\"}", NULL, "taskId"},
+                 {"{\"taskId\":2.50,\"url\":\"u\"}", "2.50", "method"},
                  {"{\"taskId\":\"\",\"url\":\"u\",\"method\":\"GET\"}", NULL, "taskId"},
                  {"{\"taskId\":\"t\",\"url\":\"u\\u0000\",\"method\":\"GET\"}", "t", "url"},
                  {"{\"taskId\":\"t\",\"url\":\"u\",\"method\":null}", "t", "method"},
@@ -296,6 +297,31 @@ static void finds_the_logs_task(void **state) {
     }
 }
 
+/* It goes to no tool, so that what only a request needs may be anything. */
+static void a_logs_task_needs_no_more(void **state) {
+    static const struct {
+        const char *members;
+        int err; /* of the logs task; of any other it is ERR_MALFORMED */
+    } table[] = {{"\"requestHeaders\":{\"X\":5}", 0}, {"\"requestHeaders\":[]", 0},
+                 {"\"expiryTsMs\":\"x\"", 0},         {"\"input\":{\"a\":\"\\ud800\"}", 0},
+                 {"\"input\":\"\\ud800\"", 0},        {"\"method\":5", ERR_MALFORMED},
+                 {"\"method\":null", ERR_MALFORMED},  {"\"requestHeaders\":[],\"url\":7", ERR_MALFORMED}};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+        for (int logs = 0; logs < 2; logs++) {
+            char json[300], why[256];
+            task_t_json task;
+            (void)snprintf(json, sizeof json,
+                           "{\"taskId\":\"%s\",\"url\":\"http://x/agent/fetch-logs\",\"method\":\"GET\",%s}",
+                           logs ? "fetchLogs1" : "other", table[i].members);
+            if (read_text(json, &task, why) != (logs ? table[i].err : ERR_MALFORMED)) fail_msg("%s", json);
+            assert_int_equal(why[0] != '\0', !logs || table[i].err);
+            task_json_clear(&task);
+        }
+    }
+}
+
 static void reads_answers(void **state) {
     static const struct {
         const char *body;
@@ -345,6 +371,7 @@ int main(void) {
         cmocka_unit_test(odd_members_are_no_error),
         cmocka_unit_test(depth_is_no_error),
         cmocka_unit_test(finds_the_logs_task),
+        cmocka_unit_test(a_logs_task_needs_no_more),
         cmocka_unit_test(reads_answers),
     };
 

@@ -47,7 +47,9 @@ void gate_want(ac_gate_t *gate, uint64_t holder, uint64_t session, uint64_t seq,
         }
         if (!place && (want->holder == 0 || now_ms - want->at_ms > GATE_WANT_MS)) place = want;
     }
-    if (place) *place = (want_t){holder, session, seq, stage, now_ms};
+    if (!place) return;
+    bool repeated = place->holder == holder && place->stage == stage && now_ms - place->at_ms <= GATE_WANT_MS;
+    *place = (want_t){holder, session, seq, stage, now_ms, repeated ? place->since_ms : now_ms};
 }
 
 void gate_forget_wants(ac_gate_t *gate, uint64_t holder) {
@@ -55,14 +57,14 @@ void gate_forget_wants(ac_gate_t *gate, uint64_t holder) {
         if (gate->wants[i].holder == holder) gate->wants[i].holder = 0;
 }
 
-/* The oldest live WANT of the stage that may be served. */
+/* The WANT of the stage that may be served and has waited longest, its repetitions included. */
 static want_t *want_of(ac_gate_t *gate, const gate_view_t *view, uint8_t stage, int64_t now_ms) {
     want_t *oldest = NULL;
     for (int i = 0; i < GATE_WANTS_MAX; i++) {
         want_t *want = &gate->wants[i];
         if (want->holder == 0 || want->stage != stage || now_ms - want->at_ms > GATE_WANT_MS) continue;
         if (stage == CREDIT_UPLOAD && !view->claimed(view->ctx, want->holder)) continue;
-        if (!oldest || want->at_ms < oldest->at_ms) oldest = want;
+        if (!oldest || want->since_ms < oldest->since_ms) oldest = want;
     }
     return oldest;
 }

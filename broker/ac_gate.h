@@ -40,7 +40,7 @@ typedef struct {
     uint64_t holder; /* 0: unused */
     uint64_t session, seq;
     uint8_t stage;
-    int64_t at_ms;
+    int64_t at_ms, since_ms; /* the latest of its repetitions, and the first */
 } want_t;
 
 typedef enum { GATE_OPEN, GATE_CLOSED } gate_state_t;

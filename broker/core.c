@@ -97,6 +97,7 @@ int core_start(core_t *self, moment_t now) {
     for (task_t *task = tasks_first(&self->tasks); task; task = tasks_next(&self->tasks)) {
         role_t role = task->state <= TASK_RUNNING ? ROLE_EXECUTOR : ROLE_UPLOADER;
         task->waits_rejoin = session_awaits(self, role) || task->state == TASK_RUNNING;
+        task->in_line_ms = task->next_try_ms > now.ms ? task->next_try_ms : now.ms;
         task_enqueue(self, task);
     }
     return self->error;

@@ -79,6 +79,7 @@ static task_t *new_task(core_t *core, const msg_fetched_t *f, void **doc, uint64
         core_check(core, ERR_NOMEM);
         return NULL;
     }
+    task->in_line_ms = core->now.ms;
     trail_add(&task->trail, task->accepted_wall_ms,
               &(trail_entry_t){.kind = TRAIL_FETCHED, .at_wall_ms = f->fetched_ms});
     task_note(core, task, TRAIL_ACCEPTED);
@@ -99,10 +100,9 @@ static task_t *new_task(core_t *core, const msg_fetched_t *f, void **doc, uint64
 static bool has_no_room(const core_t *core) {
     const uint32_t *counts = core->tasks.counts;
     uint32_t ready = counts[TASK_READY] + counts[TASK_PUSHED];
-    uint32_t results = counts[TASK_DONE] + counts[TASK_DONE_PUSHED] + counts[TASK_UPLOADING];
-    uint32_t counted = results - (core->tasks.given_up < results ? core->tasks.given_up : results);
+    uint32_t results = tasks_results_counted(&core->tasks);
     return ready >= 2 * core->settings.task_queue + PROTOCOL_FETCH_WINDOW ||
-           counted >= 2 * core->settings.response_queue + stage_slots(&core->execute) + PROTOCOL_FETCH_WINDOW;
+           results >= 2 * core->settings.response_queue + stage_slots(&core->execute) + PROTOCOL_FETCH_WINDOW;
 }
 
 void task_fetched(core_t *core, const msg_fetched_t *fetched, void **doc, uint64_t doc_bytes) {

@@ -18,21 +18,16 @@ static bool is_present(void *ctx, uint64_t holder, uint64_t session) {
     return worker && worker->session == session;
 }
 
-static uint32_t results_of(const core_t *core) {
-    const uint32_t *counts = core->tasks.counts;
-    return counts[TASK_DONE] + counts[TASK_DONE_PUSHED] + counts[TASK_UPLOADING];
-}
-
 /* Without those that were given up and whose next try is minutes away. */
 static uint32_t results_that_may_go(const core_t *core) {
     size_t queued = core->upload.queue.count + core->upload.large.count;
     uint32_t done = core->tasks.counts[TASK_DONE], later = done > queued ? done - (uint32_t)queued : 0;
-    return results_of(core) - (core->tasks.given_up < later ? core->tasks.given_up : later);
+    uint32_t given_up = core->tasks.given_up[TASK_DONE];
+    return tasks_results(&core->tasks) - (given_up < later ? given_up : later);
 }
 
 static bool results_full(core_t *core) {
-    uint32_t results = results_of(core);
-    results -= core->tasks.given_up < results ? core->tasks.given_up : results;
+    uint32_t results = tasks_results_counted(&core->tasks);
     uint32_t percent = core->settings.response_threshold;
     uint64_t size = core->settings.response_queue;
     uint32_t resume = percent > 10 ? percent - 10 : 0;
@@ -201,7 +196,7 @@ static void log_pause(core_t *core, const gate_view_t *view) {
     bool keeps = !why && gate_keeps_units(&core->gate, view, core->now.ms);
     if (keeps) why = gate_units_kept;
     const uint32_t *counts = core->tasks.counts;
-    uint32_t results = results_of(core);
+    uint32_t results = tasks_results(&core->tasks);
     if (why && !core->paused) core->paused_ms = core->now.ms;
     bool lasting = why && core->now.ms - core->paused_ms >= (keeps ? KEEPS_LOG_MS : PAUSE_LOG_MS);
     bool changed = why != core->paused;

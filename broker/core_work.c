@@ -167,6 +167,7 @@ static void result_retried(core_t *core, task_t *task, const msg_uploaded_t *upl
         if (!agents) tasks_set_tries(&core->tasks, task, task->tries + 1);
         task->next_try_ms =
             agents ? core->gate.pause_ms : core->now.ms + backoff_result_ms(task->tries, &core->gate.random);
+        if (!agents) task->in_line_ms = task->next_try_ms;
         task_set_reason(task, uploaded->reason);
         note_outcome(core, task, TRAIL_TRY, uploaded, task->next_try_ms - core->now.ms);
         record_t *record = task_record(core, REC_TASK_TRY, task);

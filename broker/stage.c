@@ -20,11 +20,15 @@ static heap_t *queue_of(stage_t *self, const task_t *task) {
     return task_has_body(task) ? &self->large : &self->queue;
 }
 
-/* What AC has failed on comes after what it has not been given yet: many such results with all their tries
- * would keep those waiting that it takes. */
+/* What AC has failed on lets others go first, for many such results with all their tries would keep those
+ * waiting that it takes; but not all that are to come, unless it has failed on it many times. */
+static int64_t turn_of(const task_t *task) {
+    if (task->tries >= GIVEN_UP_TRIES) return INT64_MAX / 2 + task->in_line_ms;
+    return task->in_line_ms + (int64_t)task->tries * STAGE_TRY_MS;
+}
+
 int stage_enqueue(stage_t *self, task_t *task) {
-    uint32_t key = task->tries < GIVEN_UP_TRIES ? task->tries : GIVEN_UP_TRIES;
-    return heap_put(queue_of(self, task), &task->queued, key, task->number, task);
+    return heap_put(queue_of(self, task), &task->queued, turn_of(task), task->number, task);
 }
 
 void stage_dequeue(stage_t *self, task_t *task) {

@@ -35,9 +35,11 @@ struct worker_t {
 
 #define STAGE_LARGE_MAX 4 /* such results out at a time: the other slots are for those that take no time */
 
+#define STAGE_TRY_MS 60000 /* for each of its tries a result lets those go first that came so much later */
+
 typedef struct {
     stage_id_t id;
-    heap_t queue;      /* tasks that may be pushed, by their tries, the oldest first */
+    heap_t queue;      /* tasks that may be pushed, in their order */
     heap_t large;      /* of these, results with bodies in the spool */
     worker_t *workers; /* of the stage's role */
 } stage_t;
@@ -50,8 +52,9 @@ void stage_clear(stage_t *self); /* frees the workers */
 
 int stage_enqueue(stage_t *self, task_t *task); /* ERR_NOMEM */
 void stage_dequeue(stage_t *self, task_t *task);
-/* The next task to hand out, NULL when none. The one place where the order is decided: the least tried first,
- * of these the oldest, but for large results beyond STAGE_LARGE_MAX. */
+/* The next task to hand out, NULL when none. The one place where the order is decided: the one that has
+ * waited longest, with a minute more for each time that AC failed on it; after GIVEN_UP_TRIES all others go
+ * first; but for large results beyond STAGE_LARGE_MAX. */
 task_t *stage_next_task(const stage_t *self);
 /* The worker that gets it: the one with the most free slots; NULL when none has one. One to which much is
  * under way gets no more until that is claimed. One that is mute (its PULL may not be reached, behind a

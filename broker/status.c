@@ -78,7 +78,7 @@ static void put_queues(yajl_gen g, const core_view_t *view) {
     json_open(g, "results");
     json_number(g, "waiting", counts[TASK_DONE] + counts[TASK_DONE_PUSHED]);
     json_number(g, "uploading", counts[TASK_UPLOADING]);
-    json_number(g, "given_up", view->tasks->given_up);
+    json_number(g, "given_up", tasks_given_up(view->tasks));
     json_number(g, "limit", view->settings->response_queue);
     json_number(g, "threshold", view->settings->response_threshold);
     (void)yajl_gen_map_close(g);

@@ -57,8 +57,14 @@ static char *text_of(str_t text) {
     return strndup(text.ptr ? text.ptr : "", text.len);
 }
 
-static bool given_up(const task_t *task) {
-    return task->state == TASK_DONE && task->tries >= GIVEN_UP_TRIES;
+static void count_in(tasks_t *self, const task_t *task) {
+    self->counts[task->state]++;
+    self->given_up[task->state] += task->tries >= GIVEN_UP_TRIES;
+}
+
+static void count_out(tasks_t *self, const task_t *task) {
+    self->counts[task->state]--;
+    self->given_up[task->state] -= task->tries >= GIVEN_UP_TRIES;
 }
 
 task_t *tasks_add(tasks_t *self, const task_image_t *image) {
@@ -88,8 +94,7 @@ task_t *tasks_add(tasks_t *self, const task_image_t *image) {
         return NULL;
     }
     (void)zhashx_insert(self->by_id, task->task_id, task); /* an id held already keeps its first task */
-    self->counts[task->state]++;
-    self->given_up += given_up(task);
+    count_in(self, task);
     self->doc_bytes += task->doc_bytes;
     trail_load(&task->trail, image->trail.ptr, image->trail.len);
     if (task->state == TASK_BURIED) tasks_bury(self, task);
@@ -103,8 +108,7 @@ void tasks_remove(tasks_t *self, task_t **task) {
     tasks_unbury(self, t);
     if (zhashx_lookup(self->by_id, t->task_id) == t) zhashx_delete(self->by_id, t->task_id);
     zhashx_delete(self->by_number, &t->number);
-    self->counts[t->state]--;
-    self->given_up -= given_up(t);
+    count_out(self, t);
     self->doc_bytes -= t->doc_bytes;
     task_free(t);
 }
@@ -121,18 +125,32 @@ task_t *tasks_find_id(const tasks_t *self, str_t task_id) {
 int tasks_event(tasks_t *self, task_t *task, task_event_t event) {
     int next = task_next(task->state, event);
     if (next < 0) return next;
-    self->given_up -= given_up(task);
-    self->counts[task->state]--;
+    count_out(self, task);
     task->state = (task_state_t)next;
-    self->counts[task->state]++;
-    self->given_up += given_up(task);
+    count_in(self, task);
     return 0;
 }
 
 void tasks_set_tries(tasks_t *self, task_t *task, uint32_t tries) {
-    self->given_up -= given_up(task);
+    count_out(self, task);
     task->tries = tries;
-    self->given_up += given_up(task);
+    count_in(self, task);
+}
+
+static uint32_t of_results(const uint32_t *counts) {
+    return counts[TASK_DONE] + counts[TASK_DONE_PUSHED] + counts[TASK_UPLOADING];
+}
+
+uint32_t tasks_results(const tasks_t *self) {
+    return of_results(self->counts);
+}
+
+uint32_t tasks_given_up(const tasks_t *self) {
+    return of_results(self->given_up);
+}
+
+uint32_t tasks_results_counted(const tasks_t *self) {
+    return tasks_results(self) - tasks_given_up(self);
 }
 
 uint64_t task_bytes(const task_t *task) {

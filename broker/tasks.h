@@ -25,6 +25,7 @@ typedef struct task_t {
     bool journaled;    /* the journal has it as RUNNING */
     bool ended;        /* its executor has the answer and is yet to bring it: expiry no longer matters */
     int64_t deadline_ms, expiry_wall_ms, accepted_wall_ms, next_try_ms;
+    int64_t in_line_ms;     /* since when: it was accepted, or its next try after AC failed on it is due */
     int64_t buried_wall_ms; /* while BURIED */
     uint32_t attempt, tries;
     uint32_t pushes;       /* the highest attempt so far: none is used twice */
@@ -52,16 +53,13 @@ typedef struct {
     void *by_number, *by_id; /* zhashx_t */
     heap_t timers;
     uint32_t counts[TASK_STATES];
-    uint32_t given_up; /* DONE with at least GIVEN_UP_TRIES tries */
+    uint32_t given_up[TASK_STATES]; /* of these, with at least GIVEN_UP_TRIES tries */
     uint64_t doc_bytes;
     task_t *buried_first, *buried_last; /* in the order of burial */
     number_tree_t buried;               /* the same by their numbers */
     uint64_t buried_bytes;
     uint64_t buried_bodies; /* octets of their large bodies */
 } tasks_t;
-
-/* Tries after which a result no longer counts towards the response queue's threshold. */
-#define GIVEN_UP_TRIES 5
 
 int tasks_init(tasks_t *self);
 void tasks_clear(tasks_t *self);
@@ -73,6 +71,11 @@ task_t *tasks_find_id(const tasks_t *self, str_t task_id);
 /* Moves the task along the transition table; ERR_STATE leaves it as it was. */
 int tasks_event(tasks_t *self, task_t *task, task_event_t event);
 void tasks_set_tries(tasks_t *self, task_t *task, uint32_t tries);
+/* Results that AC is yet to take; those of them that count towards the response queue: not the ones that were
+ * given up, wherever they are. */
+uint32_t tasks_results(const tasks_t *self);
+uint32_t tasks_results_counted(const tasks_t *self);
+uint32_t tasks_given_up(const tasks_t *self);
 /* Octets of a result, its body included. */
 uint64_t task_bytes(const task_t *task);
 /* Into the list of the buried, or out of it. */

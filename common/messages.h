@@ -32,6 +32,7 @@
 #define PROTOCOL_FETCH_WINDOW 64 /* fetches a fetcher may have unanswered */
 #define CREDIT_TTL_MS         4000
 #define CREDIT_BUDGET_MAX     20
+#define GIVEN_UP_TRIES        5 /* of a result: from then on it comes after the others, and stops no fetching */
 
 typedef enum {
     MSG_HELLO = 1,

@@ -77,6 +77,7 @@ static void forget(from_broker_t *self, result_t *result) {
 static void refer(const msg_task_t *task, result_t *result, int64_t now_ms) {
     result->session = task->session;
     result->attempt = task->attempt;
+    result->given_up = task->tries >= GIVEN_UP_TRIES;
     result->call = (call_t)task->call;
     result->send_ms = now_ms;
 }
@@ -223,13 +224,19 @@ result_t *from_broker_unpacked(const from_broker_t *self) {
     return oldest;
 }
 
+/* One that AC has failed on many times lets as many as there are slots go first, of those that came after it;
+ * not all, for it keeps its slot from others until it is posted. */
+static uint64_t turn_of(const result_t *result) {
+    return result->order + (result->given_up ? UPLOADER_SLOTS : 0);
+}
+
 result_t *from_broker_next(from_broker_t *self, bool large) {
-    result_t *oldest = NULL;
+    result_t *next = NULL;
     for (unsigned i = 0; i < self->count; i++) {
         result_t *result = self->results[i];
-        if (may_post(result, large) && (!oldest || result->order < oldest->order)) oldest = result;
+        if (may_post(result, large) && (!next || turn_of(result) < turn_of(next))) next = result;
     }
-    return oldest;
+    return next;
 }
 
 unsigned from_broker_waiting(const from_broker_t *self, bool large) {

@@ -28,6 +28,7 @@ typedef struct {
     result_state_t state;
     uint64_t session, number; /* the session under which it was got, and the task's number */
     uint32_t attempt;
+    bool given_up; /* AC has failed on it many times */
     call_t call;
     char *task_id;
     zframe_t *payload; /* the result's JSON */
@@ -68,7 +69,9 @@ uint32_t from_broker_held(const from_broker_t *self, msg_held_t *items, uint32_t
 
 /* Whether the next request for it is one that takes its time. */
 bool result_is_large(const result_t *result);
-/* The oldest claimed result that may be posted, NULL when there is none; large ones only with `large`. */
+/* The claimed result that is to be posted next, NULL when there is none; large ones only with `large`. They
+ * go as they came, but for those that AC has failed on many times: as many as there are slots go past such a
+ * one. */
 result_t *from_broker_next(from_broker_t *self, bool large);
 /* Whether AC has it already, from this uploader in a session that is over, or from another one: that is its
  * outcome then. */

@@ -44,7 +44,10 @@ static bool names(const msg_order_t *order, const task_t *task) {
 }
 
 void person_heard(world_t *world, const msg_t *msg) {
-    if (msg->type == MSG_DRAIN && msg->drain.mode == 0) world->paused = false;
+    if (msg->type == MSG_DRAIN) {
+        world->unanswered++;
+        if (msg->drain.mode == 0) world->paused = false;
+    }
     if (msg->type != MSG_ORDER) return;
     core_view_t view;
     core_look(broker_core(world), proc_ms(world, BROKER), &view);
@@ -58,12 +61,14 @@ void person_heard(world_t *world, const msg_t *msg) {
 void person_answered(world_t *world, const msg_t *msg) {
     if (msg->type != MSG_DRAIN) return;
     world->paused = msg->drain.mode != 0;
+    if (--world->unanswered > 0) return; /* of those that came in one turn the last one holds */
     if (journal_has_pause(world) != world->paused)
         world_fail(world, "commit: a person is told that fetching is %s, and the journal has it otherwise",
                    world->paused ? "paused" : "on");
 }
 
 void person_forgotten(world_t *world) {
+    world->unanswered = 0;
     for (uint32_t i = 0; i < world->ticket_count; i++)
         world->tickets[i].ordered = 0;
 }

@@ -228,6 +228,7 @@ struct world_t {
     int64_t disk_full_us; /* until then nothing can be written */
     int doomed;           /* the process that crashes when the event under way is over; 0: none */
     bool paused;          /* a person was told that fetching is paused, and has not had it resumed */
+    unsigned unanswered;  /* orders to pause or resume that the broker has taken in and not answered yet */
     bool calm;            /* faults have ceased */
     int64_t calm_us;
     struct {
@@ -343,6 +344,7 @@ int64_t sim_body_bytes(const world_t *world, uint64_t number); /* of one in the 
 
 #define FAILING_TRIES 7 /* of a result that AC fails on: from then on it waits for over 5 minutes */
 #define OTHERS_US     (1000 * SECOND) /* when the tasks come that are to go past such results */
+#define GIVEN_UP_US   (200 * SECOND)  /* which takes five tries, or as many probes of a closed gate */
 bool ac_fails_on(const world_t *world, const ticket_t *ticket);
 
 /* sim_check.c */

@@ -160,15 +160,16 @@ static void check_tasks(world_t *world, const core_view_t *view) {
     uint32_t given_up = 0;
     for (task_t *task = tasks_first(view->tasks); task; task = tasks_next(view->tasks)) {
         counts[task->state]++;
-        given_up += task->state == TASK_DONE && task->tries >= GIVEN_UP_TRIES;
+        given_up += task->state > TASK_RUNNING && task->state != TASK_BURIED && task->tries >= GIVEN_UP_TRIES;
         check_owner(world, task);
     }
     for (int i = 0; i < TASK_STATES; i++)
         if (counts[i] != view->tasks->counts[i])
             world_fail(world, "counts: %u tasks are %s, counted %u", counts[i],
                        task_state_name((task_state_t)i), view->tasks->counts[i]);
-    if (given_up != view->tasks->given_up)
-        world_fail(world, "counts: %u results are given up, counted %u", given_up, view->tasks->given_up);
+    if (given_up != tasks_given_up(view->tasks))
+        world_fail(world, "counts: %u results are given up, counted %u", given_up,
+                   tasks_given_up(view->tasks));
 }
 
 static uint32_t ready_limit(const world_t *world, const core_view_t *view) {
@@ -179,8 +180,7 @@ static uint32_t ready_limit(const world_t *world, const core_view_t *view) {
 static void check_fetch_grant(world_t *world, const core_view_t *view, const record_t *record) {
     uint32_t ready = view->tasks->counts[TASK_READY] + view->tasks->counts[TASK_PUSHED];
     uint32_t outstanding = gate_fetch_outstanding(view->gate);
-    uint32_t results = view->tasks->counts[TASK_DONE] + view->tasks->counts[TASK_DONE_PUSHED] +
-                       view->tasks->counts[TASK_UPLOADING] - view->tasks->given_up;
+    uint32_t results = tasks_results_counted(view->tasks);
     if (results * 100 >= world->plan.response_queue * world->plan.threshold)
         world_fail(world, "room: a fetch credit with %u results waiting, %u %% of %u allowed", results,
                    world->plan.threshold, world->plan.response_queue);

@@ -48,7 +48,8 @@ static void plan_weather(world_t *world, plan_t *plan) {
     if (plan->rate == 20 && chance(world, 10000)) { /* more results that AC fails on than units in a minute */
         plan->failing = 20 + (uint32_t)rnd(world, 4);
         plan->tasks = plan->failing + 6;
-        plan->response_queue = plan->task_queue = 100;
+        plan->response_queue = (uint32_t)PICK(world, 100, 10, 2, 1);
+        plan->task_queue = 100;
         plan->lookahead = 30;
     }
     plan->heavy = !plan->failing && chance(world, 15000); /* large answers, one after the other */

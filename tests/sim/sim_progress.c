@@ -66,7 +66,9 @@ static void check_bound(world_t *world) {
     int64_t bound =
         1400 * SECOND + (int64_t)world->ticket_count * 3 * 62 * SECOND / plan->rate +
         (int64_t)world->ticket_count * (plan->tool_us + plan->upload_us + plan->poll_us / 4 + SECOND);
-    if (world->plan.failing) bound += OTHERS_US + 602 * SECOND; /* then those that fail have one more wait */
+    if (plan->failing) bound += OTHERS_US + 602 * SECOND;      /* then those that fail have one more wait */
+    if (plan->failing && plan->response_queue < plan->failing) /* it is full until each has been given up */
+        bound += (int64_t)plan->failing * GIVEN_UP_US;
     if (world->now_us - world->calm_us <= bound) return;
     check_end(world);
     world_fail(world, "progress: not all delivered or buried %" PRId64 " s after the faults ceased",

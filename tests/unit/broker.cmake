@@ -30,3 +30,4 @@ sluice_unit_test(test_core_trail test_core_trail.c core_bench.c LIBS broker_core
 sluice_unit_test(test_history test_history.c LIBS broker_core)
 sluice_unit_test(test_buried test_buried.c core_bench.c LIBS broker_core)
 sluice_unit_test(test_core_restart test_core_restart.c core_bench.c LIBS broker_core)
+sluice_unit_test(test_core_results test_core_results.c core_bench.c LIBS broker_core)

@@ -275,6 +275,31 @@ static void test_units_of_idle_polls(void **state) {
     assert_null(recall(&b, REVOKE_WANTED));
 }
 
+/* Uploaders repeat their WANT each second, one always a little before the other: both have their turns, for
+ * one may hold nothing but results that AC fails on. */
+static void test_turns_of_uploaders(void **state) {
+    (void)state;
+    bench_t b;
+    bench_open(&b, 2, 250);
+    b.view.fetch_room = 0;
+    assert_false(outcome(&b, CALL_PUT_RESULT, OUTCOME_SERVER, 11));
+    assert_true(outcome(&b, CALL_PUT_RESULT, OUTCOME_SERVER, 12));
+    unsigned probes[UPLOADER2 + 1] = {0};
+    for (int s = 0; s < 600; s++) {
+        want(&b, UPLOADER, CREDIT_UPLOAD);
+        b.now += 500;
+        want(&b, UPLOADER2, CREDIT_UPLOAD);
+        credit_t *c = decide(&b);
+        b.now += 500;
+        if (!c) continue;
+        probes[c->holder]++;
+        release(&b, c, 1);
+        assert_false(outcome(&b, CALL_PUT_RESULT, OUTCOME_SERVER, 11 + (uint64_t)s % 2));
+    }
+    assert_in_range(probes[UPLOADER] + probes[UPLOADER2], 18, 22);
+    assert_in_range(probes[UPLOADER], probes[UPLOADER2] - 1, probes[UPLOADER2] + 1);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_running_tasks),
@@ -286,6 +311,7 @@ int main(void) {
         cmocka_unit_test(test_fewer_credits),
         cmocka_unit_test(test_fewer_upload_credits),
         cmocka_unit_test(test_units_of_idle_polls),
+        cmocka_unit_test(test_turns_of_uploaders),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

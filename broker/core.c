@@ -317,6 +317,9 @@ int core_step(core_t *self, const event_t *event, moment_t now, effects_t *effec
     case EV_KEY_REVOKED:
         session_revoke(self, event->key);
         break;
+    case EV_NOT_PUSHED:
+        task_not_pushed(self, event->number, event->attempt);
+        break;
     case EV_TICK:
         tick(self);
     }

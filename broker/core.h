@@ -43,7 +43,8 @@ typedef enum {
     EV_MESSAGE,     /* msg came from peer (0 on tasks-in and results-in) */
     EV_TICK,        /* the end of a loop turn: time, dispatch and grants are dealt with here */
     EV_OPEN_FAILED, /* the PUSH of peer could not be opened */
-    EV_KEY_REVOKED  /* key is not allowed any more: its sessions end */
+    EV_KEY_REVOKED, /* key is not allowed any more: its sessions end */
+    EV_NOT_PUSHED   /* the document of task `number` could not be read: its push `attempt` has not gone out */
 } event_kind_t;
 
 typedef struct {
@@ -52,6 +53,8 @@ typedef struct {
     const msg_t *msg;
     void **doc; /* the payload; taken by the core by setting *doc to NULL */
     uint64_t doc_bytes;
+    uint64_t number;
+    uint32_t attempt;
     uint64_t key; /* names the key of the connection it came by, 0 for a local one */
     bool tcp;     /* it came by tcp: so does what goes to its worker */
 } event_t;

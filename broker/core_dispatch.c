@@ -34,15 +34,22 @@ static void unclaimed_overdue(core_t *core, task_t *task) {
     if (may_come) task->late_session = worker->session;
 }
 
+static void try_comes(core_t *core, task_t *task) {
+    task->next_try_ms = 0;
+    task_enqueue(core, task);
+}
+
 static void task_overdue(core_t *core, task_t *task) {
     worker_t *worker = task->worker;
     switch (task->state) {
     case TASK_READY:
-        task_fail_expired(core, task);
+        if (task->unread)
+            try_comes(core, task);
+        else
+            task_fail_expired(core, task);
         break;
-    case TASK_DONE: /* its next try has come */
-        task->next_try_ms = 0;
-        task_enqueue(core, task);
+    case TASK_DONE:
+        try_comes(core, task);
         break;
     case TASK_RUNNING:
         if (worker)
@@ -85,6 +92,21 @@ static void push(core_t *core, stage_t *stage, task_t *task, worker_t *worker) {
                                  .tries = task->tries,
                                  .task_id = effects_text(core->fx, str_of(task->task_id)),
                                  .call = task->call};
+}
+
+/* Others go past it. Nothing is written of it meanwhile, not even that it has expired: the journal cannot
+ * change a row that it cannot read, and would try for ever. */
+void task_not_pushed(core_t *core, uint64_t number, uint32_t attempt) {
+    task_t *task = tasks_find(&core->tasks, number);
+    if (!task || task->attempt != attempt || !task->worker) return;
+    if (task->state != TASK_PUSHED && task->state != TASK_DONE_PUSHED) return;
+    task->next_try_ms = core->now.ms + backoff_result_ms(++task->unread, &core->gate.random);
+    char id[LOG_QUOTED_MAX];
+    effects_log(core->fx, LOG_LEVEL_ERROR, "document_unreadable",
+                "task=%s number=%" PRIu64 " times=%u next_trial_in_ms=%" PRId64
+                " why=\"the journal's disk fails, or the journal is damaged; the others go on\"",
+                log_quote(task->task_id, id), number, task->unread, task->next_try_ms - core->now.ms);
+    task_ready_again(core, task, TASK_EV_UNCLAIMED);
 }
 
 void tasks_dispatch(core_t *core) {

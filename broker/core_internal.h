@@ -124,6 +124,8 @@ void task_deny(core_t *core, uint64_t peer, uint64_t session, uint64_t number, u
 
 /* It is with its worker, and not claimed yet. */
 void task_await_claim(core_t *core, task_t *task);
+/* Its document could not be read. */
+void task_not_pushed(core_t *core, uint64_t number, uint32_t attempt);
 /* The request has ended in time: a claim is not judged by its task's expiry any more. */
 void task_ended(core_t *core, task_t *task);
 /* core_body.c: BODY, the result of the task has a body that comes as a stream. */

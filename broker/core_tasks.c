@@ -44,7 +44,7 @@ record_t *task_record(core_t *core, record_type_t type, task_t *task) {
 /* By records that change nothing else. Those there are for RUNNING and BURIED would. */
 void tasks_tell_trails(core_t *core) {
     for (task_t *task = tasks_first(&core->tasks); task; task = tasks_next(&core->tasks)) {
-        if (!task->trail.unwritten || task->journaled || task->state == TASK_BURIED) continue;
+        if (!task->trail.unwritten || task->journaled || task->state == TASK_BURIED || task->unread) continue;
         if (task->state <= TASK_RUNNING) {
             task_record(core, REC_TASK_READY, task);
         } else {
@@ -86,13 +86,14 @@ void task_ended(core_t *core, task_t *task) {
 }
 
 void task_enqueue(core_t *core, task_t *task) {
-    if (task->state == TASK_READY) {
+    if ((task->state == TASK_DONE || task->unread) && task->next_try_ms > core->now.ms) {
+        core_check(core, tasks_set_due(&core->tasks, task, task->next_try_ms));
+        return;
+    }
+    if (task->state == TASK_READY && !task->unread) {
         /* one that may be with a worker that comes back may have ended in time */
         core_check(core,
                    tasks_set_due(&core->tasks, task, task->waits_rejoin ? INT64_MAX : task->deadline_ms));
-    } else if (task->state == TASK_DONE && task->next_try_ms > core->now.ms) {
-        core_check(core, tasks_set_due(&core->tasks, task, task->next_try_ms));
-        return;
     } else {
         core_check(core, tasks_set_due(&core->tasks, task, INT64_MAX));
     }
@@ -112,6 +113,7 @@ void task_await_claim(core_t *core, task_t *task) {
 
 void task_claim(core_t *core, task_t *task) {
     core_move(core, task, TASK_EV_CLAIM);
+    task->unread = 0;
     task_note(core, task, TRAIL_CLAIMED);
     task->worker->claimed++;
     task_watch(core, task);
@@ -124,7 +126,7 @@ void task_claim(core_t *core, task_t *task) {
 void task_becomes_done(core_t *core, task_t *task) {
     task->journaled = false;
     task->waits_rejoin = false;
-    task->attempt = task->pushes = 0;
+    task->attempt = task->pushes = task->unread = 0;
     task->next_try_ms = 0;
     task_enqueue(core, task);
 }

@@ -33,6 +33,7 @@ typedef struct task_t {
     uint64_t way_mark;     /* of its latest push on the way of its worker, 0 when it holds it by HELLO */
     int64_t pushed_ms;     /* when that was */
     uint64_t late_session; /* READY: it was not claimed in time in this session, where it may yet come */
+    uint32_t unread;       /* how often in a row its document could not be read */
     uint64_t last_session; /* session under which its last result or outcome came */
     uint32_t last_attempt; /* and the attempt */
     uint64_t generation, doc_bytes;

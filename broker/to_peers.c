@@ -14,8 +14,10 @@ static int send_push(broker_t *self, out_t *out, int64_t late_ms) {
     if (!doc) {
         int err = journal_doc(self->journal, out->number, &loaded);
         if (err == ERR_NOMEM) return err;
-        if (err) { /* it stays unclaimed and is tried again */
-            log_error("document_unreadable", "number=%" PRIu64 " why=\"%s\"", out->number, err_str(err));
+        if (err) {
+            if (self->unread_count < UNREAD_MAX) /* the others stay unclaimed, and are tried again */
+                self->unread[self->unread_count++] =
+                    (msg_ref_t){out->msg.task.session, out->number, out->msg.task.attempt};
             return 0;
         }
         doc = loaded;

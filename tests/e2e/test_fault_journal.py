@@ -151,3 +151,25 @@ def test_an_empty_file_is_a_new_journal(world):
     agent.start()
     check_books(mock.wait("delivered>=5"), 5)
     agent.stop()
+
+
+def test_a_result_that_cannot_be_read_lets_the_others_go(world):
+    """A page of one is garbage since the broker's start; those behind it do not wait for it, and nobody is blamed. (The
+    oldest ones are in SQLite's memory: its check of a journal begins with the latest.)"""
+    count = 24
+    mock = world.start_mock("--tasks", count, "--bodyBytes", "300000-300000")
+    agent = world.make_agent(*FAST)
+    programs = [agent.program(name) for name in ("broker", "fetcher", "executor")]
+    agent.status_until(lambda s: s["results"]["waiting"] == count, "all results")
+    for program in reversed(programs):
+        agent.stop(program)
+    with sqlite3.connect(agent.state / "journal.db") as database:
+        page, = database.execute("SELECT pageno FROM dbstat WHERE name='task' AND path LIKE '%+000000' ORDER BY path"
+                                 " LIMIT 1 OFFSET 8").fetchone()
+    database.close()
+    agent.program("broker")
+    agent.status_until(lambda s: s["results"]["waiting"] == count, "the results")
+    overwrite(agent.state, (page - 1) * 4096, b"\xa5" * 4096)
+    agent.program("uploader")
+    mock.wait(f"delivered>={count - 1}", deadline=60)
+    assert "event=document_unreadable" in agent.log_text() and "event=worker_is_mute" not in agent.log_text()

@@ -64,6 +64,11 @@ void bench_tick(bench_t *b) {
     step(b, EV_TICK, 0, NULL, false);
 }
 
+void bench_not_pushed(bench_t *b, const out_t *push) {
+    event_t event = {.kind = EV_NOT_PUSHED, .number = push->number, .attempt = push->msg.task.attempt};
+    assert_int_equal(core_step(b->core, &event, b->now, b->fx), 0);
+}
+
 void bench_later(bench_t *b, int64_t ms) {
     while (ms > 0) {
         int64_t part = ms < 1000 ? ms : 1000;

@@ -30,6 +30,7 @@ void bench_later(bench_t *b, int64_t ms); /* time passes and the core ticks, sec
 /* One message, in effects of its own unless `keep`. */
 void bench_say(bench_t *b, uint64_t peer, const msg_t *msg);
 void bench_tick(bench_t *b);
+void bench_not_pushed(bench_t *b, const out_t *push); /* what was pushed could not be read */
 void bench_clear(bench_t *b);
 
 /* The first message of the type to the peer, the first record of the type; NULL when there is none. */

@@ -64,6 +64,7 @@ static void test_slow_way(void **state) {
     wait(&b, EXECUTOR, session, NULL, 0, 4000);
     claim(&b, EXECUTOR, session, first, MSG_CLAIMED);
     wait(&b, EXECUTOR, session, &first, 1, 4000);
+    assert_int_equal(bench_state(&b, second), TASK_PUSHED);
     claim(&b, EXECUTOR, session, second, MSG_CLAIMED);
     assert_int_equal(find(&b, second)->pushes, 1);
     assert_int_equal(executor(&b, EXECUTOR)->mute, 0);
@@ -215,6 +216,69 @@ static void test_trial_beside_a_long_task(void **state) {
     bench_close(&b);
 }
 
+/* One of 40 results cannot be read: it is tried again ever more seldom, and the others go past it. */
+static void test_unreadable_result(void **state) {
+    (void)state;
+    bench_t b;
+    bench_open(&b, REDELIVER_IDEMPOTENT);
+    for (uint64_t n = 1; n <= 40; n++) {
+        const task_image_t image = {.number = n,
+                                    .task_id = str_of(n == 1 ? "bad" : ""),
+                                    .method = str_of("GET"),
+                                    .state = TASK_DONE,
+                                    .call = CALL_PUT_RESULT};
+        assert_int_equal(core_restore_task(b.core, &image), 0);
+    }
+    bench_start(&b);
+    uint64_t session = bench_join(&b, ROLE_UPLOADER, UPLOADER, 7, NULL, 0);
+    unsigned delivered = 0, tried = 0;
+    for (int second = 0; second < 60; second++) {
+        bench_beat(&b, UPLOADER, session, NULL, 0);
+        bench_later(&b, 1000);
+        const out_t *push = bench_out(&b, OUT_PUSH, UPLOADER);
+        if (push && push->number == 1) {
+            tried++;
+            bench_not_pushed(&b, push);
+            bench_clear(&b);
+            bench_tick(&b);
+            push = bench_out(&b, OUT_PUSH, UPLOADER);
+        }
+        if (!push) continue;
+        uint64_t number = push->number;
+        uint32_t attempt = push->msg.task.attempt;
+        bench_ref(&b, UPLOADER, MSG_CLAIM, session, number, attempt);
+        bench_uploaded(&b, session, number, attempt, OUTCOME_DONE);
+        delivered++;
+    }
+    assert_int_equal(delivered, 39);
+    assert_in_range(tried, 3, 5);
+    assert_null(bench_record(&b, REC_TASK_TRY)); /* its row cannot be written either */
+    bench_close(&b);
+}
+
+/* A task's expiry waits until it can be read; then it counts. */
+static void test_unreadable_task(void **state) {
+    (void)state;
+    bench_t b;
+    bench_begin(&b, REDELIVER_IDEMPOTENT);
+    uint64_t session = join(&b, EXECUTOR), number = fetch(&b, "id", "POST", 1);
+    bench_not_pushed(&b, bench_out(&b, OUT_PUSH, EXECUTOR));
+    assert_int_equal(bench_state(&b, number), TASK_READY);
+    assert_int_equal(executor(&b, EXECUTOR)->out, 0);
+    for (int i = 0; i < 200; i++) {
+        bench_clear(&b);
+        wait(&b, EXECUTOR, session, NULL, 0, 1000);
+        const out_t *push = bench_out(&b, OUT_PUSH, EXECUTOR);
+        if (push && i < 100) bench_not_pushed(&b, push);
+        assert_null(bench_record(&b, REC_TASK_FAIL));
+        if (push && i >= 100) break;
+    }
+    bench_ref(&b, EXECUTOR, MSG_CLAIM, session, number, find(&b, number)->attempt);
+    assert_int_equal(bench_state(&b, number), TASK_DONE);
+    assert_non_null(bench_record(&b, REC_TASK_FAIL));
+    bench_close(&b);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_slow_way),
@@ -226,6 +290,8 @@ int main(void) {
         cmocka_unit_test(test_late_claim_of_what_went_elsewhere),
         cmocka_unit_test(test_late_and_given_back),
         cmocka_unit_test(test_trial_beside_a_long_task),
+        cmocka_unit_test(test_unreadable_result),
+        cmocka_unit_test(test_unreadable_task),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

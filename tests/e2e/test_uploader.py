@@ -236,7 +236,7 @@ def test_an_answer_that_does_not_come(stage):
     stage.granted(worker)
     request = stage.broker.until(lambda: stage.ac.requests)[0]
     uploaded = stage.broker.expect("UPLOADED", timeout=30)
-    assert uploaded.outcome == NETWORK and ": time-out: Operation too slow" in uploaded.reason
+    assert uploaded.outcome == NETWORK and ": time-out: " in uploaded.reason
     stage.broker.until(lambda: request.ended)
     assert request.ended - request.at > 1
 

@@ -129,11 +129,11 @@ class Soak:
         of a process has ended it, on a machine that starves."""
         for _ in range(STRETCHES):
             self.warm_up()
-            begin, handed = measure.of_each(self.agent), self.books["handed"]
+            begin, handed = measure.at_rest(self.agent), self.books["handed"]
             self.faults.servers_only()
             self.storm("servers", time.monotonic() + self.minutes * 60 * STRETCH, STRETCH_TASKS)
             self.settle()
-            end = measure.of_each(self.agent)
+            end = measure.at_rest(self.agent)
             if not any(self.ended_by_its_switch(*key) for key in begin.keys() - end.keys()):
                 break
         return begin, end, self.books["handed"] - handed

@@ -211,3 +211,9 @@ def test_all_of_the_failure_table_has_its_label():
     assert {name for name, _, labels in entries if "fault" in labels} == of_all
     if "SLUICE_SANITIZE:STRING=\n" in (BUILD / "CMakeCache.txt").read_text():  # the sanitizers' build leaves some out
         assert [word for word, found in of_table.items() if not found] == []
+
+
+def test_mutations_are_those_of_the_sources():
+    """Each can be applied, and the table is theirs."""
+    assert output(ROOT / "scripts/mutate", "--check") == ""
+    assert output(ROOT / "scripts/mutate", "--table") in (ROOT / "docs/TESTING.md").read_text()

@@ -207,7 +207,7 @@ def run(request, tmp_path_factory, module_port):
 @pytest.mark.parametrize("case", cases_here(), ids=lambda case: f"{case.topic.replace(' ', '-')}-{case.name}")
 def test_case(run, case):
     fill = run.fill(case)
-    assert len(run.requests[case.name]) == len(case.sees)
+    assert len(run.requests[case.name]) == len(case.sees), ([r.result for r in run.results[case.name]], run.strays)
     for found, wanted in zip(run.requests[case.name], case.sees):
         same(found, fill(wanted))
     assert len(run.results[case.name]) == 1, "AC got another count of results than one"

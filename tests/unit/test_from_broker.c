@@ -60,7 +60,7 @@ static void test_those_given_up_have_their_turn(void **state) {
     from_broker_t *results = from_broker_new(&(from_broker_handler_t){0}, NULL);
     assert_non_null(results);
     claim(results, 1, GIVEN_UP_TRIES, CALL_PUT_RESULT);
-    for (uint64_t n = 2; n < 10 * UPLOADER_SLOTS; n++) {
+    for (uint64_t n = 2; n < (uint64_t)10 * UPLOADER_SLOTS; n++) {
         claim(results, n, 0, CALL_PUT_RESULT);
         uint64_t next = from_broker_next(results, true)->number;
         if (next == 1) {

@@ -7,6 +7,7 @@ An answer is bytes, or a function of the request that returns bytes or yields th
 never answer. An answer that ends with CLOSE is followed by the end of the connection.
 """
 
+import contextlib
 import re
 import socket
 import ssl
@@ -72,12 +73,17 @@ class ToolServer:
         self.listener = socket.create_server((host, port), backlog=128, family=family)
         self.port = self.listener.getsockname()[1]
         self.at = f"[{host}]:{self.port}" if ":" in host else f"{host}:{self.port}"
-        threading.Thread(target=self._accept, daemon=True).start()
+        self.accepting = threading.Thread(target=self._accept, daemon=True)
+        self.accepting.start()
 
     def url(self, path):
         return f"http{'s' if self.tls else ''}://{self.at}{path}"
 
     def close(self):
+        """Ends the thread first: it could else accept from the descriptor's next owner, another server's listener."""
+        with contextlib.suppress(OSError):  # closed before
+            self.listener.shutdown(socket.SHUT_RDWR)
+        self.accepting.join()
         self.listener.close()
 
     def _accept(self):

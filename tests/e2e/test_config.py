@@ -257,10 +257,10 @@ def test_the_service_manager_is_told(broker, tmp_path):
             texts.add(heard("READY=1"))
         broker.processes["executor"].send_signal(signal.SIGHUP)
         heard("RELOADING=1")
-        assert heard("READY=1") == "READY=1\nSTATUS=in session with the broker"
+        heard("READY=1\nSTATUS=in session with the broker")  # one that starves may say first that it waits for it again
         broker.file.write_text("index = _dev\n")
         broker.processes["executor"].send_signal(signal.SIGHUP)
-        assert heard("READY=1") == "READY=1\nSTATUS=in session with the broker; restart needed for: index"
+        heard("READY=1\nSTATUS=in session with the broker; restart needed for: index")
         broker.processes["executor"].send_signal(signal.SIGTERM)
         assert "EXTEND_TIMEOUT_USEC=40000000" in heard("STOPPING=1")
 

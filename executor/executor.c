@@ -47,12 +47,12 @@ int executor_new(const config_t *config, const link_key_t *key, uint64_t instanc
     if (policy_gate_new(config, &result->policy, policy_why) != 0)
         *why = "the policy cannot be read any more; see --check-config";
     else if (settings_init(&result->settings, config, why) == 0)
-        absence_init(&result->absence, broker);
-    result->link = link_new(&options, &handler, why);
+        result->link = link_new(&options, &handler, why);
     if (!result->link) {
         executor_destroy(&result);
         return ERR_INVALID;
     }
+    absence_init(&result->absence, broker);
     *self = result;
     return 0;
 }

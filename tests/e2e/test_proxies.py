@@ -10,6 +10,7 @@ import pytest
 
 from agent import Agent, check_books, until
 from certificates import Authority
+from executor_stage import Executor
 from fake_ac import FakeAC
 from tool_server import ToolServer, answer
 from two_sides import ac, run_tasks  # ac is a fixture
@@ -257,3 +258,13 @@ def test_what_is_no_proxy_stops_the_start(tmp_path, ac):
         agent.start()
         assert agent.run.wait(20) == 2
         assert f"{option[2:]} is no URL" in agent.log_text() and HIDDEN not in agent.log_text()
+
+
+def test_an_executor_without_its_settings_does_not_run(tmp_path):
+    """What only the executor reads: without it a task would go where it must not."""
+    executor = Executor(tmp_path, environment={"http_proxy": f"foo://user:{HIDDEN}@proxy.example"})
+    try:
+        assert executor.wait() == 1
+    finally:
+        executor.close()
+    assert "http_proxy in the environment is no URL of a proxy" in executor.log and HIDDEN not in executor.log

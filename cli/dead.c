@@ -235,10 +235,7 @@ static int check_words(const dead_t *self, const char *verb, const char *id) {
                              retry ? "an ID or --all" : "an ID");
     if (self->all && self->number)
         return tool_complain(EXIT_CONFIG, "--number goes with an ID, and not with --all");
-    if (self->number && !tool_is_number(id))
-        return tool_complain(EXIT_CONFIG,
-                             "--number takes the broker's number of a task, and \"%.200s\" is none", id);
-    return 0;
+    return self->number ? tool_check_number(id) : 0;
 }
 
 static int run(const dead_t *self) {

@@ -60,9 +60,7 @@ static int run(const tool_t *tool, bool json, bool number) {
     const char *id = tool->words[0];
     if (strlen(id) > MSG_TASK_ID_MAX)
         return tool_complain(EXIT_CONFIG, "the ID has more than %d octets; use the number", MSG_TASK_ID_MAX);
-    if (number && !tool_is_number(id))
-        return tool_complain(EXIT_CONFIG,
-                             "--number takes the broker's number of a task, and \"%.200s\" is none", id);
+    if (number && tool_check_number(id) != 0) return EXIT_CONFIG;
     if (ask_task(tool->ask, tool->signal_fd, id, number, &answer, why) != 0)
         return tool_complain(EXIT_FAILED, "%s", why);
     yajl_val root = json_read(answer.text, answer.size);

@@ -20,6 +20,12 @@ int tool_complain(int status, const char *fmt, ...) {
     return status;
 }
 
+int tool_check_number(const char *id) {
+    if (tool_is_number(id)) return 0;
+    return tool_complain(EXIT_CONFIG, "--number takes the broker's number of a task, and \"%.200s\" is none",
+                         id);
+}
+
 bool tool_is_number(const char *id) {
     size_t digits = strspn(id, "0123456789");
     return digits > 0 && digits < 20 && id[digits] == '\0';

@@ -32,6 +32,8 @@ int tool_open(tool_t *self, int argc, char **argv, const tool_flag_t *flags, siz
 void tool_close(tool_t *self);
 /* Whether the ID can be the broker's number of a task. */
 bool tool_is_number(const char *id);
+/* 0, or the exit status once it has complained that the ID is no number. */
+int tool_check_number(const char *id);
 /* A line on stderr, harmless to a terminal whatever is in it, and `status`. */
 int tool_complain(int status, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 

@@ -1,6 +1,9 @@
 #include "common/absence.h"
 
+#include <inttypes.h>
 #include <stdio.h>
+
+#include "common/log.h"
 
 #define FIRST_MS   5000
 #define AT_MOST_MS 3600000
@@ -21,4 +24,9 @@ int64_t absence_turn(absence_t *self, bool in_session, int64_t now_ms) {
     if (for_ms < FIRST_MS || for_ms < self->told_ms + pause_ms) return 0;
     self->told_ms = for_ms;
     return for_ms / 1000;
+}
+
+void absence_tell(absence_t *self, bool in_session, int64_t now_ms) {
+    int64_t away_s = absence_turn(self, in_session, now_ms);
+    if (away_s > 0) log_warn("no_broker", "endpoint=%s for_s=%" PRId64, self->endpoint, away_s);
 }

@@ -1,6 +1,5 @@
 #include "executor/executor.h"
 
-#include <inttypes.h>
 #include <signal.h>
 #include <stdlib.h>
 
@@ -146,8 +145,7 @@ static bool work(executor_t *self) {
         run_start_if_due(self, run);
     }
     more = resume(self) || more;
-    int64_t away_s = absence_turn(&self->absence, link_session(self->link) != 0, self->now_ms);
-    if (away_s > 0) log_warn("no_broker", "endpoint=%s for_s=%" PRId64, self->absence.endpoint, away_s);
+    absence_tell(&self->absence, link_session(self->link) != 0, self->now_ms);
     metrics_turn(self->metrics, self->now_ms);
     policy_gate_turn(self->policy, self->now_ms);
     return more;

@@ -210,8 +210,7 @@ static void work(uploader_t *self) {
         from_broker_turn(self->results, self->link, self->now_ms);
         more = more || link_unread(self->link) || http_due_ms(self->http) == 0;
     }
-    int64_t away_s = absence_turn(&self->absence, link_session(self->link) != 0, self->now_ms);
-    if (away_s > 0) log_warn("no_broker", "endpoint=%s for_s=%" PRId64, self->absence.endpoint, away_s);
+    absence_tell(&self->absence, link_session(self->link) != 0, self->now_ms);
     metrics_turn(self->metrics, self->now_ms);
 }
 

@@ -76,6 +76,11 @@ def three_bodies(world, *options):
     return mock, world.make_agent(*FAST, "--spoolMb", 1, *options)
 
 
+def no_room_for_two(status):
+    """Not two that have only just come, before the spool was asked."""
+    return status["spool"]["waiting"] == 2 and status["spool"]["waits_for"]
+
+
 def all_three(mock, agent):
     """Not one is thrown away, though the spool is beyond its bound by two."""
     assert len(list((agent.state / "spool").glob("*.body"))) == 3
@@ -91,7 +96,7 @@ def test_answers_that_wait_for_room(world):
     """`sluice run` ends with 0, and has all that the tools have answered."""
     mock, agent = three_bodies(world)
     agent.start()
-    status = agent.status_until(lambda s: s["spool"]["waiting"] == 2, "two bodies that wait for room")
+    status = agent.status_until(no_room_for_two, "two bodies that wait for room")
     number = str(status["spool"]["first_waiting"])
     life = task(agent, number)
     assert life["waits_for"] == "room in the spool" and life["answered"] and "expires_ms" not in life, life
@@ -109,7 +114,7 @@ def test_an_executor_whose_answers_wait_for_room(world, request):
     mock, agent = three_bodies(world)
     started = agent.keep(*PROGRAMS)
     request.addfinalizer(agent.kill_programs)
-    agent.status_until(lambda s: s["spool"]["waiting"] == 2, "two bodies that wait for room")
+    agent.status_until(no_room_for_two, "two bodies that wait for room")
     os.kill(started["broker"].pid, signal.SIGSTOP)
     started["executor"].terminate()
     until(lambda: "sluice-executor event=draining" in agent.log_text(), "the drain")

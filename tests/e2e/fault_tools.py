@@ -36,24 +36,25 @@ def side_by_side(run, cases, at_once=8):
 
 _OF_EXECUTORS = re.compile("sluice-broker event=(?:" + "|".join((
     "(?P<start>journal_opened)",
-    r"worker_joined name=executor\S* session=(?P<joined>\d+) .*pid=(?P<pid>\d+)",
-    r"worker_gone name=executor\S* session=(?P<silent>\d+) .*why=\"nothing was heard from it\"",
+    r"worker_joined name=(?P<name>executor\S*) session=(?P<joined>\d+) .*pid=(?P<pid>\d+)",
+    r"worker_gone name=(?P<gone>executor\S*) session=(?P<silent>\d+) .*why=\"nothing was heard from it\"",
     r"task_\w+ .*why=\"(?P<away>its executor did not come back)\"")) + ")")
 
 
 def given_up(log_text):
     """Executors, by pid, that the broker took for dead, each as often as it did: it heard nothing from one for long, or began
-    anew and one that lived came back only after its time."""
+    anew and one that lived came back only after its time. One that has said HELLO twice has a session that nothing tells of
+    but its end: it goes by its name."""
     pids, former, away, found = {}, set(), False, collections.Counter()
     for line in _OF_EXECUTORS.finditer(log_text):
         if line["start"]:
             former, away = set(pids.values()), False
         elif line["silent"]:
-            found[pids.get(line["silent"])] += 1
+            found[pids.get(line["silent"], pids.get(line["gone"]))] += 1
         elif line["away"]:
             away = True
         else:
-            pids[line["joined"]] = line["pid"]
+            pids[line["joined"]] = pids[line["name"]] = line["pid"]
             if away and line["pid"] in former:
                 found[line["pid"]] += 1
             former.discard(line["pid"])

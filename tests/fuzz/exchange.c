@@ -85,7 +85,7 @@ static CURLcode perform(CURL *easy, server_t *server, exchange_turn_fn turn, voi
     must(multi != NULL);
     (void)curl_easy_setopt(easy, CURLOPT_ABSTRACT_UNIX_SOCKET, name);
     (void)curl_easy_setopt(easy, CURLOPT_PROXY, "");
-    (void)curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, 5000L);
+    (void)curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, 100000L);
     must(curl_multi_add_handle(multi, easy) == CURLM_OK);
     CURLcode code = run(multi, easy, server, turn, ctx);
     must(server->fd >= 0); /* an exchange that never began would test nothing */

@@ -206,7 +206,7 @@ def kill_all(agent):
 
 def stop_broker_as_tasks_come(mock, agent, happened, count=2):
     """The broker stands still from before the fetcher gets tasks until happened(); returns its pid, still stopped. (A poll
-    may end just when the broker is stopped; then there is no credit for another, and it is tried again.)"""
+    may end just when the broker is stopped; then there is no credit for another, and it is tried again, once all is done.)"""
     for _ in range(20):
         mock.wait("ac_polls_waiting>=1")
         broker = agent.kill("broker", signal.SIGSTOP)
@@ -215,6 +215,7 @@ def stop_broker_as_tasks_come(mock, agent, happened, count=2):
             until(happened, "it", 2)
             return broker
         os.kill(broker, signal.SIGCONT)
+        mock.wait(f"delivered>={mock.books()['tasks_total']}")
     raise TimeOut("nothing came while the broker stood still")
 
 

@@ -192,7 +192,7 @@ def spool_fails(world, rule):
     agent.start()
     agent.joined("fetcher", "executor", "uploader")
     disk.fail(rule)
-    mock.add(count=2, methods="POST", bodyBytes="1000000-2000000")
+    mock.add(count=2, methods="PUT", bodyBytes="1000000-2000000")
     logged(agent, "event=spool_failed")
     disk.fail()
     load(mock)

@@ -1,12 +1,18 @@
 #include "common/ac_answer.h"
 
 #include <ctype.h>
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
 #define TOO_MANY "Too many concurrent requests"
+
+/* Whether it is above every bound, however it is cut. */
+static bool is_vast(const char *text, size_t bytes) {
+    for (size_t i = 0; i < bytes; i++)
+        if (text[i] < (i == 0 ? '1' : '0') || text[i] > '9') return false;
+    return true;
+}
 
 static bool take_header(const char *line, size_t size, const char *name, char *value, size_t value_size) {
     size_t len = strlen(name);
@@ -17,7 +23,7 @@ static bool take_header(const char *line, size_t size, const char *name, char *v
     while (to > from && isspace((unsigned char)to[-1]))
         to--;
     size_t bytes = (size_t)(to - from);
-    if (bytes >= value_size) bytes = 0; /* no number and no date is that long */
+    if (bytes >= value_size) bytes = is_vast(from, bytes) ? value_size - 1 : 0; /* no date is that long */
     memcpy(value, from, bytes);
     value[bytes] = '\0';
     return true;
@@ -35,11 +41,11 @@ bool ac_headers_line(ac_headers_t *headers, const char *line, size_t size) {
     return false;
 }
 
+/* One that is too large for *value is the largest there. */
 static bool whole_number(const char *text, long long *value) {
     char *end;
-    errno = 0;
     *value = strtoll(text, &end, 10);
-    return end != text && *end == '\0' && errno == 0;
+    return end != text && *end == '\0';
 }
 
 /* -1 when neither header has a time. */
@@ -57,6 +63,7 @@ static int64_t retry_after_ms(const ac_headers_t *headers, int64_t now_unix_s) {
         if (seconds < 0) seconds = 0;
     }
     if (seconds < 0) return -1;
+    if (seconds < AC_RETRY_AFTER_MIN_S) seconds = AC_RETRY_AFTER_MIN_S;
     return (seconds > AC_RETRY_AFTER_MAX_S ? AC_RETRY_AFTER_MAX_S : seconds) * 1000;
 }
 
@@ -67,15 +74,15 @@ static outcome_t classify_success(call_t call, long status) {
     return any ? OUTCOME_DONE : OUTCOME_MALFORMED;
 }
 
-static outcome_t classify_refusal(long status, const char *body, size_t body_bytes) {
+static outcome_t classify_refusal(call_t call, long status, const char *body, size_t body_bytes) {
     switch (status) {
     case 401:
     case 403:
     case 407: /* a proxy on the way speaks, not AC: nothing is refused, somebody has to put it right */
         return OUTCOME_DENIED;
     case 408:
-    case 425:
-        return OUTCOME_SERVER;
+    case 425: /* nothing is lost of a poll: like any 4xx, it is made again in 5 s */
+        return call == CALL_GET_TASK ? OUTCOME_REFUSED : OUTCOME_SERVER;
     case 429:
         return memmem(body, body_bytes, TOO_MANY, sizeof TOO_MANY - 1) ? OUTCOME_BUSY : OUTCOME_LIMITED;
     default:
@@ -92,7 +99,7 @@ outcome_t ac_answer_classify(call_t call, long status, const ac_headers_t *heade
     else if (status >= 300 && status < 400)
         outcome = OUTCOME_REDIRECT;
     else if (status >= 400 && status < 500)
-        outcome = classify_refusal(status, body ? body : "", body ? body_bytes : 0);
+        outcome = classify_refusal(call, status, body ? body : "", body ? body_bytes : 0);
     else
         outcome = status >= 500 && status < 600 ? OUTCOME_SERVER : OUTCOME_MALFORMED;
     if (outcome == OUTCOME_LIMITED || status == 503) *retry_after = retry_after_ms(headers, now_unix_s);

@@ -11,6 +11,7 @@
 
 #define AC_RETRY_DEFAULT_MS  2000 /* a 429 that names no time */
 #define AC_RATE_RETRY_MAX_S  300  /* of X-Rate-Limit-Retry-After-Seconds */
+#define AC_RETRY_AFTER_MIN_S 1    /* of Retry-After: 0, or a time that is over, must not make a hot loop */
 #define AC_RETRY_AFTER_MAX_S 3600 /* of Retry-After: a wrong clock at AC must not stop the agent for days */
 
 /* The headers of an answer that matter. Zero it before the first line. */

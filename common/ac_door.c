@@ -25,7 +25,8 @@ static bool add_header(struct curl_slist **list, const char *line) {
 
 static bool add_headers(struct curl_slist **list, const char *authorization) {
     return add_header(list, authorization) && add_header(list, "Accept: */*") &&
-           add_header(list, "Connection: keep-alive") && add_header(list, "Expect:");
+           add_header(list, "Accept-Encoding: gzip, deflate") && add_header(list, "Connection: keep-alive") &&
+           add_header(list, "Expect:");
 }
 
 static bool make_headers(ac_door_t *self, const char *api_key) {

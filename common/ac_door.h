@@ -36,7 +36,7 @@ typedef struct {
 typedef struct {
     call_t call;
     outcome_t outcome;      /* OUTCOME_DONE of a get-task: status 200, its body has still to be read */
-    uint16_t http_status;   /* 0 without a complete answer */
+    uint16_t http_status;   /* 0 without an answer that tells the outcome */
     int64_t retry_after_ms; /* -1: none given */
     const char *date;       /* the header Date: AC's own time, "" when absent */
     uint32_t elapsed_ms;
@@ -79,7 +79,8 @@ int ac_line_upload_logs(ac_line_t *self, lease_t *lease, const char *file_name, 
  * called every few seconds. */
 void ac_line_turn(ac_line_t *self, int64_t now_ms);
 /* Ends the request under way and closes its connection; `done` is called with `why` in the reason:
- * OUTCOME_ABORTED, or OUTCOME_NOT_SENT when nothing had been sent. No effect when idle. */
+ * OUTCOME_ABORTED, or OUTCOME_NOT_SENT when nothing had been sent; or as AC has said, if only the rest of its
+ * answer's body is missing. No effect when idle. */
 void ac_line_abort(ac_line_t *self, const char *why);
 
 #endif

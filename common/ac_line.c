@@ -27,22 +27,40 @@ struct ac_line_t {
     int64_t started_ms;
     int64_t sent_ms; /* when a request with a body was seen to be sent; -1: not yet */
     unsigned sends;  /* how often curl was about to send the request */
-    bool too_large;
     ac_file_t file;
-    bool ipv4; /* the lookup has failed: once more for IPv4 alone */
-    ac_headers_t headers;
-    char *body;
-    size_t body_bytes, body_room;
+    bool unasked; /* the kept connection had something to read before the request */
+    bool ipv4;    /* the lookup has failed: once more for IPv4 alone */
+    ac_reply_t reply;
     char reason[REASON_MAX + 200];
 };
+
+static bool is_reused(const ac_line_t *self) {
+    long connects = 0;
+    curl_easy_getinfo(self->easy, CURLINFO_NUM_CONNECTS, &connects);
+    return connects == 0;
+}
+
+/* A kept connection on which something came is none for a request, of which it would be the answer: an answer
+ * that nobody has asked for, or the connection's end. */
+static bool is_spoilt(const ac_line_t *self, int local_port) {
+    return is_reused(self) && ac_sockets_readable(&self->door->sockets, local_port);
+}
 
 /* curl asks before it sends a request. The second time would be its silent repeat on another connection,
  * after a reused one died before the answer: that attempt is not counted, so it must not go out. */
 /* NOLINTNEXTLINE(readability-non-const-parameter): the type is curl's */
 static int before_send(void *ctx, char *ip, char *local_ip, int port, int local_port) {
     ac_line_t *self = ctx;
-    (void)ip, (void)local_ip, (void)port, (void)local_port;
+    (void)ip, (void)local_ip, (void)port;
+    self->unasked = self->sends == 0 && is_spoilt(self, local_port);
+    if (self->unasked) return CURL_PREREQFUNC_ABORT;
     return ++self->sends > 1 ? CURL_PREREQFUNC_ABORT : CURL_PREREQFUNC_OK;
+}
+
+static int take_socket(void *ctx, curl_socket_t fd, curlsocktype purpose) {
+    ac_line_t *self = ctx;
+    if (purpose == CURLSOCKTYPE_IPCXN) ac_sockets_add(&self->door->sockets, fd);
+    return CURL_SOCKOPT_OK;
 }
 
 static bool has_file(call_t call) {
@@ -65,34 +83,15 @@ static void judge_connection(ac_line_t *self) {
 
 static size_t take_header(char *line, size_t size, size_t count, void *ctx) {
     ac_line_t *self = ctx;
-    if (ac_headers_line(&self->headers, line, size * count)) judge_connection(self);
+    bool trailer = self->reply.complete;
+    if (!ac_reply_header(&self->reply, self->easy, line, size * count)) return 0;
+    if (self->reply.complete && !trailer) judge_connection(self);
     return size * count;
-}
-
-static bool make_room(ac_line_t *self, size_t bytes) {
-    if (bytes <= self->body_room) return true;
-    size_t room = self->body_room ? self->body_room : 4096;
-    while (room < bytes)
-        room *= 2;
-    char *larger = realloc(self->body, room);
-    if (!larger) return false;
-    self->body = larger;
-    self->body_room = room;
-    return true;
 }
 
 static size_t take_body(char *bytes, size_t size, size_t count, void *ctx) {
     ac_line_t *self = ctx;
-    size_t all = size * count, max = self->call == CALL_GET_TASK ? AC_TASK_MAX : AC_ANSWER_MAX;
-    size_t keep = all < max - self->body_bytes ? all : max - self->body_bytes;
-    if (keep < all && self->call == CALL_GET_TASK) {
-        self->too_large = true;
-        return 0;
-    }
-    if (!make_room(self, self->body_bytes + keep)) return 0;
-    memcpy(self->body + self->body_bytes, bytes, keep);
-    self->body_bytes += keep;
-    return all;
+    return ac_reply_body(&self->reply, bytes, size * count) ? size * count : 0;
 }
 
 static void set_fixed_options(ac_line_t *self) {
@@ -107,12 +106,13 @@ static void set_fixed_options(ac_line_t *self) {
     curl_easy_setopt(self->easy, CURLOPT_HEADEROPT, (long)CURLHEADER_SEPARATE);
     curl_easy_setopt(self->easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
     curl_easy_setopt(self->easy, CURLOPT_USERAGENT, "sluice/" SLUICE_VERSION);
-    curl_easy_setopt(self->easy, CURLOPT_ACCEPT_ENCODING, "gzip, deflate");
     curl_easy_setopt(self->easy, CURLOPT_CONNECTTIMEOUT_MS, CONNECT_TIMEOUT_MS);
     curl_easy_setopt(self->easy, CURLOPT_LOW_SPEED_LIMIT, 1L);
     curl_easy_setopt(self->easy, CURLOPT_TCP_KEEPALIVE, 1L);
     curl_easy_setopt(self->easy, CURLOPT_PREREQFUNCTION, before_send);
     curl_easy_setopt(self->easy, CURLOPT_PREREQDATA, self);
+    curl_easy_setopt(self->easy, CURLOPT_SOCKOPTFUNCTION, take_socket);
+    curl_easy_setopt(self->easy, CURLOPT_SOCKOPTDATA, self);
     curl_easy_setopt(self->easy, CURLOPT_HEADERFUNCTION, take_header);
     curl_easy_setopt(self->easy, CURLOPT_HEADERDATA, self);
     curl_easy_setopt(self->easy, CURLOPT_WRITEFUNCTION, take_body);
@@ -139,7 +139,7 @@ void ac_line_destroy(ac_line_t **self_p) {
     if (self->busy) http_cancel(self->door->http, self->easy);
     ac_file_end(&self->file, self->easy);
     curl_easy_cleanup(self->easy);
-    free(self->body);
+    ac_reply_clear(&self->reply);
     free(self);
     *self_p = NULL;
 }
@@ -163,16 +163,16 @@ static void finish(ac_line_t *self, ac_answer_t *answer) {
     CRASH_POINT("ac.answered");
     answer->call = self->call;
     answer->elapsed_ms = clock_since_ms(self->started_ms);
-    answer->date = self->headers.date;
-    answer->body = self->body ? self->body : "";
-    answer->body_bytes = self->body_bytes;
+    answer->date = self->reply.headers.date;
+    answer->body = self->reply.body ? self->reply.body : "";
+    answer->body_bytes = self->reply.body_bytes;
     answer->reason = self->reason;
     ac_file_end(&self->file, self->easy);
     char *large = NULL;
-    if (self->body_room > AC_ANSWER_MAX) { /* a large buffer is not kept */
-        large = self->body;
-        self->body = NULL;
-        self->body_room = 0;
+    if (self->reply.body_room > AC_ANSWER_MAX) { /* a large buffer is not kept */
+        large = self->reply.body;
+        self->reply.body = NULL;
+        self->reply.body_room = 0;
     }
     self->busy = false;
     self->lease = NULL;
@@ -180,26 +180,26 @@ static void finish(ac_line_t *self, ac_answer_t *answer) {
     free(large);
 }
 
-/* A refusal on a connection that was used before may be due to what was said there: it is none yet. */
-static bool is_reused(const ac_line_t *self) {
-    long connects = 0;
-    curl_easy_getinfo(self->easy, CURLINFO_NUM_CONNECTS, &connects);
-    return connects == 0;
-}
-
 static void judge_answer(ac_line_t *self, ac_answer_t *answer) {
     long status = 0;
     char what[48];
     curl_easy_getinfo(self->easy, CURLINFO_RESPONSE_CODE, &status);
     answer->http_status = (uint16_t)status;
-    answer->outcome = ac_answer_classify(self->call, status, &self->headers, self->body, self->body_bytes,
-                                         clock_wall_ms() / 1000, &answer->retry_after_ms);
+    answer->outcome =
+        ac_answer_classify(self->call, status, &self->reply.headers, self->reply.body, self->reply.body_bytes,
+                           clock_wall_ms() / 1000, &answer->retry_after_ms);
+    snprintf(what, sizeof what, "answered %ld", status);
+    if (answer->outcome == OUTCOME_DONE && !http_sent_whole(self->easy)) {
+        answer->outcome = OUTCOME_NETWORK;
+        give_reason(self, what, "it had not been sent the whole request");
+        return;
+    }
     if (answer->outcome == OUTCOME_DONE || answer->outcome == OUTCOME_EMPTY) return;
+    /* A refusal on a connection that was used before may be due to what was said there: it is none yet. */
     if (answer->outcome == OUTCOME_REFUSED && self->call != CALL_GET_TASK && is_reused(self)) {
         answer->outcome = OUTCOME_ABORTED;
         answer->stale = true;
     }
-    snprintf(what, sizeof what, "answered %ld", status);
     give_reason(self, what,
                 answer->outcome == OUTCOME_REDIRECT    ? "a redirect; check the server URL"
                 : answer->outcome == OUTCOME_DENIED    ? "check the API key"
@@ -210,6 +210,16 @@ static void judge_answer(ac_line_t *self, ac_answer_t *answer) {
 }
 
 static void on_done(void *ctx, CURL *easy, CURLcode code, const char *error);
+
+/* Whether AC has said what it means. A refusal does by its status, whatever becomes of the body. A 2xx that
+ * was cut is a lost answer; one whose body came and cannot be read counts, but where that is what was asked
+ * for. */
+static bool is_answered(const ac_line_t *self) {
+    long status = 0;
+    bool brings = self->call == CALL_GET_TASK || self->call == CALL_UPLOAD_URL;
+    curl_easy_getinfo(self->easy, CURLINFO_RESPONSE_CODE, &status);
+    return self->reply.complete && (status >= 300 || (self->reply.unreadable && !brings));
+}
 
 /* A lookup that failed has sent nothing, so that another is no further request. curl does not tell why it
  * failed; a host without any address fails once more, and nothing is remembered. */
@@ -225,16 +235,25 @@ static bool look_up_again(ac_line_t *self, CURLcode code) {
     return http_start(self->door->http, self->easy, on_done, self) == 0;
 }
 
+/* Nothing has been sent on a connection that is spoilt, so that this is no further request. */
+static bool connect_again(ac_line_t *self) {
+    if (!self->unasked) return false;
+    self->unasked = false;
+    curl_easy_setopt(self->easy, CURLOPT_FRESH_CONNECT, 1L);
+    return http_start(self->door->http, self->easy, on_done, self) == 0;
+}
+
 static void on_done(void *ctx, CURL *easy, CURLcode code, const char *error) {
     ac_line_t *self = ctx;
-    if (look_up_again(self, code)) return;
+    if (look_up_again(self, code) || connect_again(self)) return;
     ac_answer_t answer = {.outcome = OUTCOME_NETWORK, .retry_after_ms = -1};
     (void)easy;
-    if (code == CURLE_OK) {
+    if (code == CURLE_OK) ac_reply_end(&self->reply);
+    if ((code == CURLE_OK && !self->reply.fault) || is_answered(self)) {
         judge_answer(self, &answer);
-    } else if (self->too_large) {
-        answer.outcome = OUTCOME_MALFORMED;
-        give_reason(self, "the answer is over 64 MiB", "");
+    } else if (self->reply.fault) {
+        if (self->reply.too_large) answer.outcome = OUTCOME_MALFORMED;
+        give_reason(self, self->reply.fault, "");
     } else if (self->sends > 1) {
         answer.stale = true;
         give_reason(self, "stale connection", "it was closed before the answer");
@@ -311,10 +330,9 @@ int ac_line_start(ac_line_t *self, lease_t *lease, const ac_request_t *request, 
     self->call = request->call;
     self->sends = 0;
     self->sent_ms = -1;
-    self->too_large = self->ipv4 = false;
-    self->body_bytes = 0;
+    self->ipv4 = self->unasked = false;
     self->reason[0] = '\0';
-    memset(&self->headers, 0, sizeof self->headers);
+    ac_reply_begin(&self->reply, request->call);
     rc = http_start(self->door->http, self->easy, on_done, self);
     if (rc != 0) {
         ac_file_end(&self->file, self->easy);
@@ -350,9 +368,7 @@ static bool is_late(ac_line_t *self, int64_t now_ms) {
 
 static void give_up(ac_line_t *self) {
     http_cancel(self->door->http, self->easy);
-    ac_answer_t answer = {.outcome = OUTCOME_NETWORK, .retry_after_ms = -1, .timed_out = true};
-    give_reason(self, ac_failure_phase(CURLE_OPERATION_TIMEDOUT), "no whole answer to what was sent");
-    finish(self, &answer);
+    on_done(self, self->easy, CURLE_OPERATION_TIMEDOUT, "no whole answer to what was sent");
 }
 
 void ac_line_turn(ac_line_t *self, int64_t now_ms) {
@@ -367,6 +383,11 @@ void ac_line_abort(ac_line_t *self, const char *why) {
     if (!self->busy) return;
     http_cancel(self->door->http, self->easy);
     ac_answer_t answer = {.outcome = self->sends ? OUTCOME_ABORTED : OUTCOME_NOT_SENT, .retry_after_ms = -1};
-    give_reason(self, "aborted", why);
+    if (is_answered(self) && http_sent_whole(self->easy)) {
+        judge_answer(self, &answer);
+        answer.stale = false; /* nothing is to follow */
+    } else {
+        give_reason(self, "aborted", why);
+    }
     finish(self, &answer);
 }

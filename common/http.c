@@ -195,12 +195,26 @@ void http_cancel(http_t *self, CURL *easy) {
     free(transfer);
 }
 
+/* How much of a request's body has gone to the kernel; *length is -1 for a request without one. */
+static curl_off_t octets_sent(CURL *easy, curl_off_t *length) {
+    curl_off_t sent = 0;
+
+    *length = -1;
+    (void)curl_easy_getinfo(easy, CURLINFO_SIZE_UPLOAD_T, &sent);
+    (void)curl_easy_getinfo(easy, CURLINFO_CONTENT_LENGTH_UPLOAD_T, length);
+    return sent;
+}
+
+bool http_sent_whole(CURL *easy) {
+    curl_off_t length, sent = octets_sent(easy, &length);
+
+    return sent >= length;
+}
+
 static bool is_sent(CURL *easy) {
-    curl_off_t sent = 0, length = -1;
+    curl_off_t length, sent = octets_sent(easy, &length);
     long status = 0;
 
-    (void)curl_easy_getinfo(easy, CURLINFO_SIZE_UPLOAD_T, &sent);
-    (void)curl_easy_getinfo(easy, CURLINFO_CONTENT_LENGTH_UPLOAD_T, &length);
     (void)curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
     return status >= 300 || (length > 0 && sent >= length);
 }

@@ -9,6 +9,9 @@
 
 typedef struct http_t http_t;
 
+/* Of one answer, with those of interim answers and trailers; curl's own bound does not count trailers. */
+#define HTTP_HEADER_BYTES_MAX (256L * 1024)
+
 /* Called once when a transfer has ended: `easy` is removed from the engine already and may be started again
  * or cleaned up. `error` has the library's text ("" if none). */
 typedef void (*http_done_fn)(void *ctx, CURL *easy, CURLcode code, const char *error);
@@ -32,6 +35,9 @@ void http_turn(http_t *self);
 int http_start(http_t *self, CURL *easy, http_done_fn done, void *ctx);
 /* Ends a transfer without calling `done`; closes its connection when it was under way. */
 void http_cancel(http_t *self, CURL *easy);
+/* Whether all of the request's body went out. When an answer comes early and ends the connection curl sends
+ * no more, and takes the transfer for a success. For a transfer that has had an answer. */
+bool http_sent_whole(CURL *easy);
 /* Whether the answer to a request with a body takes longer than `limit_ms`, from when nothing of the request
  * is left to send: all of it has gone to the kernel, or an answer of 300 and above has begun, after which
  * curl sends no more. Keeps that time in *sent_ms, which is -1 at the start. Until curl has connected a

@@ -7,7 +7,7 @@
 #include <stdint.h>
 
 #include "common/messages.h"
-#include "executor/sink.h"
+#include "common/sink.h"
 
 typedef struct body_t body_t;
 

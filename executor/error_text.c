@@ -4,6 +4,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#define HEAD_MAX       1000000 /* octets of a request's head; libcurl takes some 48,000 more */
+#define CODE_TOO_LARGE 100     /* CURLE_TOO_LARGE, which libcurl has since 8.6 */
+
 void error_text_agent(const char *why, char text[ERROR_TEXT_MAX]) {
     (void)snprintf(text, ERROR_TEXT_MAX, "Agent Side Error: Error: %s", why);
 }
@@ -60,12 +63,36 @@ static bool is_own(CURLcode code) {
            code == CURLE_SSL_CACERT_BADFILE;
 }
 
-void error_text_transfer(const url_t *url, const char *proxy, CURL *easy, CURLcode code, const char *reason,
+static size_t head_bytes(CURL *easy, const struct curl_slist *headers) {
+    const char *url = NULL;
+    (void)curl_easy_getinfo(easy, CURLINFO_EFFECTIVE_URL, &url);
+    size_t sum = url ? strlen(url) : 0;
+
+    for (; headers; headers = headers->next)
+        sum += strlen(headers->data) + 2;
+    return sum;
+}
+
+/* What is too large for one of curl's buffers it calls a lack of memory. False when it may be one. */
+static bool is_too_large(const url_t *url, CURL *easy, CURLcode code, const struct curl_slist *headers,
                          char text[ERROR_TEXT_MAX]) {
+    if (code != CURLE_OUT_OF_MEMORY && (int)code != CODE_TOO_LARGE) return false;
+    if (reached(easy, CURLINFO_STARTTRANSFER_TIME_T)) {
+        error_text_network(url, "reading the answer: one of its headers is larger than 100 KB", text);
+        return true;
+    }
+    if (reached(easy, CURLINFO_PRETRANSFER_TIME_T) || head_bytes(easy, headers) <= HEAD_MAX) return false;
+    error_text_at(url, "the request's head is larger than 1 MB, which cannot be sent", text);
+    return true;
+}
+
+void error_text_transfer(const url_t *url, const char *proxy, CURL *easy, const struct curl_slist *headers,
+                         CURLcode code, const char *reason, char text[ERROR_TEXT_MAX]) {
     const char *phase, *by = code == CURLE_COULDNT_RESOLVE_PROXY ? " of the proxy " : " through the proxy ";
     char why[512];
     long os_error = 0;
 
+    if (is_too_large(url, easy, code, headers, text)) return;
     /* curl keeps its first complaint, which may be one on the way and not the cause. */
     if (!reason[0] || strncmp(reason, "getpeername()", 13) == 0) reason = curl_easy_strerror(code);
     if (code == CURLE_COULDNT_CONNECT) (void)curl_easy_getinfo(easy, CURLINFO_OS_ERRNO, &os_error);

@@ -17,9 +17,9 @@ void error_text_at(const url_t *url, const char *why, char text[ERROR_TEXT_MAX])
 /* "Agent Side Error: Network error: HOST:PORT: WHY". */
 void error_text_network(const url_t *url, const char *why, char text[ERROR_TEXT_MAX]);
 /* The same for a transfer that curl ended with `code`; `reason` is curl's own text or "", `proxy` the
- * "host:port" it went by or "". Times are asked of `easy`. */
-void error_text_transfer(const url_t *url, const char *proxy, CURL *easy, CURLcode code, const char *reason,
-                         char text[ERROR_TEXT_MAX]);
+ * "host:port" it went by or "", `headers` are those it sent. Times are asked of `easy`. */
+void error_text_transfer(const url_t *url, const char *proxy, CURL *easy, const struct curl_slist *headers,
+                         CURLcode code, const char *reason, char text[ERROR_TEXT_MAX]);
 
 /* Such a text in few words, for RESULT: without what all begin with. Of a long one first what happened, and
  * the host once behind it; of words that are still too long, and then of all, the beginning and the end, cut

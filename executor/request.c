@@ -54,7 +54,7 @@ static int add_task_header(request_t *self, const pair_t *header, char *why) {
     if (!header->value) return leave_out(self, header);
     if (!is_header_name(header)) return fail(why, "a header of the task has a name that cannot be sent");
     if (header->name_len + header->value_len + 4 > REQUEST_TEXT_MAX)
-        return fail(why, "a header of the task is too long; 8,000,000 octets can be sent");
+        return fail(why, "a header of the task is too long; the head of a request can have 1 MB");
     if (memchr(header->value, '\r', header->value_len) || memchr(header->value, '\n', header->value_len) ||
         memchr(header->value, '\0', header->value_len))
         return fail(why, "a header of the task has a line break or NUL in its value");
@@ -122,7 +122,7 @@ int request_from_task(request_t *self, const task_t_json *task, char why[REQUEST
     if (task->input == INPUT_OTHER) return fail(why, "the task's input is neither a string nor an object");
     err = url_read(task->url, false, &self->url, why);
     if (!err && strlen(self->url.target) + strlen(self->url.host) + URL_REST > REQUEST_TEXT_MAX)
-        err = fail(why, "the URL is too long; 8,000,000 octets can be sent");
+        err = fail(why, "the URL is too long; the head of a request can have 1 MB");
     if (!err) err = add_headers(self, task, why);
     if (!err) err = add_credentials(self, why);
     self->method = strdup(task->method);

@@ -4,8 +4,9 @@
 #include <string.h>
 #include <strings.h>
 
+#include "common/decode.h"
 #include "common/err.h"
-#include "executor/decode.h"
+#include "common/http.h"
 
 #define PIECE_OCTETS 128 /* what a piece costs besides its octets: a chunk may have but one */
 
@@ -234,7 +235,7 @@ static size_t on_header(char *line, size_t size, size_t count, void *ctx) {
     size_t len = size * count, total = len;
 
     self->header_bytes += len;
-    if (self->header_bytes > RESPONSE_HEADER_BYTES_MAX) {
+    if (self->header_bytes > HTTP_HEADER_BYTES_MAX) {
         self->error = ERR_FULL;
         return 0;
     }

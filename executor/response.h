@@ -10,10 +10,9 @@
 #include "common/task_json.h"
 #include "executor/body.h"
 
-#define RESPONSE_HEADER_BYTES_MAX (256L * 1024)
-#define RESPONSE_HEADERS_MAX      1000
-#define RESPONSE_TURN_BYTES       ((size_t)256 * 1024) /* what one may take and unpack in a turn of the loop */
-#define RESPONSE_ALL_TURN_BYTES   ((size_t)1024 * 1024) /* what all may, of one executor */
+#define RESPONSE_HEADERS_MAX    1000
+#define RESPONSE_TURN_BYTES     ((size_t)256 * 1024)  /* what one may take and unpack in a turn of the loop */
+#define RESPONSE_ALL_TURN_BYTES ((size_t)1024 * 1024) /* what all may, of one executor */
 
 typedef struct response_t response_t;
 

@@ -188,8 +188,8 @@ static void fail_transfer(executor_t *self, run_t *run, CURLcode code, const cha
             error_text_network(url, "reading the answer: it ends before its headers do", text);
             break;
         }
-        error_text_transfer(url, request_by_proxy(&run->request, &self->settings), run->easy, code, reason,
-                            text);
+        error_text_transfer(url, request_by_proxy(&run->request, &self->settings), run->easy, run->headers,
+                            code, reason, text);
         break;
     }
     run_fail(self, run, text);

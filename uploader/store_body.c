@@ -33,7 +33,9 @@ struct store_body_t {
     unsigned hops;
     int fd;
     int64_t at, bytes, started_ms;
-    int64_t sent_ms; /* when the body was seen to be sent; -1: not yet */
+    int64_t sent_ms;     /* when the body was seen to be sent; -1: not yet */
+    size_t header_bytes; /* of the answer */
+    bool answered;       /* the headers are complete, and what the body may bring does not matter */
     store_done_fn done;
     void *ctx;
     const proxy_t *proxy; /* of the URL's scheme */
@@ -102,6 +104,17 @@ static size_t drop_answer(const char *bytes, size_t size, size_t count, void *ct
     return size * count;
 }
 
+static size_t take_header(const char *line, size_t size, size_t count, void *ctx) {
+    store_body_t *self = ctx;
+    long status = 0;
+    self->header_bytes += size * count;
+    if (line[0] == '\r' || line[0] == '\n') {
+        (void)curl_easy_getinfo(self->easy, CURLINFO_RESPONSE_CODE, &status);
+        self->answered = status >= 300; /* a 2xx that is cut is a lost answer */
+    }
+    return self->header_bytes <= HTTP_HEADER_BYTES_MAX ? size * count : 0;
+}
+
 static bool add_line(store_body_t *self, const char *line) {
     struct curl_slist *longer = curl_slist_append(self->headers, line);
     if (longer) self->headers = longer;
@@ -148,6 +161,9 @@ static void set_options(store_body_t *self, const char *url) {
     curl_easy_setopt(easy, CURLOPT_READFUNCTION, read_body);
     curl_easy_setopt(easy, CURLOPT_READDATA, self);
     curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, drop_answer);
+    curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, take_header);
+    curl_easy_setopt(easy, CURLOPT_HEADERDATA, self);
+    curl_easy_setopt(easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
     curl_easy_setopt(easy, CURLOPT_HTTPHEADER, self->headers);
     curl_easy_setopt(easy, CURLOPT_HEADEROPT, (long)CURLHEADER_SEPARATE);
     curl_easy_setopt(easy, CURLOPT_PROXYHEADER, self->proxy_headers);
@@ -161,9 +177,10 @@ static void set_options(store_body_t *self, const char *url) {
     proxy_apply(self->proxy, easy, self->url.host, url_port(&self->url));
 }
 
-/* A redirect that has not been followed is as good as a refusal: the next URL may lead elsewhere. */
-static outcome_t judge(long status) {
-    if (status >= 200 && status < 300) return OUTCOME_DONE;
+/* A redirect that has not been followed is as good as a refusal: the next URL may lead elsewhere. `whole`:
+ * the body was sent. */
+static outcome_t judge(long status, bool whole) {
+    if (status >= 200 && status < 300) return whole ? OUTCOME_DONE : OUTCOME_NETWORK;
     if (status == 408 || status == 425 || status == 429 || status < 300 || status >= 500)
         return OUTCOME_SERVER;
     return OUTCOME_REFUSED;
@@ -187,6 +204,8 @@ static int send_body(store_body_t *self) {
     int err = ERR_NOMEM;
     self->at = 0;
     self->sent_ms = -1;
+    self->header_bytes = 0;
+    self->answered = false;
     self->ipv4 = false;
     curl_easy_cleanup(self->easy);
     self->easy = url ? curl_easy_init() : NULL;
@@ -247,15 +266,21 @@ static void on_done(void *ctx, CURL *easy, CURLcode code, const char *error) {
     long status = 0;
     store_answer_t answer = {.outcome = OUTCOME_NETWORK};
     self->reason[0] = '\0';
-    if (code == CURLE_OK) {
+    if (code == CURLE_OK || self->answered) {
         char why[URL_WHY_MAX];
         (void)curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
         if (follow(self, status, why)) return;
-        answer.outcome = judge(status);
+        bool whole = http_sent_whole(easy);
+        answer.outcome = judge(status, whole);
         answer.http_status = (uint16_t)status;
         char what[32];
         (void)snprintf(what, sizeof what, "answered %ld", status);
-        if (answer.outcome != OUTCOME_DONE) give_reason(self, what, why);
+        if (answer.outcome == OUTCOME_NETWORK)
+            give_reason(self, what, "it had not been sent the whole body");
+        else if (answer.outcome != OUTCOME_DONE)
+            give_reason(self, what, why);
+    } else if (self->header_bytes > HTTP_HEADER_BYTES_MAX) {
+        give_reason(self, "the answer has over 256 KiB of headers", "");
     } else {
         answer.timed_out = code == CURLE_OPERATION_TIMEDOUT;
         give_reason(self, ac_failure_phase(code), error[0] ? error : curl_easy_strerror(code));
@@ -265,11 +290,8 @@ static void on_done(void *ctx, CURL *easy, CURLcode code, const char *error) {
 
 void store_body_turn(store_body_t *self, int64_t now_ms) {
     if (!self->busy || !http_answer_is_late(self->easy, &self->sent_ms, now_ms, ANSWER_MS)) return;
-    store_answer_t answer = {.outcome = OUTCOME_NETWORK, .timed_out = true};
     http_cancel(self->http, self->easy);
-    give_reason(self, ac_failure_phase(CURLE_OPERATION_TIMEDOUT),
-                "no whole answer to the body that was sent");
-    finish(self, &answer);
+    on_done(self, self->easy, CURLE_OPERATION_TIMEDOUT, "no whole answer to the body that was sent");
 }
 
 int store_body_start(store_body_t *self, const char *url, int fd, int64_t bytes, const char *type,

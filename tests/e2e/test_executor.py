@@ -212,6 +212,7 @@ def test_what_cannot_be_done_is_told(broker, start, tool):
         unused.bind(("127.0.0.1", 0))
         dead = unused.getsockname()[1]
     stalled = ToolServer(default=lambda request: None)
+    wide = ToolServer(default=answer(headers=[("X-Wide", "v" * 200000)]))
     start("--connectTimeout", "1")
     worker = broker.welcome()
     cases = [
@@ -225,10 +226,14 @@ def test_what_cannot_be_done_is_told(broker, start, tool):
         (task(tool.url("/"), requestHeaders={"secret": "a\r\nb: c"}), {}, "Error: a header of the task"),
         (b'{"taskId":"t","method":"GET"}', {}, "no url"),
         (task(tool.url("/").replace("http:", "https:")), {}, "TLS handshake"),
+        (task(tool.url("/"), requestHeaders={"a": "secret" * 100000, "b": "secret" * 100000}), {},
+         "the request's head is larger than 1 MB, which cannot be sent"),
+        (task(tool.url("/") + "?" + "secret" * 200000), {}, "the request's head is larger than 1 MB"),
+        (task(wide.url("/")), {}, "reading the answer: one of its headers is larger than 100 KB"),
     ]
     for number, (payload, over, words) in enumerate(cases, 1):
         message, result = execute(broker, worker, number, payload, **over)
-        begun = "Network error: " in result["output"]
+        begun = "Network error: " in result["output"] or "request's head" in result["output"]
         assert message.flags == (0x60 if begun else 0x20) and result["statusCode"] == 500
         why = result["output"].removeprefix("Agent Side Error: ").removeprefix("Error: ")
         assert len(message.reason) > 10 and why.startswith(message.reason[:70]) and why.endswith(message.reason[-70:])

@@ -35,7 +35,9 @@ ANSWERS = {
     "task-id-empty": ([(200, JSON, b'{"data":{"taskId":"","url":"{tool}","method":"GET"}}')], [(5, 5)]),
     "task-id-number": ([(200, JSON, b'{"data":{"taskId":2.50,"url":"{tool}","method":"GET"}}')], [(0, 0)]),
     "task-id-list": ([(200, JSON, b'{"data":{"taskId":["odd"],"url":"{tool}","method":"GET"}}')], [(0, 0)]),
-    "404": ([(404, {}, b"none")], [(5, 5)]),
+    "404": ([(404, {}, b"none")] * 2, [(5, 5), (5, 5)]),
+    "408": ([(408, {}, b"")] * 2, [(5, 5), (5, 5)]),
+    "425": ([(425, {}, b"")] * 2, [(5, 5), (5, 5)]),
     "206": ([(206, JSON, b'{"data":null}')], [(5, 5)]),
     "500": ([(500, {}, b"")] * 2, [(5, 5), (10, 10)]),
     "500-and-well-again": ([(503, {}, b""), (204, {}, b""), (502, {}, b"")], [(5, 5), (0, 1), (5, 5)]),
@@ -51,6 +53,8 @@ ANSWERS = {
                                   EMPTY),
     "two-data-the-last-counts": ([(200, JSON, b'{"data":null,"data":{"taskId":"other","url":"{tool}","method":"GET"}}')],
                                  [(0, 0)]),
+    "unknown-encoding": ([(200, {**JSON, "Content-Encoding": "UTF-8"},
+                           b'{"data":{"taskId":"other","url":"{tool}","method":"GET"}}')], [(0, 0)]),
 }
 COUNTED = ("no-json", "half-json", "list", "data-list", "no-task-id", "task-id-empty", "206")
 UNREADABLE = {  # what AC gets of a task that is no task
@@ -61,7 +65,7 @@ UNREADABLE = {  # what AC gets of a task that is no task
 }
 
 
-RESULTS = {"two-data-the-last-counts": {"other": 200}, "task-id-number": {"2.5": 200}, "task-id-list": {"['odd']": 500},
+RESULTS = {"two-data-the-last-counts": {"other": 200}, "unknown-encoding": {"other": 200}, "task-id-number": {"2.5": 200}, "task-id-list": {"['odd']": 500},
            **{name: {"odd": 500} for name in ("half-a-task", "not-a-number", "no-utf-8")}}  # beside that of "after"
 
 

@@ -66,6 +66,12 @@ static bool on_leaves(void *ctx, uint64_t session) {
     return ((const bench_t *)ctx)->leaves;
 }
 
+static void on_no_room(void *ctx, uint64_t number, uint32_t attempt) {
+    bench_t *b = ctx;
+    must(attempt == 1 && number < TASKS);
+    b->tasks[number].lost = true;
+}
+
 static bool owned(void *ctx, uint64_t number, uint64_t bytes) {
     const bench_t *b = ctx;
     (void)bytes;
@@ -74,7 +80,7 @@ static bool owned(void *ctx, uint64_t number, uint64_t bytes) {
 
 static void open_all(bench_t *b) {
     char why[SPOOL_WHY_MAX];
-    const bodies_handler_t handler = {b, on_send, on_runs, on_leaves};
+    const bodies_handler_t handler = {b, on_send, on_runs, on_leaves, on_no_room};
     must(spool_open(dir, NULL, b->max, owned, b, &b->spool, why) == 0);
     b->bodies = bodies_new(b->spool, &handler);
     must(b->bodies != NULL);

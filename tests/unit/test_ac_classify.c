@@ -44,6 +44,10 @@ static const case_t cases[] = {
     {CALL_PUT_RESULT, 403, "", "", "", OUTCOME_DENIED, -1},
     {CALL_PUT_RESULT, 408, "", "", "", OUTCOME_SERVER, -1},
     {CALL_PUT_RESULT, 425, "", "", "", OUTCOME_SERVER, -1},
+    {CALL_UPLOAD_URL, 408, "", "", "", OUTCOME_SERVER, -1},
+    {CALL_GET_TASK, 404, "", "", "", OUTCOME_REFUSED, -1},
+    {CALL_GET_TASK, 408, "", "9", "", OUTCOME_REFUSED, -1},
+    {CALL_GET_TASK, 425, "", "", "", OUTCOME_REFUSED, -1},
     {CALL_GET_TASK, 500, "", "", "", OUTCOME_SERVER, -1},
     {CALL_PUT_RESULT, 504, "", "", "", OUTCOME_SERVER, -1},
     {CALL_PUT_RESULT, 503, "", "9", "", OUTCOME_SERVER, 9000},
@@ -62,13 +66,18 @@ static const case_t cases[] = {
     {CALL_PUT_RESULT, 429, "301", "", "", OUTCOME_LIMITED, 300000},
     {CALL_PUT_RESULT, 429, "7.5", "11", "", OUTCOME_LIMITED, 11000},
     {CALL_PUT_RESULT, 429, "soon", "", "", OUTCOME_LIMITED, 2000},
-    {CALL_PUT_RESULT, 429, "99999999999999999999", "11", "", OUTCOME_LIMITED, 11000},
+    {CALL_PUT_RESULT, 429, "99999999999999999999", "11", "", OUTCOME_LIMITED, 300000},
+    {CALL_PUT_RESULT, 429, "-99999999999999999999", "11", "", OUTCOME_LIMITED, 2000},
+    {CALL_PUT_RESULT, 429, "", "99999999999999999999", "", OUTCOME_LIMITED, 3600000},
+    {CALL_PUT_RESULT, 429, "", "-99999999999999999999", "", OUTCOME_LIMITED, 2000},
     {CALL_PUT_RESULT, 429, "", "11", "", OUTCOME_LIMITED, 11000},
     {CALL_PUT_RESULT, 429, "", "-5", "", OUTCOME_LIMITED, 2000},
     {CALL_PUT_RESULT, 429, "", "600", "", OUTCOME_LIMITED, 600000},
     {CALL_PUT_RESULT, 429, "", "99999", "", OUTCOME_LIMITED, 3600000},
     {CALL_PUT_RESULT, 429, "", "Tue, 14 Nov 2023 22:13:50 GMT", "", OUTCOME_LIMITED, 30000},
-    {CALL_PUT_RESULT, 429, "", "Tue, 14 Nov 2023 22:13:00 GMT", "", OUTCOME_LIMITED, 0},
+    {CALL_PUT_RESULT, 429, "", "Tue, 14 Nov 2023 22:13:00 GMT", "", OUTCOME_LIMITED, 1000},
+    {CALL_PUT_RESULT, 429, "", "0", "", OUTCOME_LIMITED, 1000},
+    {CALL_PUT_RESULT, 503, "", "0", "", OUTCOME_SERVER, 1000},
     {CALL_PUT_RESULT, 429, "", "whenever", "", OUTCOME_LIMITED, 2000},
 };
 
@@ -108,6 +117,10 @@ static void header_lines(void **state) {
     take(&headers,
          "Retry-After: 00000000000000000000000000000000000000000000000000000000000000000000000000001\r\n");
     assert_string_equal(headers.retry_after, "");
+    take(&headers, "X-Rate-Limit-Retry-After-Seconds: 1234567890123456789012345678901234567890\r\n");
+    assert_string_equal(headers.rate_retry, "1234567890123456789012345678901");
+    take(&headers, "X-Rate-Limit-Retry-After-Seconds: 12345678901234567890123456789012345678.0\r\n");
+    assert_string_equal(headers.rate_retry, "");
 }
 
 int main(void) {

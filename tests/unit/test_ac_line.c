@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include <cmocka.h>
+#include <zlib.h>
 
 #include "common/ac_door.h"
 #include "common/clock.h"
@@ -29,7 +30,8 @@ typedef struct {
     outcome_t outcome;
     uint16_t status;
     bool timed_out;
-    char reason[201];
+    int64_t retry_ms;
+    char reason[201], body[16]; /* as much of it as fits */
 } ended_t;
 
 /* A line and a PUT to a store, a server for either, and a file. */
@@ -46,7 +48,8 @@ typedef struct {
     char url[64];
     ended_t ended;
     bool to_store;
-    char *json; /* of put-result; NULL for a file */
+    bool to_poll; /* get-task */
+    char *json;   /* of put-result; NULL for a file */
     size_t json_bytes;
 } fixture_t;
 
@@ -60,6 +63,9 @@ static void end_with(ended_t *ended, outcome_t outcome, uint16_t status, bool ti
 
 static void on_answer(void *ctx, const ac_answer_t *answer) {
     end_with(ctx, answer->outcome, answer->http_status, answer->timed_out, answer->reason);
+    ended_t *ended = ctx;
+    ended->retry_ms = answer->retry_after_ms;
+    (void)snprintf(ended->body, sizeof ended->body, "%.*s", (int)answer->body_bytes, answer->body);
 }
 
 static void on_stored(void *ctx, const store_answer_t *answer) {
@@ -116,6 +122,12 @@ static int setup_store(void **state) {
     return rc;
 }
 
+static int setup_poll(void **state) {
+    int rc = setup(state);
+    ((fixture_t *)*state)->to_poll = true;
+    return rc;
+}
+
 static int setup_result(void **state) {
     int rc = setup(state);
     fixture_t *it = *state;
@@ -152,6 +164,7 @@ static void start(fixture_t *it) {
                                   .json_bytes = 2,
                                   .fd = it->file,
                                   .file_bytes = FILE_BYTES};
+    const ac_request_t poll = {.call = CALL_GET_TASK, .agent_id = "1_abc"};
     const ac_request_t result = {.call = CALL_PUT_RESULT, .json = it->json, .json_bytes = it->json_bytes};
     int64_t now_ms = clock_boot_ms();
     char why[256];
@@ -165,9 +178,12 @@ static void start(fixture_t *it) {
                                           on_stored, &it->ended, why),
                          0);
     else
-        assert_int_equal(
-            ac_line_start(it->line, &it->lease, it->json ? &result : &request, now_ms, on_answer, &it->ended),
-            0);
+        assert_int_equal(ac_line_start(it->line, &it->lease,
+                                       it->to_poll ? &poll
+                                       : it->json  ? &result
+                                                   : &request,
+                                       now_ms, on_answer, &it->ended),
+                         0);
 }
 
 /* What the program does in a turn, with its clock so far ahead. */
@@ -190,8 +206,8 @@ static void receive(fixture_t *it) {
     if (got <= 0) return;
     bytes[got] = '\0';
     const char *length = it->received == 0 ? strstr(bytes, "Content-Length: ") : NULL;
-    const char *body = length ? strstr(length, "\r\n\r\n") : NULL;
-    if (body) it->whole = body + 4 - bytes + strtoll(length + 16, NULL, 10);
+    const char *body = it->received == 0 ? strstr(bytes, "\r\n\r\n") : NULL;
+    if (body) it->whole = body + 4 - bytes + (length ? strtoll(length + 16, NULL, 10) : 0);
     it->received += got;
 }
 
@@ -279,7 +295,8 @@ static void nor_may_one_that_comes_before_the_file_is_sent(void **state) {
     assert_int_equal(it->ended.done, 0);
     turn(it, limit_ms(it));
     assert_int_equal(it->ended.done, 1);
-    assert_true(it->ended.timed_out);
+    assert_int_equal(it->ended.outcome, OUTCOME_REFUSED);
+    assert_int_equal(it->ended.status, 413);
 }
 
 /* What curl says of the former request is not taken for the next one's. */
@@ -296,6 +313,255 @@ static void the_next_one_has_its_own_time(void **state) {
     send_some(it, 1000000);
     turn(it, DAY_MS);
     assert_int_equal(it->ended.done, 0);
+}
+
+/* curl sends no more then, and has nothing to complain of. */
+static void what_was_not_sent_is_not_taken(void **state) {
+    static const char *const answers[] = {
+        "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}",
+        "HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\n{}",
+    };
+    fixture_t *it = *state;
+    for (size_t i = 0; i < sizeof answers / sizeof *answers; i++) {
+        start(it);
+        send_some(it, 1000000);
+        say(it, answers[i]);
+        end(it);
+        assert_int_equal(it->ended.outcome, OUTCOME_NETWORK);
+        assert_non_null(strstr(it->ended.reason, ": answered 200: it had not been sent the whole "));
+    }
+}
+
+static void what_was_sent_is_taken_though_the_connection_ends(void **state) {
+    fixture_t *it = *state;
+    start(it);
+    send_all(it);
+    say(it, "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}");
+    end(it);
+    assert_int_equal(it->ended.outcome, OUTCOME_DONE);
+}
+
+/* A refusal of the head needs no body. */
+static void what_was_not_sent_may_be_refused(void **state) {
+    fixture_t *it = *state;
+    start(it);
+    send_some(it, 1000000);
+    say(it, "HTTP/1.1 413 No\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
+    end(it);
+    assert_int_equal(it->ended.outcome, OUTCOME_REFUSED);
+    assert_int_equal(it->ended.status, 413);
+}
+
+/* Header lines after `text` as long as the other side takes them; that they are not taken for ever. */
+static void say_headers_for_ever(fixture_t *it, const char *text) {
+    static const char lines[] = "X-A: 1234567890123456789012345678901234567890\r\n"
+                                "X-B: 1234567890123456789012345678901234567890\r\n"
+                                "X-C: 1234567890123456789012345678901234567890\r\n"
+                                "X-D: 1234567890123456789012345678901234567890\r\n";
+    int64_t said = 0, last_ms = clock_boot_ms() + PATIENCE;
+    say(it, text);
+    while (it->ended.done == 0) {
+        ssize_t n = send(it->connection, lines, sizeof lines - 1, MSG_NOSIGNAL);
+        if (n > 0) said += n;
+        turn(it, 0);
+        assert_true(said < 4 * FILE_BYTES && clock_boot_ms() < last_ms);
+    }
+}
+
+static void headers_have_an_end(void **state) {
+    fixture_t *it = *state;
+    start(it);
+    send_all(it);
+    say_headers_for_ever(it, "HTTP/1.1 200 OK\r\n");
+    assert_int_equal(it->ended.outcome, OUTCOME_NETWORK);
+    assert_non_null(strstr(it->ended.reason, ": the answer has over 256 KiB of headers"));
+}
+
+static void trailers_have_an_end(void **state) {
+    fixture_t *it = *state;
+    start(it);
+    send_all(it);
+    say_headers_for_ever(it, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n");
+    assert_int_equal(it->ended.outcome, OUTCOME_NETWORK);
+    assert_non_null(strstr(it->ended.reason, ": the answer has over 256 KiB of headers"));
+}
+
+/* Answers of which the body does not come as it should, and what they mean: a 2xx is a lost answer. */
+static const struct {
+    const char *text;
+    outcome_t outcome;
+    uint16_t status;
+    int64_t retry_ms;
+} half_answers[] = {
+    {"HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n{}", OUTCOME_NETWORK, 0, -1},
+    {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n", OUTCOME_NETWORK, 0, -1},
+    {"HTTP/1.1 100 Go\r\n\r\nHTTP/1.1 503 No\r\nRetry-After: 9\r\nContent-Length: 3\r\n\r\nno",
+     OUTCOME_SERVER, 503, 9000},
+    {"HTTP/1.1 400 No\r\nContent-Length: 20\r\n\r\n{}", OUTCOME_REFUSED, 400, -1},
+    {"HTTP/1.1 429 No\r\nRetry-After: 60\r\nContent-Length: 20\r\n\r\n{}", OUTCOME_LIMITED, 429, 60000},
+    {"HTTP/1.1 100 Go\r\n\r\n", OUTCOME_NETWORK, 0, -1},
+    {"HTTP/1.1 200 OK\r\nContent-Length: 20\r\n", OUTCOME_NETWORK, 0, -1},
+};
+
+static void a_status_counts_whatever_its_body_is(void **state) {
+    fixture_t *it = *state;
+    for (size_t i = 0; i < sizeof half_answers / sizeof *half_answers; i++) {
+        start(it);
+        send_all(it);
+        say(it, half_answers[i].text);
+        (void)shutdown(it->connection, SHUT_RDWR);
+        end(it);
+        bool limited = it->to_store && half_answers[i].status == 429;
+        assert_int_equal(it->ended.status, half_answers[i].status);
+        assert_int_equal(it->ended.outcome, limited ? OUTCOME_SERVER : half_answers[i].outcome);
+        if (!it->to_store) assert_int_equal(it->ended.retry_ms, half_answers[i].retry_ms);
+    }
+}
+
+/* One that never ends, and one that is cut off because the credit is lost. */
+static void so_does_that_of_a_refusal_whose_body_never_ends(void **state) {
+    fixture_t *it = *state;
+    for (int lost = 0; lost < (it->to_store ? 1 : 2); lost++) {
+        start(it);
+        send_all(it);
+        say(it, "HTTP/1.1 400 No\r\nContent-Length: 20\r\n\r\n{}");
+        stand(it);
+        assert_int_equal(it->ended.done, 0);
+        it->lease.lost = lost != 0;
+        turn(it, limit_ms(it));
+        assert_int_equal(it->ended.done, 1);
+        assert_int_equal(it->ended.outcome, OUTCOME_REFUSED);
+        assert_int_equal(it->ended.status, 400);
+    }
+}
+
+static void trailers_are_no_headers(void **state) {
+    fixture_t *it = *state;
+    start(it);
+    send_all(it);
+    say(it, "HTTP/1.1 429 No\r\nRetry-After: 7\r\nTransfer-Encoding: chunked\r\n\r\n"
+            "0\r\nRetry-After: 9\r\n\r\n");
+    end(it);
+    assert_int_equal(it->ended.outcome, OUTCOME_LIMITED);
+    assert_int_equal(it->ended.retry_ms, 7000);
+}
+
+/* Compresses `len` octets with so many that are 0 behind them. */
+static size_t pack(int bits, const void *bytes, size_t len, size_t zeros, unsigned char *out, size_t room) {
+    static unsigned char none[1 << 20];
+    z_stream zlib = {.avail_out = (uInt)room};
+    unsigned char copy[256];
+    assert_true(len <= sizeof copy);
+    memcpy(copy, bytes, len);
+    zlib.next_out = out;
+    assert_int_equal(deflateInit2(&zlib, 1, Z_DEFLATED, bits, 8, Z_DEFAULT_STRATEGY), Z_OK);
+    zlib.next_in = copy;
+    zlib.avail_in = (uInt)len;
+    assert_int_equal(deflate(&zlib, Z_NO_FLUSH), Z_OK);
+    for (size_t at = 0; at < zeros; at += sizeof none) {
+        zlib.next_in = none;
+        zlib.avail_in = sizeof none;
+        assert_int_equal(deflate(&zlib, Z_NO_FLUSH), Z_OK);
+    }
+    assert_int_equal(deflate(&zlib, Z_FINISH), Z_STREAM_END);
+    assert_int_equal(deflateEnd(&zlib), Z_OK);
+    return zlib.total_out;
+}
+
+static void answer_packed(fixture_t *it, const char *head, const unsigned char *body, size_t len) {
+    char text[256];
+    int64_t last_ms = clock_boot_ms() + PATIENCE;
+    start(it);
+    send_all(it);
+    (void)snprintf(text, sizeof text, "HTTP/1.1 %s\r\nContent-Length: %zu\r\n\r\n", head, len);
+    say(it, text);
+    for (size_t at = 0; at < len && it->ended.done == 0;) {
+        ssize_t n = send(it->connection, body + at, len - at, MSG_NOSIGNAL);
+        if (n > 0) at += (size_t)n;
+        turn(it, 0);
+        assert_true(clock_boot_ms() < last_ms);
+    }
+    end(it);
+}
+
+/* A second answer, after the one that was asked for, is not the next request's. */
+static void an_answer_nobody_asked_for_answers_nothing(void **state) {
+    fixture_t *it = *state;
+    start(it);
+    send_all(it);
+    say(it, HEAD "ok");
+    end(it);
+    assert_int_equal(it->ended.outcome, OUTCOME_DONE);
+    say(it, HEAD "no");
+    int first = it->connection;
+    it->connection = -1;
+    start(it);
+    send_all(it); /* on another connection */
+    say(it, "HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n");
+    end(it);
+    assert_int_equal(it->ended.outcome, OUTCOME_SERVER);
+    assert_int_equal(it->lease.used, 2);
+    (void)close(first);
+}
+
+#define GZIP (MAX_WBITS + 16)
+
+static void bodies_are_decoded(void **state) {
+    static const char text[] = "Too many concurrent requests";
+    static const struct {
+        const char *head;
+        int bits, cut; /* bits 0: as it is; octets that are missing at the end */
+        outcome_t task, result;
+        int64_t retry_ms;
+    } cases[] = {
+        {"200 OK\r\nContent-Encoding: UTF-8", 0, 0, OUTCOME_DONE, OUTCOME_DONE, -1},
+        {"200 OK\r\nContent-Encoding: br, identity", 0, 0, OUTCOME_DONE, OUTCOME_DONE, -1},
+        {"200 OK\r\nContent-Encoding: gzip", GZIP, 0, OUTCOME_DONE, OUTCOME_DONE, -1},
+        {"200 OK\r\ncontent-encoding:X-GZIP \r\nContent-Encoding: UTF-8", GZIP, 0, OUTCOME_DONE, OUTCOME_DONE,
+         -1},
+        {"200 OK\r\nContent-Encoding: deflate", MAX_WBITS, 0, OUTCOME_DONE, OUTCOME_DONE, -1},
+        {"200 OK\r\nContent-Encoding: deflate", -MAX_WBITS, 0, OUTCOME_DONE, OUTCOME_DONE, -1},
+        {"200 OK\r\nContent-Encoding: gzip", 0, 0, OUTCOME_NETWORK, OUTCOME_DONE, -1},
+        {"200 OK\r\nContent-Encoding: gzip", GZIP, 5, OUTCOME_NETWORK, OUTCOME_DONE, -1},
+        {"429 No\r\nContent-Encoding: gzip", GZIP, 0, OUTCOME_BUSY, OUTCOME_BUSY, -1},
+        {"429 No\r\nRetry-After: 60\r\nContent-Encoding: deflate, gzip", 0, 0, OUTCOME_LIMITED,
+         OUTCOME_LIMITED, 60000},
+        {"400 No\r\nContent-Encoding: gzip,gzip,gzip,gzip,gzip,gzip", 0, 0, OUTCOME_REFUSED, OUTCOME_REFUSED,
+         -1},
+    };
+    fixture_t *it = *state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        unsigned char body[256];
+        size_t len = sizeof text - 1;
+        memcpy(body, text, len);
+        if (cases[i].bits) len = pack(cases[i].bits, text, len, 0, body, sizeof body);
+        answer_packed(it, cases[i].head, body, len - (size_t)cases[i].cut);
+        assert_int_equal(it->ended.outcome, it->to_poll ? cases[i].task : cases[i].result);
+        assert_int_equal(it->ended.retry_ms, cases[i].retry_ms);
+        if (it->ended.outcome == OUTCOME_NETWORK)
+            assert_non_null(strstr(it->ended.reason, ": the answer's compressed body is broken"));
+        else if (cases[i].task == OUTCOME_DONE)
+            assert_string_equal(it->ended.body, "Too many concur");
+    }
+}
+
+/* What unpacks to more than a task may have, and what unpacks to little by way of much. */
+static void nothing_is_unpacked_without_end(void **state) {
+    fixture_t *it = *state;
+    size_t room = 4 << 20;
+    unsigned char *body = malloc(room), small[64];
+    assert_non_null(body);
+    for (int twice = 0; twice < 2; twice++) {
+        size_t len = pack(GZIP, "{}", 2, 0, small, sizeof small);
+        len =
+            twice ? pack(GZIP, small, len, 280 << 20, body, room) : pack(GZIP, "{}", 2, 65 << 20, body, room);
+        answer_packed(it,
+                      twice ? "200 OK\r\nContent-Encoding: gzip, gzip" : "200 OK\r\nContent-Encoding: gzip",
+                      body, len);
+        assert_int_equal(it->ended.outcome, it->to_poll ? OUTCOME_MALFORMED : OUTCOME_DONE);
+        assert_true(!it->to_poll || strstr(it->ended.reason, ": the answer is over 64 MiB"));
+    }
+    free(body);
 }
 
 int main(void) {
@@ -316,6 +582,42 @@ int main(void) {
         cmocka_unit_test_setup_teardown(nor_may_one_that_comes_before_the_file_is_sent, setup_store,
                                         teardown),
         cmocka_unit_test_setup_teardown(the_next_one_has_its_own_time, setup_store, teardown),
+        cmocka_unit_test_setup_teardown(what_was_not_sent_is_not_taken, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_was_not_sent_is_not_taken, setup_result, teardown),
+        cmocka_unit_test_setup_teardown(what_was_not_sent_is_not_taken, setup_store, teardown),
+        cmocka_unit_test_setup_teardown(what_was_sent_is_taken_though_the_connection_ends, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_was_sent_is_taken_though_the_connection_ends, setup_result,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(what_was_sent_is_taken_though_the_connection_ends, setup_small_result,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(what_was_sent_is_taken_though_the_connection_ends, setup_store,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(what_was_not_sent_may_be_refused, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_was_not_sent_may_be_refused, setup_result, teardown),
+        cmocka_unit_test_setup_teardown(what_was_not_sent_may_be_refused, setup_store, teardown),
+        cmocka_unit_test_setup_teardown(headers_have_an_end, setup_poll, teardown),
+        cmocka_unit_test_setup_teardown(headers_have_an_end, setup_small_result, teardown),
+        cmocka_unit_test_setup_teardown(headers_have_an_end, setup_store, teardown),
+        cmocka_unit_test_setup_teardown(trailers_have_an_end, setup_poll, teardown),
+        cmocka_unit_test_setup_teardown(trailers_have_an_end, setup_small_result, teardown),
+        cmocka_unit_test_setup_teardown(trailers_have_an_end, setup_store, teardown),
+        cmocka_unit_test_setup_teardown(a_status_counts_whatever_its_body_is, setup_poll, teardown),
+        cmocka_unit_test_setup_teardown(a_status_counts_whatever_its_body_is, setup_small_result, teardown),
+        cmocka_unit_test_setup_teardown(a_status_counts_whatever_its_body_is, setup_store, teardown),
+        cmocka_unit_test_setup_teardown(so_does_that_of_a_refusal_whose_body_never_ends, setup_small_result,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(so_does_that_of_a_refusal_whose_body_never_ends, setup, teardown),
+        cmocka_unit_test_setup_teardown(so_does_that_of_a_refusal_whose_body_never_ends, setup_store,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(trailers_are_no_headers, setup_poll, teardown),
+        cmocka_unit_test_setup_teardown(an_answer_nobody_asked_for_answers_nothing, setup_poll, teardown),
+        cmocka_unit_test_setup_teardown(an_answer_nobody_asked_for_answers_nothing, setup_small_result,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(bodies_are_decoded, setup_poll, teardown),
+        cmocka_unit_test_setup_teardown(bodies_are_decoded, setup_small_result, teardown),
+        cmocka_unit_test_setup_teardown(nothing_is_unpacked_without_end, setup_poll, teardown),
+        cmocka_unit_test_setup_teardown(nothing_is_unpacked_without_end, setup_small_result, teardown),
+        cmocka_unit_test_setup_teardown(trailers_are_no_headers, setup_small_result, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

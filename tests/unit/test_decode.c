@@ -9,8 +9,8 @@
 #include <cmocka.h>
 #include <zlib.h>
 
+#include "common/decode.h"
 #include "common/err.h"
-#include "executor/decode.h"
 
 #define GZIP (MAX_WBITS + 16)
 #define ZLIB MAX_WBITS

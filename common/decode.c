@@ -1,6 +1,6 @@
 #define ZLIB_CONST /* zlib takes its input as const */
 
-#include "executor/decode.h"
+#include "common/decode.h"
 
 #include <stdbool.h>
 #include <stdlib.h>

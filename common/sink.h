@@ -1,7 +1,7 @@
 /* Where the decoded body of an answer goes. One for memory is here; one that spools to disk fits in its
  * place. */
-#ifndef SLUICE_EXECUTOR_SINK_H
-#define SLUICE_EXECUTOR_SINK_H
+#ifndef SLUICE_COMMON_SINK_H
+#define SLUICE_COMMON_SINK_H
 
 #include <stddef.h>
 

@@ -1,11 +1,11 @@
 /* Undoes a Content-Encoding of gzip or deflate (also several, one in the other) while a body arrives. Unknown
  * encodings pass as they are. */
-#ifndef SLUICE_EXECUTOR_DECODE_H
-#define SLUICE_EXECUTOR_DECODE_H
+#ifndef SLUICE_COMMON_DECODE_H
+#define SLUICE_COMMON_DECODE_H
 
 #include <stddef.h>
 
-#include "executor/sink.h"
+#include "common/sink.h"
 
 #define DECODE_CHAIN_MAX 5
 

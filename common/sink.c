@@ -1,4 +1,4 @@
-#include "executor/sink.h"
+#include "common/sink.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -14,6 +14,8 @@
 #define LATE_MS          1000 /* a gap between two turns after which we were stopped, not the broker */
 #define PULL_WAIT_MS     500  /* for the PULL's connection before the first HEARTBEAT */
 #define HELLO_RETRY_MS   100  /* when the HELLO could not be sent */
+#define PUSH_LOOK_MS     10   /* for the PUSH's first connection */
+#define PUSH_TELL_MS     3000 /* it takes longer than control's by so much */
 #define TURN_MAX         128  /* messages of one socket in a turn */
 #define WHY_MAX          320
 #define INLETS           4
@@ -35,6 +37,7 @@ struct link_t {
     uint64_t session;
     uint64_t hello_seq;
     int64_t hello_due_ms; /* while there is no session */
+    int64_t half_ms;      /* since when only control is connected, before the first HELLO; 0: it is not so */
     int64_t reconnect_ms; /* when to connect anew after a refusal, 0 for never */
     bool was_refused;     /* since the last connection that was made */
     unsigned no_handshakes;
@@ -57,18 +60,28 @@ static void instance_octets(uint64_t instance, unsigned char octets[8]) {
         octets[i] = (unsigned char)(instance >> (56 - 8 * i));
 }
 
+static void push_endpoint(const link_t *self, char buf[WIRE_ENDPOINT_MAX]) {
+    bool fetcher = self->role == ROLE_FETCHER;
+    wire_endpoint(self->base, fetcher ? "tasks-in" : "results-in", fetcher ? 1 : 2, buf);
+}
+
 /* Connects control, or the PUSH; again with `again`. */
-static bool connect_one(link_t *self, void *socket, const char *name, unsigned offset, bool again) {
-    char endpoint[WIRE_ENDPOINT_MAX];
-    wire_endpoint(self->base, name, offset, endpoint);
+static bool connect_one(link_t *self, void *socket, const char *endpoint, bool again) {
     if (again) (void)zmq_disconnect(socket, endpoint); /* fails when ZeroMQ has given up by itself */
     return wire_secure(socket, endpoint, self->encrypted ? &self->key : NULL) &&
            zmq_connect(socket, endpoint) == 0;
 }
 
+static bool connect_control(link_t *self, bool again) {
+    char endpoint[WIRE_ENDPOINT_MAX];
+    wire_endpoint(self->base, "control", 0, endpoint);
+    return connect_one(self, self->control.socket, endpoint, again);
+}
+
 static bool connect_push(link_t *self, bool again) {
-    bool fetcher = self->role == ROLE_FETCHER;
-    return connect_one(self, self->push, fetcher ? "tasks-in" : "results-in", fetcher ? 1 : 2, again);
+    char endpoint[WIRE_ENDPOINT_MAX];
+    push_endpoint(self, endpoint);
+    return connect_one(self, self->push, endpoint, again);
 }
 
 static const char *open_sockets(link_t *self) {
@@ -81,8 +94,7 @@ static const char *open_sockets(link_t *self) {
     if (!inlet_open(&self->control_monitor,
                     wire_monitor(self->context, self->control.socket, ++self->monitors)))
         return "no monitor of the control socket";
-    if (!connect_one(self, self->control.socket, "control", 0, false))
-        return "the control endpoint cannot be connected";
+    if (!connect_control(self, false)) return "the control endpoint cannot be connected";
     if (self->role == ROLE_UPLOADER) return NULL;
     self->push = wire_socket(self->context, ZMQ_PUSH, PROTOCOL_HWM, NULL);
     if (!self->push || !connect_push(self, false)) return "no socket to push to the broker";
@@ -172,6 +184,7 @@ static int send_control(link_t *self, const msg_t *msg) {
 
 /* Kinds of faults beside the codes of ERROR. */
 #define FAULT_HANDSHAKE 12 /* to 14 */
+#define FAULT_NO_PUSH   15
 
 /* Told once per kind: `bit` is the kind. */
 static void tell_fault(link_t *self, unsigned bit, const char *what) {
@@ -211,6 +224,38 @@ static void say_hello(link_t *self) {
     self->hello_due_ms = self->now_ms + (rc == 0 ? PROTOCOL_REPEAT_MS : HELLO_RETRY_MS);
 }
 
+/* Sockets take messages only while they are connected. */
+static bool takes(void *socket) {
+    int events = 0;
+    size_t size = sizeof events;
+    return zmq_getsockopt(socket, ZMQ_EVENTS, &events, &size) != 0 || (events & ZMQ_POLLOUT);
+}
+
+static void tell_half(link_t *self) {
+    char endpoint[WIRE_ENDPOINT_MAX];
+    push_endpoint(self, endpoint);
+    snprintf(
+        self->why, sizeof self->why,
+        "the broker's control is connected, and %.200s is not; can it be reached? nothing is taken before",
+        endpoint);
+    tell_fault(self, FAULT_NO_PUSH, self->why);
+    (void)connect_push(self, true); /* it may have been refused, and is not tried again then */
+}
+
+/* Before its first session a worker waits for its PUSH: else it would take tasks whose results cannot go out.
+ */
+static bool is_half_connected(link_t *self) {
+    if (!self->push || self->hello_seq > 1 || takes(self->push)) return false;
+    bool control = takes(self->control.socket);
+    self->control.unread = true; /* looking may take in news unnoticed, as sending */
+    self->hello_due_ms = self->now_ms + (control ? PUSH_LOOK_MS : HELLO_RETRY_MS);
+    if (!control || self->half_ms == 0) self->half_ms = control ? self->now_ms : 0;
+    if (!control || self->now_ms - self->half_ms < PUSH_TELL_MS) return true;
+    tell_half(self);
+    self->half_ms = self->now_ms;
+    return true;
+}
+
 static void beat(link_t *self) {
     msg_t msg = {.type = MSG_HEARTBEAT};
     uint32_t count = self->handler.held(self->handler.ctx, self->held, MSG_HELD_MAX);
@@ -237,7 +282,7 @@ static void reconnect_if_due(link_t *self) {
     if (self->reconnect_ms == 0 || self->now_ms < self->reconnect_ms) return;
     self->reconnect_ms = 0;
     self->control.unread = true; /* connecting may take in news unnoticed, as sending */
-    (void)connect_one(self, self->control.socket, "control", 0, true);
+    (void)connect_control(self, true);
 }
 
 /* The monitors are hints: a new connection needs a HELLO, for the broker at its end may be another one. */
@@ -442,7 +487,7 @@ bool link_turn(link_t *self, int64_t now_ms) {
     if (self->restart) end_session(self, self->restart);
     if (self->session && !more && now_ms - self->heard_ms >= self->lost_ms)
         end_session(self, "the broker is silent");
-    if (self->session == 0 && now_ms >= self->hello_due_ms) say_hello(self);
+    if (self->session == 0 && now_ms >= self->hello_due_ms && !is_half_connected(self)) say_hello(self);
     if (self->session && now_ms >= self->beat_due_ms) beat(self);
     return more;
 }

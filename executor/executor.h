@@ -34,6 +34,7 @@ typedef struct {
     int64_t answered_ms;     /* when the broker last told of what came by results-in */
     uint64_t results_sent;   /* RESULTs, repeats not counted */
     uint64_t results_stored; /* the last of these that was answered: what went before it has arrived */
+    int64_t shut_ms;         /* since when RESULTs do not go out; 0: they do; below 0: that was told */
     unsigned char *chunk;    /* MSG_CHUNK_MAX octets, or NULL until it is needed */
     uint64_t generation;     /* of the CONFIG applied last */
     bool draining;

@@ -1,11 +1,14 @@
 #include "executor/to_broker.h"
 
 #include "common/clock.h"
+#include "common/log.h"
 
 /* A RESULT lies in a pipe with all else that goes to the broker, and may be long on its way. */
 #define DOUBLINGS     4     /* of the time until it is said again: 1 s to 16 s */
 #define OCTETS_PER_MS 64    /* a slower way than this is not reckoned with */
 #define LATEST_MS     60000 /* whatever is answered meanwhile */
+#define SHUT_TELL_MS  10000 /* nothing goes out for so long */
+#define FULL_RETRY_MS 20    /* the pipe is full, or not connected to a new broker yet */
 
 static int send_ref(executor_t *self, const run_t *run, msg_type_t type) {
     msg_t msg = {.type = type};
@@ -67,12 +70,30 @@ static int64_t repeat_ms(const executor_t *self, const run_t *run) {
     return quiet_ms + wait_ms < latest_ms ? quiet_ms + wait_ms : latest_ms;
 }
 
+/* Once when it lasts, and once when it is over. */
+static void tell_way_back(executor_t *self, bool went) {
+    bool told = self->shut_ms < 0;
+    if (went && told) log_info("results_go_out", NULL);
+    if (went) {
+        self->shut_ms = 0;
+    } else if (self->shut_ms == 0) {
+        self->shut_ms = self->now_ms;
+    } else if (!told && self->now_ms - self->shut_ms >= SHUT_TELL_MS) {
+        log_error("results_do_not_go_out",
+                  "for_ms=%d why=\"the broker's results-in takes nothing; can its port be reached?\"",
+                  SHUT_TELL_MS);
+        self->shut_ms = -1;
+    }
+}
+
 static void say_result(executor_t *self, run_t *run) {
     bool first = run->next_send_ms == 0;
-    run->next_send_ms = self->now_ms + PROTOCOL_REPEAT_MS;
+    run->next_send_ms = self->now_ms + FULL_RETRY_MS; /* until it has gone out once */
     run->sent_ms = self->now_ms;
     if (first) run->sent_count = 0;
-    if (send_result(self, run) != 0) return; /* the pipe is full */
+    bool went = send_result(self, run) == 0;
+    tell_way_back(self, went);
+    if (!went) return;
     if (run->sent_count++ == 0) run->sent_place = ++self->results_sent;
 }
 

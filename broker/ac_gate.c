@@ -291,6 +291,11 @@ bool gate_rejoin(ac_gate_t *gate, uint64_t credit, uint64_t holder, uint64_t ses
     return true;
 }
 
+void gate_disown(ac_gate_t *gate, uint64_t holder, bool all) {
+    for (int i = 0; i < GATE_CREDITS_MAX; i++)
+        if (gate->credits[i].credit && gate->credits[i].holder == holder) gate->credits[i].disowned = all;
+}
+
 static void take_use(credit_t *credit, uint16_t used, int64_t now_ms) {
     if (used > credit->budget) used = credit->budget;
     if (used <= credit->used) return;
@@ -344,14 +349,25 @@ void gate_release(ac_gate_t *gate, credit_t *credit, int64_t now_ms) {
     *credit = (credit_t){0};
 }
 
+/* Nothing is under way, and what was fetched has come or never will. How much was used nobody tells: all. */
+static credit_t *over(ac_gate_t *gate, credit_t *c, int64_t now_ms, int *bucket) {
+    *bucket = gate_all_ended(gate, c, c->budget, now_ms);
+    c->ended = c->used;
+    return c;
+}
+
 credit_t *gate_expired(ac_gate_t *gate, int64_t now_ms, int *bucket) {
     for (int i = 0; i < GATE_CREDITS_MAX; i++) {
         credit_t *c = &gate->credits[i];
-        if (c->credit && now_ms >= c->renewed_ms + LEASE_OVER_MS) {
-            *bucket = gate_all_ended(gate, c, c->budget, now_ms);
-            c->ended = c->used; /* its holder has been over for a second: what it fetched is not waited for */
-            return c;
-        }
+        if (c->credit && now_ms >= c->renewed_ms + LEASE_OVER_MS) return over(gate, c, now_ms, bucket);
+    }
+    return NULL;
+}
+
+credit_t *gate_disowned(ac_gate_t *gate, uint64_t holder, int64_t now_ms, int *bucket) {
+    for (int i = 0; i < GATE_CREDITS_MAX; i++) {
+        credit_t *c = &gate->credits[i];
+        if (c->credit && c->disowned && c->holder == holder) return over(gate, c, now_ms, bucket);
     }
     return NULL;
 }

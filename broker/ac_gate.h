@@ -18,8 +18,9 @@
 #define GATE_WANT_MS        1500 /* a WANT older than this is forgotten */
 #define GATE_LONG_UPLOAD_MS 2000
 #define GATE_PROBE_MS       30000
-#define GATE_LATE_MS        1000 /* how long the tasks of a released fetch credit may take to come */
-#define GATE_FLOW_MS        10   /* for so long after a fetch credit tasks are taken to flow */
+#define GATE_LATE_MS        1000    /* how long the tasks of a released fetch credit may take to come */
+#define GATE_PAUSE_MAX_MS   3600000 /* no Retry-After of AC counts for more */
+#define GATE_FLOW_MS        10      /* for so long after a fetch credit tasks are taken to flow */
 
 typedef struct {
     uint64_t credit; /* 0: unused */
@@ -28,6 +29,7 @@ typedef struct {
     uint8_t stage; /* CREDIT_FETCH or CREDIT_UPLOAD */
     bool revoked;
     bool recovered; /* from the journal; its holder has not come back */
+    bool disowned;  /* its holder has come back and named none */
     bool probe;
     uint16_t budget; /* in all, from the credit's beginning, as are the next four */
     uint16_t used;   /* begun, as reported */
@@ -108,6 +110,11 @@ credit_t *gate_recall(ac_gate_t *gate, const gate_view_t *view, int64_t now_ms, 
 credit_t *gate_find(ac_gate_t *gate, uint64_t credit);
 /* The holder is back under a new session: true when the credit is still its own. */
 bool gate_rejoin(ac_gate_t *gate, uint64_t credit, uint64_t holder, uint64_t session, int64_t now_ms);
+/* The holder is back, and with `all` it holds none: what it was granted it never read, or gave back to
+ * nobody. */
+void gate_disown(ac_gate_t *gate, uint64_t holder, bool all);
+/* A credit that its holder has disowned, as gate_expired(). */
+credit_t *gate_disowned(ac_gate_t *gate, uint64_t holder, int64_t now_ms, int *bucket);
 /* Takes the use that was reported. What has ended of it goes into the rate window: all but the latest, for of
  * a credit one request is under way at a time. That one stays a granted unit: it may come to AC long after it
  * was begun, but not after its end. Returns the changed bucket, or -1. */

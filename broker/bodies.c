@@ -35,6 +35,7 @@ typedef struct stream_t {
     uint64_t turn;               /* when it got credit last, in the order of all that was given */
     bool told;                   /* the writer knows `upto` */
     int64_t held_ms;             /* since when it is first in line without room; 0: it never was */
+    int64_t stuck_ms;            /* and since when nothing of ours could make room; 0: something could */
     int fd;                      /* while open */
     int64_t given_ms[AHEAD_MAX]; /* when the chunks that have not come were allowed */
     struct stream_t *next;
@@ -300,12 +301,32 @@ static void hold(bodies_t *self, stream_t *stream, const char *why, int64_t now_
              why);
 }
 
+/* The disk has no room for it. When nothing that the spool will let go of could make any, it would wait, and
+ * all behind it, and fetching, for as long as it takes others to free some: it may be for ever. Executors
+ * keep what waits in files, as a rule on the same disk. */
+static void judge_stuck(bodies_t *self, stream_t *stream, const reserved_t *sum, int64_t now_ms) {
+    if (sum->promised > 0 || spool_counted(self->spool) > 0) {
+        stream->stuck_ms = 0;
+        return;
+    }
+    if (stream->stuck_ms == 0) stream->stuck_ms = now_ms;
+    int64_t patience_ms = spool_patience_ms(self->spool, stream->length);
+    if (now_ms - stream->stuck_ms < patience_ms) return;
+    log_error("body_given_up",
+              "number=%" PRIu64 " length=%" PRIu64 " waited_ms=%" PRId64
+              " why=\"%s, and nothing in the spool could make any\"",
+              stream->number, stream->length, now_ms - stream->held_ms, SPOOL_DISK_FULL);
+    stream->stuck_ms = now_ms; /* it ends with its task */
+    self->handler.no_room(self->handler.ctx, stream->number, stream->attempt);
+}
+
 /* False when it has to wait, and so all behind it. */
 static bool begin_one(bodies_t *self, stream_t *stream, bool leaves, reserved_t *sum, int64_t now_ms) {
     const char *why = leaves ? NULL : spool_refuses(self->spool, stream->length, sum->promised);
-    if (!why) why = spool_disk_refuses(self->spool, stream->length, sum->unwritten);
-    if (why) {
-        hold(self, stream, why, now_ms);
+    const char *disk = why ? NULL : spool_disk_refuses(self->spool, stream->length, sum->unwritten);
+    if (why || disk) {
+        hold(self, stream, why ? why : disk, now_ms);
+        if (disk) judge_stuck(self, stream, sum, now_ms);
         return false;
     }
     stream->fd = spool_create(self->spool, stream->number, stream->attempt);

@@ -22,6 +22,8 @@ typedef struct {
     bool (*runs)(void *ctx, uint64_t session, uint64_t number, uint32_t attempt);
     /* Whether its executor is about to end: its bodies need room on the disk alone, and go before others. */
     bool (*leaves)(void *ctx, uint64_t session);
+    /* There is no room for the task's body, and none will come: the task is to be ended. */
+    void (*no_room)(void *ctx, uint64_t number, uint32_t attempt);
 } bodies_handler_t;
 
 /* The spool is borrowed. NULL when out of memory. */

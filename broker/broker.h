@@ -16,6 +16,7 @@
 #define TURN_MS       5
 #define UNOPENED_MAX  32
 #define UNREAD_MAX    64
+#define NO_ROOM_MAX   8
 #define LOG_BAD_MAX   20  /* lines about bad messages in LOG_LIMIT_MS */
 #define LOG_PEERS_MAX 500 /* about workers that come and go */
 #define LOG_LIMIT_MS  60000
@@ -39,6 +40,8 @@ typedef struct {
     unsigned unopened_count;
     msg_ref_t unread[UNREAD_MAX]; /* pushes that have not gone out: the document could not be read */
     unsigned unread_count;
+    msg_ref_t no_room[NO_ROOM_MAX]; /* tasks whose bodies nobody has room for */
+    unsigned no_room_count;
     doc_t *status;                 /* of this turn, once somebody has asked for it */
     bool journal_ok, tasks_capped; /* tasks_capped: a turn ended at its cap, more waits */
     bool debug;                    /* the log level follows the core */

@@ -131,6 +131,13 @@ static bool leaves(void *ctx, uint64_t session) {
     return core_leaves(b->core, session);
 }
 
+/* For the next turn, which writes what becomes of it. */
+static void no_room(void *ctx, uint64_t number, uint32_t attempt) {
+    broker_t *b = ctx;
+    if (b->no_room_count < NO_ROOM_MAX) /* or said again */
+        b->no_room[b->no_room_count++] = (msg_ref_t){.number = number, .attempt = attempt};
+}
+
 static void send_to(void *ctx, uint64_t peer, const msg_t *msg) {
     broker_t *b = ctx;
     CRASH_POINT_MSG("send", msg->type);
@@ -146,7 +153,7 @@ static uint64_t spool_bytes_of(const config_t *config) {
 static int open_spool(program_t *self) {
     broker_t *b = &self->broker;
     char link[PATH_MAX];
-    const bodies_handler_t handler = {b, send_to, runs, leaves};
+    const bodies_handler_t handler = {b, send_to, runs, leaves, no_room};
     (void)snprintf(link, sizeof link, "%s/spool", self->config->runtime_dir);
     if (spool_open(self->config->state_dir, link, spool_bytes_of(self->config), has_body, b->core, &b->spool,
                    self->why) != 0)

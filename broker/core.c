@@ -85,6 +85,13 @@ void core_restore_rate(core_t *self, int64_t second, uint32_t units) {
     rate_restore(&self->gate.window, second, units);
 }
 
+/* The wall clock may have been set meanwhile. */
+void core_restore_pause(core_t *self, int64_t until_wall_ms, moment_t now) {
+    int64_t left_ms = until_wall_ms - now.wall_ms;
+    if (left_ms > GATE_PAUSE_MAX_MS) left_ms = GATE_PAUSE_MAX_MS;
+    if (left_ms > 0) self->gate.pause_ms = now.ms + left_ms;
+}
+
 void core_restore_drain(core_t *self, int64_t since_wall_ms) {
     self->drained_wall_ms = since_wall_ms;
 }
@@ -319,6 +326,9 @@ int core_step(core_t *self, const event_t *event, moment_t now, effects_t *effec
         break;
     case EV_NOT_PUSHED:
         task_not_pushed(self, event->number, event->attempt);
+        break;
+    case EV_NO_ROOM:
+        task_no_room(self, event->number, event->attempt);
         break;
     case EV_TICK:
         tick(self);

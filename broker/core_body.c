@@ -1,4 +1,7 @@
 /* What the core knows of bodies that come as streams: whose they are. The octets are bodies.c's. */
+#include <inttypes.h>
+#include <stdio.h>
+
 #include "broker/core_internal.h"
 
 static bool with(const task_t *task, const worker_t *worker, uint32_t attempt) {
@@ -44,4 +47,18 @@ void task_body(core_t *core, worker_t *worker, const msg_body_t *body) {
     }
     task_deny(core, worker->instance, body->session, body->number, body->attempt,
               task ? DENIED_OTHER : DENIED_UNKNOWN);
+}
+
+/* It would be the same the next time, so it is not done again. */
+void task_no_room(core_t *core, uint64_t number, uint32_t attempt) {
+    task_t *task = tasks_find(&core->tasks, number);
+    if (!task || !task->worker || task->attempt != attempt || task->state != TASK_RUNNING) return;
+    task_deny(core, task->worker->instance, task->worker->session, number, attempt, DENIED_LOST);
+    char text[160];
+    (void)snprintf(text, sizeof text,
+                   "Agent Side Error: Error: the answer of %" PRIu64
+                   " octets came, and the disk of the agent has no room for it",
+                   task->body_bytes);
+    task_log(core, task, "task_answer_dropped", "its body has no room on the disk");
+    task_fail(core, task, text);
 }

@@ -30,6 +30,7 @@ static void unclaimed_overdue(core_t *core, task_t *task) {
     }
     if (now_ms >= due && !way_is_past(&worker->way, task->way_mark)) worker_is_mute(core, worker);
     bool may_come = task->state == TASK_PUSHED;
+    effects_out(core->fx, OUT_DROP, worker->instance)->number = task->number;
     task_lost(core, task, "it was not claimed in time");
     if (may_come) task->late_session = worker->session;
 }
@@ -39,8 +40,29 @@ static void try_comes(core_t *core, task_t *task) {
     task_enqueue(core, task);
 }
 
-static void task_overdue(core_t *core, task_t *task) {
+/* An executor ends its requests in time. One that still lists the task has its answer, and as long as others
+ * come this one may be behind them. 0: it is not waited for any more. */
+static int64_t result_due_ms(const core_t *core, const task_t *task) {
+    const worker_t *worker = task->worker;
+    if (!worker || worker->result_ms == 0) return 0;
+    int64_t due_ms = worker->result_ms + RESULT_APART_MS, latest_ms = task->deadline_ms + RESULTS_OVER_MS;
+    if (due_ms > latest_ms) due_ms = latest_ms;
+    return due_ms > core->now.ms ? due_ms : 0;
+}
+
+static void running_overdue(core_t *core, task_t *task) {
     worker_t *worker = task->worker;
+    int64_t due_ms = result_due_ms(core, task);
+    if (due_ms > 0) {
+        core_check(core, tasks_set_due(&core->tasks, task, due_ms));
+        return;
+    }
+    if (worker)
+        task_deny(core, worker->instance, worker->session, task->number, task->attempt, DENIED_EXPIRED);
+    task_lost(core, task, "it ran past its expiry");
+}
+
+static void task_overdue(core_t *core, task_t *task) {
     switch (task->state) {
     case TASK_READY:
         if (task->unread)
@@ -52,9 +74,7 @@ static void task_overdue(core_t *core, task_t *task) {
         try_comes(core, task);
         break;
     case TASK_RUNNING:
-        if (worker)
-            task_deny(core, worker->instance, worker->session, task->number, task->attempt, DENIED_EXPIRED);
-        task_lost(core, task, "it ran past its expiry");
+        running_overdue(core, task);
         break;
     case TASK_PUSHED:
     case TASK_DONE_PUSHED:

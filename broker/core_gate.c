@@ -169,8 +169,10 @@ void credit_outcome(core_t *core, call_t call, outcome_t outcome, uint64_t numbe
         effects_log(core->fx, loud ? LOG_LEVEL_ERROR : LOG_LEVEL_WARN, "ac_call_failed",
                     "call=%s status=%u why=%s", call_name(call), http_status, log_quote(gate->error, quoted));
     }
-    if (gate->pause_ms != paused)
+    if (gate->pause_ms != paused) {
+        effects_record(core->fx, REC_PAUSE)->at = core->now.wall_ms + gate->pause_ms - core->now.ms;
         effects_log(core->fx, LOG_LEVEL_WARN, "ac_pause", "ms=%" PRId64, gate->pause_ms - core->now.ms);
+    }
     if (changed)
         effects_log(core->fx, good ? LOG_LEVEL_WARN : LOG_LEVEL_ERROR, good ? "gate_opened" : "gate_closed",
                     "call=%s status=%u", call_name(call), http_status);
@@ -183,6 +185,18 @@ static void expire_credits(core_t *core) {
         effects_log(core->fx, LOG_LEVEL_WARN, "credit_expired", "credit=%" PRIu64 " stage=%s", credit->credit,
                     credit->stage == CREDIT_FETCH ? "fetch" : "upload");
         core->view.counters.credits_lost++;
+        record_bucket(core, bucket);
+        drop_credit(core, credit);
+    }
+}
+
+void credits_disowned(core_t *core, const worker_t *worker) {
+    int bucket;
+    credit_t *credit;
+    while ((credit = gate_disowned(&core->gate, worker->instance, core->now.ms, &bucket)) != NULL) {
+        effects_log(core->fx, LOG_LEVEL_INFO, "credit_disowned",
+                    "credit=%" PRIu64 " stage=%s remark=\"its holder has come back without it\"",
+                    credit->credit, credit->stage == CREDIT_FETCH ? "fetch" : "upload");
         record_bucket(core, bucket);
         drop_credit(core, credit);
     }

@@ -6,10 +6,12 @@
 #include "broker/stage.h"
 #include "common/log.h"
 
-#define LATE_WAKE_MS    1000  /* a longer gap between ticks means that this process stood still */
-#define LATE_GRACE_MS   2000  /* and then nobody is judged for this long */
-#define PAUSE_LOG_MS    1000  /* a pause is logged once it has lasted this long */
-#define RUNNING_OVER_MS 10000 /* a claim is ended this long after its task's expiry */
+#define LATE_WAKE_MS    1000   /* a longer gap between ticks means that this process stood still */
+#define LATE_GRACE_MS   2000   /* and then nobody is judged for this long */
+#define PAUSE_LOG_MS    1000   /* a pause is logged once it has lasted this long */
+#define RUNNING_OVER_MS 10000  /* a claim is ended this long after its task's expiry */
+#define RESULTS_OVER_MS 600000 /* or at most this long, while RESULTs of its executor come */
+#define RESULT_APART_MS 21000  /* of two that come, on a way of 64 kB/s */
 #define FETCHERS_MAX    64
 #define WORKERS_MAX     256 /* sessions at a time; each costs descriptors */
 #define TOOLS_MAX       4   /* of them, sessions of tools that ask for a credit */
@@ -130,6 +132,8 @@ void task_not_pushed(core_t *core, uint64_t number, uint32_t attempt);
 void task_ended(core_t *core, task_t *task);
 /* core_body.c: BODY, the result of the task has a body that comes as a stream. */
 void task_body(core_t *core, worker_t *worker, const msg_body_t *body);
+/* There is no room for its body. */
+void task_no_room(core_t *core, uint64_t number, uint32_t attempt);
 /* core_config.c */
 /* The globalConfig of a task: what it changes becomes a new generation. */
 void config_take(core_t *core, str_t json);
@@ -140,6 +144,8 @@ void config_send_all(core_t *core);
 void credit_want(core_t *core, worker_t *worker, const msg_want_t *want);
 void credit_renew(core_t *core, worker_t *worker, const msg_renew_t *renew);
 void credit_release(core_t *core, uint64_t holder, const msg_release_t *release);
+/* Ends what the worker had when it came back without it. */
+void credits_disowned(core_t *core, const worker_t *worker);
 void credit_report(core_t *core, worker_t *worker, const msg_report_t *report);
 void credit_outcome(core_t *core, call_t call, outcome_t outcome, uint64_t number, uint16_t http_status,
                     int64_t retry_after_ms, uint32_t elapsed_ms, str_t reason);

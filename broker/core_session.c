@@ -191,6 +191,7 @@ static msg_nums_t adopt(core_t *core, worker_t *worker, const msg_hello_t *hello
 static void welcome(core_t *core, worker_t *worker, const msg_hello_t *hello, msg_nums_t drop) {
     bool kept = hello->credit != 0 &&
                 gate_rejoin(&core->gate, hello->credit, worker->instance, worker->session, core->now.ms);
+    gate_disown(&core->gate, worker->instance, hello->credit == 0);
     out_t *out =
         effects_out(core->fx, stage_of(core, worker->role) ? OUT_OPEN : OUT_CONTROL, worker->instance);
     out->slots = worker->slots;
@@ -276,8 +277,10 @@ void session_revoke(core_t *core, uint64_t key) {
 }
 
 void session_heartbeat(core_t *core, worker_t *worker, const msg_heartbeat_t *beat) {
-    if (!worker->ready) /* not with HELLO, which may be an old one that lists nothing yet */
+    if (!worker->ready) { /* not with HELLO, which may be an old one that lists nothing yet */
         not_awaited(core, worker->instance, 0, true);
+        credits_disowned(core, worker);
+    }
     worker->ready = true;
     msg_t *answer = effects_msg(core->fx, worker->instance, MSG_HEARTBEAT);
     answer->heartbeat.session = beat->session;

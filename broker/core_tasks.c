@@ -142,12 +142,22 @@ void task_fail(core_t *core, task_t *task, const char *text) {
     task_becomes_done(core, task);
 }
 
+/* Whether an executor has had it, as far as its trail tells. */
+static bool was_claimed(const task_t *task) {
+    size_t at = 0;
+    trail_entry_t entry;
+    while (trail_next(task->trail.bytes, task->trail.len, 0, &at, &entry))
+        if (entry.kind == TRAIL_CLAIMED) return true;
+    return false;
+}
+
 void task_fail_expired(core_t *core, task_t *task) {
     core->view.counters.expired++;
     char text[160];
-    (void)snprintf(text, sizeof text,
-                   "Agent Side Error: Error: task expired %" PRId64 " ms ago, before it was sent to the tool",
-                   core->now.ms - task->deadline_ms);
+    (void)snprintf(text, sizeof text, "Agent Side Error: Error: task expired %" PRId64 " ms ago, %s",
+                   core->now.ms - task->deadline_ms,
+                   was_claimed(task) ? "and the executor that had it brought no result"
+                                     : "before it was sent to the tool");
     task_fail(core, task, text);
 }
 

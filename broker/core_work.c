@@ -81,7 +81,7 @@ void task_result(core_t *core, const msg_result_t *result, void **doc, uint64_t 
         core->view.counters.bad_sessions++;
         return; /* its worker will say HELLO and learn what to keep */
     }
-    worker->heard_ms = core->now.ms;
+    worker->heard_ms = worker->result_ms = core->now.ms;
     task_t *task = tasks_find(&core->tasks, result->number);
     take_late(core, worker, task, result->attempt);
     if (!with(task, worker, result->attempt)) {

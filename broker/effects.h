@@ -45,6 +45,7 @@ typedef enum {
     REC_CREDIT_GONE, /* number */
     REC_RATE,        /* at (second), units: a bucket of the rate window */
     REC_CONFIG,      /* seq (generation), config: all that AC has set */
+    REC_PAUSE,       /* at: how long AC wants a pause (wall time) */
     REC_DRAIN,       /* at: since when fetching is paused by hand (wall time), 0 when it is not */
     REC_TYPES
 } record_type_t;
@@ -65,6 +66,7 @@ typedef enum {
     OUT_PUSH,    /* msg (TASK) to the worker's PUSH, with the document of task.number */
     OUT_OPEN,    /* WELCOME: open the worker's PUSH with `slots` as mark, then send msg with its endpoint */
     OUT_CLOSE,   /* close the worker's PUSH */
+    OUT_DROP,    /* what of task `number` has not gone to the worker's PUSH yet shall not */
     OUT_FORGET,  /* the document of task `number` is no longer needed */
     OUT_LOG      /* a line for the log and the events socket */
 } out_type_t;

@@ -232,6 +232,8 @@ static int write_record(journal_t *self, const record_t *r) {
         return write_config(self, r);
     case REC_RATE:
         return write_numbers(self, ST_RATE, (uint64_t)(r->at % RATE_BUCKETS), (uint64_t)r->at, r->units, 0);
+    case REC_PAUSE:
+        return write_meta(self, "pause", r->at);
     default:
         return write_meta(self, "drained", r->at);
     }

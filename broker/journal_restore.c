@@ -103,6 +103,12 @@ static int restore_drain(restore_t *r, sqlite3_stmt *s) {
     return 0;
 }
 
+static int restore_pause(restore_t *r, sqlite3_stmt *s) {
+    if (!is_time(s, 0)) return ERR_CORRUPT;
+    core_restore_pause(r->core, column_number(s, 0), r->now);
+    return 0;
+}
+
 static int restore_config(restore_t *r, sqlite3_stmt *s) {
     uint64_t generation;
     int debug, upload_to_ac, verify;
@@ -186,6 +192,7 @@ int journal_restore(journal_t *self, core_t *core, const char *boot_id, moment_t
                        restore_credit, why);
     if (!err) err = each_row(self, &r, "SELECT second, units FROM rate", restore_rate, why);
     if (!err) err = each_row(self, &r, "SELECT value FROM meta WHERE key='drained'", restore_drain, why);
+    if (!err) err = each_row(self, &r, "SELECT value FROM meta WHERE key='pause'", restore_pause, why);
     if (!err) err = each_row(self, &r, "SELECT value FROM meta WHERE key='config'", restore_config, why);
     if (!err && !r.same_boot) err = adopt_boot(self, boot_id, now, why);
     self->used = r.used;

@@ -320,7 +320,12 @@ int sockets_push(sockets_t *self, uint64_t peer, const msg_t *msg, doc_t *payloa
         (void)zmq_msg_close(&header);
         return err;
     }
-    return worker_socket_send(socket, &header, &body);
+    return worker_socket_send(socket, msg->task.number, &header, &body);
+}
+
+void sockets_unpush(sockets_t *self, uint64_t peer, uint64_t number) {
+    worker_socket_t *socket = worker_sockets_find(&self->workers, peer);
+    if (socket) worker_socket_drop(socket, number);
 }
 
 void sockets_publish(sockets_t *self, const msg_t *msg) {

@@ -63,6 +63,8 @@ int sockets_worker_open(sockets_t *self, const worker_wish_t *wish, const char *
 void sockets_worker_close(sockets_t *self, uint64_t peer, int64_t now_ms);
 /* Pushes to the worker; what its socket does not take at once is kept and sent when it does. */
 int sockets_push(sockets_t *self, uint64_t peer, const msg_t *msg, doc_t *payload);
+/* Takes back what of the task is kept. */
+void sockets_unpush(sockets_t *self, uint64_t peer, uint64_t number);
 /* Ends all connections to events, which come back if they may: a key was revoked. */
 int sockets_renew_events(sockets_t *self);
 /* Publishes on events. */

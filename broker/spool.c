@@ -21,6 +21,8 @@
 #define FLUSH_STEP ((uint64_t)1024 * 1024)
 #define MEND_MS    1000
 
+#define TOO_LARGE_MS 300000 /* somebody may free some room in that time */
+
 struct spool_t {
     int dir;
     uint64_t bytes, max;
@@ -231,9 +233,24 @@ const char *spool_refuses(const spool_t *self, uint64_t length, uint64_t reserve
     return spool_fits(spool_counted(self) + reserved, length, self->max) ? NULL : SPOOL_FULL;
 }
 
-const char *spool_disk_refuses(const spool_t *self, uint64_t length, uint64_t unwritten) {
+/* False when nobody can tell. */
+static bool disk_of(const spool_t *self, uint64_t *room, uint64_t *size) {
     struct statvfs disk;
-    if (fstatvfs(self->dir, &disk) != 0) return NULL;
-    uint64_t room = (uint64_t)disk.f_bavail * disk.f_frsize;
+    if (fstatvfs(self->dir, &disk) != 0) return false;
+    *room = (uint64_t)disk.f_bavail * disk.f_frsize;
+    *size = (uint64_t)disk.f_blocks * disk.f_frsize;
+    return true;
+}
+
+const char *spool_disk_refuses(const spool_t *self, uint64_t length, uint64_t unwritten) {
+    uint64_t room, size;
+    if (!disk_of(self, &room, &size)) return NULL;
     return room < unwritten + length + SPARE ? SPOOL_DISK_FULL : NULL;
+}
+
+int64_t spool_patience_ms(const spool_t *self, uint64_t length) {
+    uint64_t room, size;
+    if (!disk_of(self, &room, &size)) return INT64_MAX;
+    if (size < length + SPARE) return 0;
+    return room < SPARE ? INT64_MAX : TOO_LARGE_MS;
 }

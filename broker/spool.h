@@ -48,6 +48,10 @@ void spool_set_aside(spool_t *self, uint64_t bytes);
  * disk has none when `unwritten` of these are not on it yet: a constant, or NULL. */
 const char *spool_refuses(const spool_t *self, uint64_t length, uint64_t reserved);
 const char *spool_disk_refuses(const spool_t *self, uint64_t length, uint64_t unwritten);
+/* How long such a body is worth waiting for, in ms, when nothing is in the spool whose end would make room: 0
+ * for one that the disk could not take if it were empty, INT64_MAX for as long as the disk is full, whoever
+ * has filled it, and some minutes while there is room, though not for this one. */
+int64_t spool_patience_ms(const spool_t *self, uint64_t length);
 /* The rule of the bound alone. One that is over it itself waits for any room at all: if it waited for all of
  * it, a result that stays would keep it out for as long. */
 static inline bool spool_fits(uint64_t used, uint64_t length, uint64_t max_bytes) {

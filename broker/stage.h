@@ -27,6 +27,7 @@ struct worker_t {
     bool ready;       /* its PULL is connected */
     bool leaving;     /* it drains: it said so, or gave tasks back */
     int64_t heard_ms;
+    int64_t result_ms; /* when a RESULT came last; 0: none did in this session */
     uint32_t beat;
     uint64_t beat_seq;  /* of its latest heartbeat */
     uint64_t hello_seq; /* of the HELLO that began the session */

@@ -6,8 +6,6 @@
 #include "broker/json_put.h"
 #include "broker/stage.h"
 
-#define HISTORY_MAX 20 /* lives of one taskId that are told */
-
 /* --- the timeline --- */
 
 static const char *event_name(trail_kind_t kind) {
@@ -100,14 +98,52 @@ static void put_timeline(yajl_gen g, const void *trail, size_t len, int64_t base
 
 /* --- a task that is held --- */
 
+/* Credits for uploads that the worker may make requests under. */
+static uint32_t upload_credits(const ac_gate_t *gate, const worker_t *worker) {
+    uint32_t count = 0;
+    for (int i = 0; i < GATE_CREDITS_MAX; i++) {
+        const credit_t *credit = &gate->credits[i];
+        count += credit->credit && credit->stage == CREDIT_UPLOAD && credit->holder == worker->instance &&
+                 !credit->disowned;
+    }
+    return count;
+}
+
+static bool all_credits_out(const ac_gate_t *gate) {
+    int count = 0;
+    for (int i = 0; i < GATE_CREDITS_MAX; i++)
+        count += gate->credits[i].credit != 0;
+    return count >= gate->max;
+}
+
+/* Its uploader holds no credit. With a body for the store it may have had one, and be there. */
+static const char *waits_for_credit(const core_view_t *view, const task_t *task, moment_t now) {
+    if (task->call == CALL_UPLOAD_URL) return "an AC credit, or the store to take its body";
+    if (now.ms < view->gate->pause_ms) return "an AC credit: none is granted while AC wants a pause";
+    if (view->gate->state == GATE_CLOSED)
+        return "an AC credit: AC does not answer as it should, and one probe goes every 30 s at most";
+    if (all_credits_out(view->gate)) return "an AC credit: all are with others";
+    if (gate_rate_free(view->gate, now.ms) == 0) return "an AC credit: the rate limit's minute is used up";
+    return "an AC credit";
+}
+
+/* An uploader has claimed it, with others perhaps: of these as many are under way as it holds credits. */
+static const char *waits_at_uploader(const core_view_t *view, const task_t *task, moment_t now) {
+    uint32_t credits = upload_credits(view->gate, task->worker);
+    if (credits == 0) return waits_for_credit(view, task, now);
+    if (credits < task->worker->claimed) return "AC's answer, or its turn";
+    return task->call == CALL_UPLOAD_URL ? "AC's answer, or the store's" : "AC's answer";
+}
+
 static const char *waits_for_upload(const core_view_t *view, const task_t *task, moment_t now) {
     if (task->waits_rejoin) return "the uploaders known from before the broker's start";
+    if (task->state == TASK_UPLOADING && task->worker) return waits_at_uploader(view, task, now);
     if (task->next_try_ms > now.ms) return "its next try";
     if (!view->uploaders) return "an uploader: none is connected";
     if (now.ms < view->gate->pause_ms) return "the end of the pause that AC asked for";
     if (view->gate->state == GATE_CLOSED) return "AC to answer again; one probe goes every 30 s at most";
     if (gate_rate_free(view->gate, now.ms) == 0) return "the rate limit's minute";
-    return task->state == TASK_DONE ? "its turn" : "AC's answer";
+    return "its turn";
 }
 
 /* The tool has answered: what keeps the answer from being here. */
@@ -118,6 +154,21 @@ static const char *waits_for_body(const broker_t *self, const body_view_t *body)
     return hold && strcmp(hold, SPOOL_DISK_FULL) == 0 ? "room on the disk" : "room in the spool";
 }
 
+static const char *waits_for_executor(const core_view_t *view, const task_t *task) {
+    unsigned count = 0, mute = 0, leaving = 0;
+    for (const worker_t *worker = view->executors; worker; worker = worker->next) {
+        count++;
+        leaving += worker->leaving;
+        mute += !worker->leaving && worker->mute > 0;
+    }
+    if (task->waits_rejoin) return "the executors known from before the broker's start";
+    if (task->unread) return "its next reading: the journal did not give it";
+    if (count == 0) return "an executor: none is connected";
+    if (leaving == count) return "an executor: those that are connected are about to end";
+    if (leaving + mute == count) return "an executor that tasks reach: can they reach their worker ports?";
+    return "a free slot of an executor";
+}
+
 /* What has to come before it goes on; NULL when nothing is to be waited for. */
 static const char *waits_for(const broker_t *self, const core_view_t *view, const task_t *task,
                              moment_t now) {
@@ -125,8 +176,7 @@ static const char *waits_for(const broker_t *self, const core_view_t *view, cons
     if (!self->journal_ok && waits) return "the journal to be writable";
     switch (task->state) {
     case TASK_READY:
-        if (task->waits_rejoin) return "the executors known from before the broker's start";
-        return view->executor_slots == 0 ? "an executor: none is connected" : "a free slot of an executor";
+        return waits_for_executor(view, task);
     case TASK_PUSHED:
         return "the executor to claim it";
     case TASK_DONE_PUSHED:
@@ -139,12 +189,18 @@ static const char *waits_for(const broker_t *self, const core_view_t *view, cons
     }
 }
 
-static void put_worker(yajl_gen g, const worker_t *worker) {
+/* Of an uploader that has claimed it also how many it has, and how many of them may be under way. */
+static void put_worker(yajl_gen g, const core_view_t *view, const task_t *task) {
+    const worker_t *worker = task->worker;
     if (!worker) return;
     json_open(g, "worker");
     json_text(g, "name", worker->name);
     json_number(g, "pid", worker->pid);
     json_text(g, "host", worker->host);
+    if (task->state == TASK_UPLOADING) {
+        json_number(g, "results", worker->claimed);
+        json_number(g, "credits", upload_credits(view->gate, worker));
+    }
     (void)yajl_gen_map_close(g);
 }
 
@@ -216,7 +272,7 @@ static void put_held(yajl_gen g, const broker_t *self, const core_view_t *view, 
     if (steps != STEPS_WRITTEN) json_bool(g, "unwritten", true);
     if (answered) json_bool(g, "answered", true);
     if (comes) put_body(g, &body);
-    put_worker(g, task->worker);
+    put_worker(g, view, task);
     put_timeline(g, task->trail.bytes, task->trail.len, task->accepted_wall_ms,
                  steps == STEPS_NONE_WRITTEN ? TRAIL_ACCEPTED : TRAIL_KINDS);
     (void)yajl_gen_map_close(g);
@@ -273,7 +329,7 @@ doc_t *broker_find(broker_t *self, const msg_find_t *find) {
     json_key(g, "tasks");
     (void)yajl_gen_array_open(g);
     (void)journal_history_find(self->journal, find->by == ORDER_BY_NUMBER ? NULL : id, number_of(id),
-                               HISTORY_MAX, now.wall_ms, put_gone, g);
+                               MSG_LIVES_MAX, now.wall_ms, put_gone, g);
     if (by_id) put_held(g, self, &view, by_id, now);
     if (by_number && by_number != by_id) put_held(g, self, &view, by_number, now);
     (void)yajl_gen_array_close(g);
@@ -315,6 +371,8 @@ doc_t *broker_list(broker_t *self, const msg_list_t *list) {
     uint32_t count = core_buried(self->core, list->after, list->max, tasks, &more);
     (void)yajl_gen_map_open(g);
     json_number(g, "now_ms", now.wall_ms);
+    json_number(g, "started_ms", self->started_wall_ms);
+    json_number(g, "dropped", (int64_t)view.counters.dropped);
     json_number(g, "total", view.tasks->counts[TASK_BURIED]);
     json_number(g, "bytes", (int64_t)view.tasks->buried_bytes);
     json_number(g, "limit_bytes", (int64_t)view.settings->dead_letter_bytes);

@@ -80,6 +80,9 @@ static int send_one(broker_t *self, out_t *out, int64_t late_ms) {
     case OUT_CLOSE:
         sockets_worker_close(self->sockets, out->peer, clock_boot_ms());
         return 0;
+    case OUT_DROP:
+        sockets_unpush(self->sockets, out->peer, out->number);
+        return 0;
     case OUT_FORGET:
         payloads_drop(self->payloads, out->number);
         return 0;

@@ -35,6 +35,18 @@ static int tell_unread(broker_t *self) {
     return err;
 }
 
+static int tell_no_room(broker_t *self) {
+    int err = 0;
+    for (unsigned i = 0; !err && i < self->no_room_count; i++)
+        err = core_step(self->core,
+                        &(event_t){.kind = EV_NO_ROOM,
+                                   .number = self->no_room[i].number,
+                                   .attempt = self->no_room[i].attempt},
+                        broker_now(), self->effects);
+    self->no_room_count = 0;
+    return err;
+}
+
 static int drain(broker_t *self) {
     int64_t until = clock_boot_ms() + TURN_MS;
     self->tasks_capped = false;
@@ -129,6 +141,7 @@ static int commit(broker_t *self, int signals) {
 int broker_turn(broker_t *self, int signals) {
     int err = tell_unopened(self);
     if (!err) err = tell_unread(self);
+    if (!err) err = tell_no_room(self);
     if (!err) err = drain(self);
     doc_destroy(&self->status);
     moment_t now = broker_now();
@@ -150,7 +163,9 @@ int broker_turn(broker_t *self, int signals) {
 }
 
 long broker_due_ms(broker_t *self) {
-    if (self->tasks_capped || self->unopened_count > 0 || self->unread_count > 0 || self->reload) return 0;
+    if (self->tasks_capped || self->unopened_count > 0 || self->unread_count > 0 || self->no_room_count > 0 ||
+        self->reload)
+        return 0;
     int64_t now = clock_boot_ms(), due = core_due_ms(self->core, now);
     int64_t bodies = bodies_due_ms(self->bodies, now);
     due = bodies < due ? bodies : due;

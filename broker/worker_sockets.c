@@ -110,13 +110,17 @@ int worker_sockets_open(worker_sockets_t *self, const worker_wish_t *wish, int64
     return 0;
 }
 
-static void drop_first(worker_socket_t *s) {
-    waiting_t *waiting = s->first;
-    s->first = waiting->next;
-    if (!s->first) s->last = &s->first;
+static void drop_waiting(worker_socket_t *s, waiting_t **at) {
+    waiting_t *waiting = *at;
+    *at = waiting->next;
+    if (s->last == &waiting->next) s->last = at;
     (void)zmq_msg_close(&waiting->header);
     (void)zmq_msg_close(&waiting->payload);
     free(waiting);
+}
+
+static void drop_first(worker_socket_t *s) {
+    drop_waiting(s, &s->first);
 }
 
 static void socket_free(worker_sockets_t *self, worker_socket_t *s, int64_t now_ms) {
@@ -153,7 +157,7 @@ static bool try_send(worker_socket_t *s, zmq_msg_t *header, zmq_msg_t *payload) 
     return true;
 }
 
-int worker_socket_send(worker_socket_t *s, zmq_msg_t *header, zmq_msg_t *payload) {
+int worker_socket_send(worker_socket_t *s, uint64_t number, zmq_msg_t *header, zmq_msg_t *payload) {
     s->used = true;
     if (!s->first && try_send(s, header, payload)) return 0;
     waiting_t *waiting = malloc(sizeof *waiting);
@@ -168,10 +172,20 @@ int worker_socket_send(worker_socket_t *s, zmq_msg_t *header, zmq_msg_t *payload
     (void)zmq_msg_move(&waiting->payload, payload);
     (void)zmq_msg_close(header);
     (void)zmq_msg_close(payload);
+    waiting->number = number;
     waiting->next = NULL;
     *s->last = waiting;
     s->last = &waiting->next;
     return 0;
+}
+
+void worker_socket_drop(worker_socket_t *s, uint64_t number) {
+    for (waiting_t **at = &s->first; *at;) {
+        if ((*at)->number == number)
+            drop_waiting(s, at);
+        else
+            at = &(*at)->next;
+    }
 }
 
 void worker_socket_flush(worker_socket_t *s) {

@@ -12,6 +12,7 @@
 
 /* A message that waits for its worker's socket. */
 typedef struct waiting_t {
+    uint64_t number; /* of its task */
     zmq_msg_t header, payload;
     struct waiting_t *next;
 } waiting_t;
@@ -53,8 +54,10 @@ int worker_sockets_open(worker_sockets_t *self, const worker_wish_t *wish, int64
                         const char **endpoint);
 void worker_sockets_close(worker_sockets_t *self, uint64_t peer, int64_t now_ms);
 worker_socket_t *worker_sockets_find(worker_sockets_t *self, uint64_t peer);
-/* Takes over both frames. ERR_NOMEM. */
-int worker_socket_send(worker_socket_t *socket, zmq_msg_t *header, zmq_msg_t *payload);
+/* TASK of that number. Takes over both frames. ERR_NOMEM. */
+int worker_socket_send(worker_socket_t *socket, uint64_t number, zmq_msg_t *header, zmq_msg_t *payload);
+/* Drops what waits of the task. */
+void worker_socket_drop(worker_socket_t *socket, uint64_t number);
 /* Sends what waits, as far as the socket takes it. */
 void worker_socket_flush(worker_socket_t *socket);
 /* A socket of libzmq with the broker's options, which CZMQ's setters take; `mark` is for both directions.

@@ -90,16 +90,12 @@ static void forget(ac_seat_t *self) {
 
 static void try_release(ac_seat_t *self) {
     if (self->lease.state != LEASE_HELD || ac_line_busy(self->line)) return;
-    if (self->lease.lost) { /* it is not ours to give back */
-        forget(self);
-        return;
-    }
     lease_t after = self->lease;
     msg_t msg;
     dead_man_disarm(self->dead_man); /* nothing is under way, and nothing will be */
     lease_release(&after, link_session(self->link), &msg);
-    if (link_send(self->link, &msg) != 0) return; /* kept, and named in the next HELLO */
-    forget(self);
+    bool said = link_send(self->link, &msg) == 0;
+    if (said || self->lease.lost) forget(self); /* else kept, and named in the next HELLO */
 }
 
 void ac_seat_release(ac_seat_t *self) {
@@ -127,7 +123,10 @@ bool ac_seat_revoked(ac_seat_t *self, const msg_revoke_t *revoke) {
 }
 
 void ac_seat_welcome(ac_seat_t *self, uint64_t credit, int64_t now_ms) {
+    msg_t msg;
     lease_welcome(&self->lease, credit, now_ms);
+    for (unsigned i = 0; lease_former(&self->lease, i, link_session(self->link), &msg); i++)
+        (void)link_send(self->link, &msg); /* the first time it may have died on its way */
 }
 
 uint16_t ac_seat_used(const ac_seat_t *self, uint64_t credit) {

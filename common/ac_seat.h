@@ -41,6 +41,7 @@ void ac_seat_release(ac_seat_t *self);
 /* What the broker says; true when it was for this seat. */
 bool ac_seat_granted(ac_seat_t *self, const msg_grant_t *grant);
 bool ac_seat_revoked(ac_seat_t *self, const msg_revoke_t *revoke);
+/* As lease_welcome(). What was given back in a former session is said once more. */
 void ac_seat_welcome(ac_seat_t *self, uint64_t credit, int64_t now_ms);
 /* Requests started under the credit, held now or lately; 0 for one the seat never had. */
 uint16_t ac_seat_used(const ac_seat_t *self, uint64_t credit);

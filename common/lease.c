@@ -112,6 +112,15 @@ void lease_release(lease_t *self, uint64_t session, msg_t *msg) {
     lease_drop(self);
 }
 
+bool lease_former(const lease_t *self, unsigned i, uint64_t session, msg_t *msg) {
+    if (i >= FORMER_MAX || self->former[i].credit == 0) return false;
+    memset(msg, 0, sizeof *msg);
+    msg->type = MSG_RELEASE;
+    msg->release =
+        (msg_release_t){.session = session, .credit = self->former[i].credit, .used = self->former[i].used};
+    return true;
+}
+
 void lease_welcome(lease_t *self, uint64_t credit, int64_t now_ms) {
     forget_sent(self); /* answers to what the old session asked do not come any more */
     self->next_send_ms = now_ms;

@@ -54,6 +54,8 @@ void lease_start(lease_t *self);
 bool lease_must_abort(const lease_t *self, int64_t now_ms);
 /* Fills RELEASE and forgets the credit. Only when held. */
 void lease_release(lease_t *self, uint64_t session, msg_t *msg);
+/* RELEASE of the i-th credit, from 0, of the latest that were held before; false when there is none. */
+bool lease_former(const lease_t *self, unsigned i, uint64_t session, msg_t *msg);
 /* A new session: keep the credit if `credit` is ours, else it is lost; asking goes on. */
 void lease_welcome(lease_t *self, uint64_t credit, int64_t now_ms);
 /* Requests started under the credit, as far as the lease remembers it; 0 for one it never had. */

@@ -14,6 +14,7 @@
 #define MSG_TASK_ID_MAX  1024
 #define MSG_CHUNK_MAX    262144
 #define MSG_LIST_MAX     500
+#define MSG_LIVES_MAX    20 /* tasks of one taskId that are gone in an answer to FIND, the latest */
 #define MSG_BODY_MAX     ((uint64_t)1 << 48)  /* length of a stream: sums of them do not overflow */
 #define MSG_WHY_MAX      160                  /* of the reason in RESULT */
 #define MSG_WIRE_MAX     (100L * 1024 * 1024) /* ZMQ_MAXMSGSIZE */

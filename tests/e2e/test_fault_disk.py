@@ -227,6 +227,26 @@ def test_inbox_write_errors():
                                for code in (EIO, ENOSPC)])
 
 
+def test_body_larger_than_the_disk(world):
+    """Its task ends with an error result that says so, and the others go on."""
+    with small_disk(world.folder / "state", 24) as state:
+        if not state:
+            refused("mounts")
+        mock = world.start_mock("--longPollMs", "300-300")
+        agent = world.make_agent(*FAST).start()
+        try:
+            mock.add(count=1, methods="POST", bodyBytes="20000000-20000000")
+            logged(agent, "event=body_given_up", "event=task_answer_dropped")
+            mock.add(count=10, methods="GET,POST", bodyBytes="100-4000")
+            mock.add(count=2, methods="GET", bodyBytes="1000000-2000000")
+            books = mock.wait("delivered>=13", deadline=60)
+            assert books["error_results"] == 1 and books["tool_requests"] == 13
+            assert books["lost"] == books["reexecuted_unsafe"] == books["duplicates"] == 0
+            agent.stop()
+        finally:
+            agent.close()
+
+
 def test_log_disk_full(world):
     """Lines that the log's file does not take go to stderr, and the work goes on."""
     with small_disk(world.folder / "logs", 1) as logs:

@@ -23,6 +23,25 @@ def test_killed_broker(world, bind, free_port):
     check_toll(books, 500, toll)
 
 
+def test_a_pause_outlives_the_broker(world):
+    """AC wants one of minutes: the next broker keeps to it as well."""
+    mock = world.start_mock("--fault", "put-result:429retry:1:600:x1")
+    agent = world.make_agent(*FAST).start()
+    agent.joined("fetcher", "executor", "uploader")
+    mock.add(count=1, methods="POST")
+    until = agent.status_until(lambda s: s["gate"]["paused_until_ms"], "a pause")["gate"]["paused_until_ms"]
+    former = agent.kill("broker")
+    agent.restarted("broker", former)
+    after = agent.joined("fetcher", "executor", "uploader")["gate"]["paused_until_ms"]
+    assert abs(after - until) < 1000
+    asked = [mock.books()[key] for key in ("ac_get_task", "ac_put_result")]
+    mock.add(count=1, methods="GET")
+    agent.status_until(lambda s: s["gate"]["waiting_for"].startswith("the end of the pause"), "the gate")
+    assert [mock.books()[key] for key in ("ac_get_task", "ac_put_result")] == asked
+    assert mock.books()["delivered"] == 0
+    agent.stop()
+
+
 def test_each_restarted_alone(world):
     """SIGTERM and a new start of each program, one after the other, under load."""
     mock = world.start_mock("--tasks", 600, "--toolDelayMs", "20-100")

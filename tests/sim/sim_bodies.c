@@ -131,6 +131,12 @@ const char *spool_disk_refuses(const spool_t *self, uint64_t length, uint64_t un
     return self->world->disk_full_us > self->world->now_us ? SPOOL_DISK_FULL : NULL;
 }
 
+/* It is full of what is not the agent's, and some day it is not. */
+int64_t spool_patience_ms(const spool_t *self, uint64_t length) {
+    (void)self, (void)length;
+    return INT64_MAX;
+}
+
 /* --- the broker's side --- */
 
 static promise_t *find_promise(spool_t *self, uint64_t session, uint64_t stream) {
@@ -190,8 +196,12 @@ static bool leaves(void *ctx, uint64_t session) {
     return core_leaves(broker_core(ctx), session);
 }
 
+static void no_room(void *ctx, uint64_t number, uint32_t attempt) {
+    world_fail(ctx, "room: the body of %" PRIu64 ", attempt %u, was given up", number, attempt);
+}
+
 bool sim_bodies_start(world_t *world) {
-    const bodies_handler_t handler = {world, send_out, runs, leaves};
+    const bodies_handler_t handler = {world, send_out, runs, leaves, no_room};
     spool_t *self = world->spool;
     if (!self) self = world->spool = calloc(1, sizeof *self);
     if (!self) return false;

@@ -109,6 +109,7 @@ static void send_one(world_t *world, out_t *out) {
         TRACE(world, "log    %s %.*s", out->event, (int)out->text.len, out->text.ptr);
         return;
     case OUT_CLOSE:
+    case OUT_DROP:
     case OUT_FORGET:
         return;
     case OUT_CONTROL:
@@ -175,7 +176,7 @@ static void answer_busy(world_t *world) {
 static void trace_records(world_t *world, const record_t *records, size_t count) {
     static const char *const names[] = {"new",    "running",     "ready", "done",   "fail",        "try",
                                         "buried", "revived",     "gone",  "worker", "worker-gone", "fetcher",
-                                        "credit", "credit-gone", "rate",  "config", "drain"};
+                                        "credit", "credit-gone", "rate",  "config", "pause",       "drain"};
     char line[256];
     int at = 0;
     for (size_t i = 0; i < count && at < (int)sizeof line - 64; i++) {

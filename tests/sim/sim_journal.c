@@ -31,7 +31,7 @@ struct journal_t {
     } rates[RATES_MAX];
     uint64_t ended[CREDITS_MAX]; /* credits that the latest commit took out */
     uint32_t next_fetcher, ended_count;
-    int64_t drained_wall_ms;
+    int64_t drained_wall_ms, pause_wall_ms;
     uint64_t generation; /* 0: no configuration */
     global_config_t config;
 };
@@ -251,6 +251,9 @@ void journal_apply(world_t *world, record_t *record) {
         self->generation = record->seq;
         self->config = record->config;
         break;
+    case REC_PAUSE:
+        self->pause_wall_ms = record->at;
+        break;
     case REC_DRAIN:
         self->drained_wall_ms = record->at;
         break;
@@ -299,6 +302,7 @@ static int restore_tables(const journal_t *self, core_t *core, moment_t now) {
     for (int i = 0; i < RATES_MAX; i++)
         if (self->rates[i].units) core_restore_rate(core, self->rates[i].second, self->rates[i].units);
     core_restore_drain(core, self->drained_wall_ms);
+    core_restore_pause(core, self->pause_wall_ms, now);
     if (self->generation) core_restore_config(core, self->generation, &self->config);
     return err;
 }

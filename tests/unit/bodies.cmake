@@ -1,4 +1,5 @@
 sluice_unit_test(test_bodies test_bodies.c LIBS broker_core)
+target_link_options(test_bodies PRIVATE -Wl,--wrap=fstatvfs)
 sluice_unit_test(test_body test_body.c LIBS executor_core uploader_core)
 sluice_unit_test(test_ac_line NO_VALGRIND test_ac_line.c LIBS uploader_core)
 sluice_unit_test(test_taken test_taken.c LIBS uploader_core)

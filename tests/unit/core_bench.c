@@ -113,6 +113,7 @@ uint64_t bench_join(bench_t *b, role_t role, uint64_t instance, uint64_t place, 
                               .program_version = str_of("test"),
                               .slots = role == ROLE_FETCHER ? 0 : 2,
                               .seq = ++b->hello_seq,
+                              .credit = b->credit,
                               .held = {count, held}};
     bench_say(b, instance, &msg);
     const msg_t *welcome = bench_heard(b, instance, MSG_WELCOME);

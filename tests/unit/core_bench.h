@@ -17,6 +17,7 @@ typedef struct {
     uint64_t key;       /* of the connection by which messages come; 0: local */
     uint64_t doc_bytes; /* of the documents that come; 0 for 1 */
     uint64_t beat_seq;  /* of the latest HEARTBEAT, whoever sent it */
+    uint64_t credit;    /* that HELLO names */
 } bench_t;
 
 void bench_open(bench_t *b, redeliver_t redeliver);

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -19,6 +20,23 @@
 #define SENT    1024
 #define SESSION 7
 
+#define MB ((uint64_t)1 << 20)
+
+int __real_fstatvfs(int fd, struct statvfs *disk);
+int __wrap_fstatvfs(int fd, struct statvfs *disk);
+
+static uint64_t disk_size, disk_room; /* octets; 0: as it is */
+
+int __wrap_fstatvfs(int fd, struct statvfs *disk) {
+    int rc = __real_fstatvfs(fd, disk);
+    if (disk_size > 0) {
+        disk->f_frsize = 1;
+        disk->f_blocks = disk_size;
+        disk->f_bavail = disk_room;
+    }
+    return rc;
+}
+
 typedef struct {
     char dir[64];
     spool_t *spool;
@@ -26,6 +44,8 @@ typedef struct {
     msg_t sent[SENT];
     unsigned count;
     uint64_t gone;    /* number of a task that is nobody's any more */
+    uint64_t no_room; /* number of the task that was ended last for want of room */
+    unsigned no_rooms;
     uint64_t leaving; /* session of an executor that is about to end */
     int64_t now_ms;
 } bench_t;
@@ -46,6 +66,13 @@ static bool on_leaves(void *ctx, uint64_t session) {
     return session == ((bench_t *)ctx)->leaving;
 }
 
+static void on_no_room(void *ctx, uint64_t number, uint32_t attempt) {
+    bench_t *b = ctx;
+    assert_int_equal(attempt, 1);
+    b->no_room = b->gone = number;
+    b->no_rooms++;
+}
+
 static bool owned(void *ctx, uint64_t number, uint64_t bytes) {
     (void)bytes;
     return number == *(uint64_t *)ctx;
@@ -54,7 +81,7 @@ static bool owned(void *ctx, uint64_t number, uint64_t bytes) {
 static void bench_open(bench_t *b, uint64_t max) {
     static uint64_t owner = 5;
     char why[SPOOL_WHY_MAX];
-    const bodies_handler_t handler = {b, on_send, on_runs, on_leaves};
+    const bodies_handler_t handler = {b, on_send, on_runs, on_leaves, on_no_room};
     *b = (bench_t){.dir = "/tmp/sluice-bodies.XXXXXX", .now_ms = 1000};
     assert_non_null(mkdtemp(b->dir));
     assert_int_equal(spool_open(b->dir, NULL, max, owned, &owner, &b->spool, why), 0);
@@ -418,6 +445,70 @@ static void test_who_leaves_waits_for_the_disk_alone(void **state) {
     bench_close(&b);
 }
 
+static void later(bench_t *b, int seconds) {
+    for (int i = 0; i < seconds; i++) {
+        b->now_ms += 1000;
+        bodies_turn(b->bodies, b->now_ms);
+    }
+}
+
+/* Two bodies of 10 MB wait for the disk; so long, in seconds, until the first is ended, 0 for never. */
+static void test_a_disk_that_will_not_have_room(void **state) {
+    (void)state;
+    static const struct {
+        uint64_t size, room;
+        int ended_s;
+    } table[] = {{15 * MB, 14 * MB, 0}, /* it could not take one if it were empty */
+                 {60 * MB, 12 * MB, 300}};
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+        bench_t b;
+        bench_open(&b, 1 << 30);
+        disk_size = table[i].size;
+        disk_room = table[i].room;
+        announce(&b, 1, 1, 10 * MB);
+        if (table[i].ended_s > 0) {
+            announce(&b, 2, 2, 10 * MB);
+            later(&b, table[i].ended_s - 1);
+            assert_int_equal(b.no_rooms, 0);
+            later(&b, 1);
+        }
+        assert_int_equal(b.no_rooms, 1);
+        assert_int_equal(b.no_room, 1);
+        if (table[i].ended_s > 0) {
+            later(&b, 1);
+            assert_int_equal(b.no_rooms, 1); /* the next may have room by that */
+            assert_int_equal(bodies_count(b.bodies), 1);
+            disk_room = 18 * MB;
+            later(&b, 1);
+            assert_true(credit(&b, 2) > 0);
+        }
+        disk_size = 0;
+        bench_close(&b);
+    }
+}
+
+/* It is full of what is not ours: that goes some day. */
+static void test_a_disk_that_others_fill(void **state) {
+    (void)state;
+    bench_t b;
+    bench_open(&b, 1 << 30);
+    disk_size = 60 * MB;
+    disk_room = 5 * MB;
+    announce(&b, 1, 1, 10 * MB);
+    announce(&b, 2, 2, 10 * MB);
+    later(&b, 10000);
+    assert_int_equal(b.no_rooms, 0);
+    assert_string_equal(bodies_hold(b.bodies), SPOOL_DISK_FULL);
+    disk_room = 18 * MB;
+    later(&b, 1);
+    assert_true(credit(&b, 1) > 0);
+    disk_room = 8 * MB; /* what comes now ends, and makes more */
+    later(&b, 20);
+    assert_int_equal(b.no_rooms, 0);
+    disk_size = 0;
+    bench_close(&b);
+}
+
 static void test_the_buried_do_not_count(void **state) {
     (void)state;
     bench_t b;
@@ -502,6 +593,8 @@ int main(void) {
         cmocka_unit_test(test_room),
         cmocka_unit_test(test_larger_than_the_spool),
         cmocka_unit_test(test_who_leaves_waits_for_the_disk_alone),
+        cmocka_unit_test(test_a_disk_that_will_not_have_room),
+        cmocka_unit_test(test_a_disk_that_others_fill),
         cmocka_unit_test(test_the_buried_do_not_count),
         cmocka_unit_test(test_what_is_gone_leaves_nothing),
         cmocka_unit_test(test_sweep),

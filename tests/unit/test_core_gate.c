@@ -302,6 +302,35 @@ static void test_news_of_ac(void **state) {
     bench_close(&s.b);
 }
 
+/* The pause that AC wants outlives the broker. */
+static void test_a_pause_outlives_the_broker(void **state) {
+    (void)state;
+    scene_t s;
+    core_view_t view;
+    open_scene(&s, 250, 2, 0, 0);
+    msg_t report = {.type = MSG_REPORT};
+    report.report =
+        (msg_report_t){s.fetcher, 1, CALL_GET_TASK, OUTCOME_LIMITED, 429, 40000, 5, str_of("slow down")};
+    bench_say(&s.b, FETCHER, &report);
+    const record_t *pause = bench_record(&s.b, REC_PAUSE);
+    assert_non_null(pause);
+    assert_int_equal(pause->at, s.b.now.wall_ms + 40000);
+    bench_close(&s.b);
+
+    static const struct {
+        int64_t until_ms, left_ms; /* from now on the wall, and what is kept to */
+    } table[] = {{40000, 40000}, {0, 0}, {-5, 0}, {INT64_MAX / 4, GATE_PAUSE_MAX_MS}};
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+        bench_t b;
+        bench_open(&b, REDELIVER_IDEMPOTENT);
+        core_restore_pause(b.core, b.now.wall_ms + table[i].until_ms, b.now);
+        bench_start(&b);
+        core_look(b.core, b.now.ms, &view);
+        assert_int_equal(view.gate->pause_ms, table[i].left_ms ? b.now.ms + table[i].left_ms : 0);
+        bench_close(&b);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_given_up_results_keep_nothing),
@@ -310,6 +339,7 @@ int main(void) {
         cmocka_unit_test(test_others_go_past_them),
         cmocka_unit_test(test_due_again),
         cmocka_unit_test(test_news_of_ac),
+        cmocka_unit_test(test_a_pause_outlives_the_broker),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -316,15 +317,110 @@ static void test_place_replaced(void **state) {
     bench_close(&b);
 }
 
+/* A task of the executor's is claimed, and its RESULT comes. */
+static void another_result(bench_t *b, uint64_t session, int serial) {
+    char id[16];
+    (void)snprintf(id, sizeof id, "other%d", serial);
+    bench_clear(b);
+    uint64_t number = bench_fetch(b, id, "GET", TASK_IDEMPOTENT);
+    bench_tick(b);
+    const out_t *push = bench_out(b, OUT_PUSH, EXECUTOR);
+    assert_non_null(push);
+    assert_int_equal(push->msg.task.number, number);
+    bench_ref(b, EXECUTOR, MSG_CLAIM, session, number, 1);
+    bench_result(b, session, number, 1);
+}
+
+static void live(bench_t *b, uint64_t session, uint64_t number, int seconds) {
+    for (int i = 0; i < seconds; i++) {
+        bench_beat(b, EXECUTOR, session, &number, 1);
+        bench_later(b, 1000);
+    }
+}
+
+/* An answer that came in time may be behind others on a slow way: it is waited for while these come. */
+static void test_results_come_past_the_expiry(void **state) {
+    (void)state;
+    for (int ends = 0; ends < 2; ends++) {
+        bench_t b;
+        uint64_t session;
+        bench_begin(&b, REDELIVER_IDEMPOTENT);
+        uint64_t number = bench_claimed(&b, &session, "POST", 0); /* expires after 60 s */
+        int comes = ends ? 60 : 8, serial = 0;
+        for (; serial < comes && bench_state(&b, number) == TASK_RUNNING; serial++) {
+            another_result(&b, session, serial);
+            live(&b, session, number, 15);
+        }
+        if (ends) { /* not without end */
+            assert_in_range(serial, (60 + 600) / 15, (60 + 600) / 15 + 1);
+        } else {
+            assert_int_equal(bench_state(&b, number), TASK_RUNNING); /* 50 s later */
+            bench_clear(&b);
+            bench_result(&b, session, number, 1);
+            assert_non_null(bench_heard(&b, EXECUTOR, MSG_STORED));
+        }
+        assert_int_equal(bench_state(&b, number), TASK_DONE);
+        bench_close(&b);
+    }
+}
+
+/* And when nothing comes any more it is ended. */
+static void test_no_results_come_past_the_expiry(void **state) {
+    (void)state;
+    bench_t b;
+    uint64_t session;
+    bench_begin(&b, REDELIVER_IDEMPOTENT);
+    uint64_t number = bench_claimed(&b, &session, "POST", 0);
+    live(&b, session, number, 65);
+    another_result(&b, session, 0);
+    live(&b, session, number, 20);
+    assert_int_equal(bench_state(&b, number), TASK_RUNNING);
+    live(&b, session, number, 1);
+    assert_int_equal(bench_state(&b, number), TASK_DONE);
+    assert_int_equal(bench_heard(&b, EXECUTOR, MSG_DENIED)->denied.reason, DENIED_EXPIRED);
+    bench_close(&b);
+}
+
+/* What is said of an expired task: whether it was with an executor. */
+static void test_what_is_said_of_an_expired_task(void **state) {
+    (void)state;
+    for (int claimed = 0; claimed < 2; claimed++) {
+        bench_t b;
+        uint64_t session, number;
+        bench_begin(&b, REDELIVER_IDEMPOTENT);
+        if (claimed)
+            number = bench_claimed(&b, &session, "GET", TASK_IDEMPOTENT);
+        else
+            number = bench_fetch(&b, "id", "GET", TASK_IDEMPOTENT);
+        bench_clear(&b);
+        bench_later(&b, 75000); /* its executor is lost meanwhile */
+        assert_int_equal(bench_state(&b, number), TASK_DONE);
+        char text[201];
+        str_copy(bench_record(&b, REC_TASK_FAIL)->task.reason, text, sizeof text);
+        assert_int_equal(strstr(text, "before it was sent to the tool") != NULL, !claimed);
+        assert_int_equal(strstr(text, "the executor that had it brought no result") != NULL, claimed);
+        bench_close(&b);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_retry),          cmocka_unit_test(test_lost_worker),
-        cmocka_unit_test(test_late_wake),      cmocka_unit_test(test_judged_after_a_stop),
-        cmocka_unit_test(test_returned),       cmocka_unit_test(test_forgotten_claim),
-        cmocka_unit_test(test_unclaimed),      cmocka_unit_test(test_expired),
-        cmocka_unit_test(test_mute_worker),    cmocka_unit_test(test_judged_in_long_turns),
-        cmocka_unit_test(test_aborted),        cmocka_unit_test(test_outcome_said_again),
+        cmocka_unit_test(test_retry),
+        cmocka_unit_test(test_lost_worker),
+        cmocka_unit_test(test_late_wake),
+        cmocka_unit_test(test_judged_after_a_stop),
+        cmocka_unit_test(test_returned),
+        cmocka_unit_test(test_forgotten_claim),
+        cmocka_unit_test(test_unclaimed),
+        cmocka_unit_test(test_expired),
+        cmocka_unit_test(test_mute_worker),
+        cmocka_unit_test(test_judged_in_long_turns),
+        cmocka_unit_test(test_aborted),
+        cmocka_unit_test(test_outcome_said_again),
         cmocka_unit_test(test_place_replaced),
+        cmocka_unit_test(test_results_come_past_the_expiry),
+        cmocka_unit_test(test_no_results_come_past_the_expiry),
+        cmocka_unit_test(test_what_is_said_of_an_expired_task),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

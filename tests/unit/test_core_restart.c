@@ -270,6 +270,66 @@ static void test_restart_fetches(void **state) {
     bench_close(&b);
 }
 
+/* Both credits were out. */
+static void restarted_with_credits(bench_t *b) {
+    static const credit_t credits[] = {
+        {.credit = 3, .holder = UPLOADER, .stage = CREDIT_UPLOAD, .budget = 20, .used = 2},
+        {.credit = 4, .holder = FETCHER, .stage = CREDIT_FETCH, .budget = 10}};
+    bench_open(b, REDELIVER_IDEMPOTENT);
+    for (int i = 0; i < 2; i++)
+        core_restore_credit(b->core, &credits[i], b->now.ms);
+    bench_start(b);
+}
+
+/* The number of the credit that ends with the first heartbeat, 0 for none. */
+static uint64_t ended_by_beat(bench_t *b, uint64_t peer, uint64_t session) {
+    assert_null(bench_record(b, REC_CREDIT_GONE));
+    bench_beat(b, peer, session, NULL, 0);
+    const record_t *gone = bench_record(b, REC_CREDIT_GONE);
+    return gone ? gone->number : 0;
+}
+
+/* Who comes back without the credit that the journal says is his has nothing under way: nobody waits for its
+ * end. */
+static void test_restart_without_its_credit(void **state) {
+    (void)state;
+    bench_t b;
+    restarted_with_credits(&b);
+    uint64_t session = bench_join(&b, ROLE_UPLOADER, UPLOADER, 5, NULL, 0);
+    assert_int_equal(ended_by_beat(&b, UPLOADER, session), 3);
+    core_view_t view;
+    core_look(b.core, b.now.ms, &view);
+    assert_int_equal(rate_used(&view.gate->window, b.now.ms), 18); /* what it used beyond 2 nobody tells */
+    session = bench_join(&b, ROLE_FETCHER, FETCHER, 6, NULL, 0);
+    assert_int_equal(ended_by_beat(&b, FETCHER, session), 4);
+    bench_close(&b);
+}
+
+static void test_restart_with_its_credit(void **state) {
+    (void)state;
+    bench_t b;
+    restarted_with_credits(&b);
+    b.credit = 3;
+    uint64_t session = bench_join(&b, ROLE_UPLOADER, UPLOADER, 5, NULL, 0);
+    assert_int_equal(bench_heard(&b, UPLOADER, MSG_WELCOME)->welcome.credit, 3);
+    assert_int_equal(ended_by_beat(&b, UPLOADER, session), 0);
+    bench_close(&b);
+}
+
+/* A HELLO of before its GRANT comes first, and that it has none is no news any more. */
+static void test_restart_with_its_credit_behind_an_old_hello(void **state) {
+    (void)state;
+    bench_t b;
+    restarted_with_credits(&b);
+    (void)bench_join(&b, ROLE_UPLOADER, UPLOADER, 5, NULL, 0);
+    assert_null(bench_record(&b, REC_CREDIT_GONE));
+    b.credit = 3;
+    uint64_t session = bench_join(&b, ROLE_UPLOADER, UPLOADER, 5, NULL, 0);
+    assert_int_equal(bench_heard(&b, UPLOADER, MSG_WELCOME)->welcome.credit, 3);
+    assert_int_equal(ended_by_beat(&b, UPLOADER, session), 0);
+    bench_close(&b);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_restart_adopts),
@@ -285,6 +345,9 @@ int main(void) {
         cmocka_unit_test(test_old_hello_behind_a_newer),
         cmocka_unit_test(test_hello_is_repeated),
         cmocka_unit_test(test_joined_as_the_grace_ends),
+        cmocka_unit_test(test_restart_without_its_credit),
+        cmocka_unit_test(test_restart_with_its_credit),
+        cmocka_unit_test(test_restart_with_its_credit_behind_an_old_hello),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

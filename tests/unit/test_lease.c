@@ -227,6 +227,25 @@ static void welcome_keeps_or_takes(void **state) {
     assert_true(lease_granted(&it.lease, &grant));
 }
 
+/* RELEASE may have died on its way; only the holder knows what was used. */
+static void former_credits_are_remembered(void **state) {
+    (void)state;
+    holder_t it;
+    msg_t msg;
+    hold(&it);
+    assert_false(lease_former(&it.lease, 0, SESSION, &msg));
+    lease_start(&it.lease);
+    lease_start(&it.lease);
+    lease_drop(&it.lease);
+    assert_true(lease_former(&it.lease, 0, SESSION + 1, &msg));
+    assert_int_equal(msg.type, MSG_RELEASE);
+    assert_int_equal(msg.release.session, SESSION + 1);
+    assert_int_equal(msg.release.credit, CREDIT);
+    assert_int_equal(msg.release.used, 2);
+    assert_false(lease_former(&it.lease, 1, SESSION, &msg));
+    assert_false(lease_former(&it.lease, 1000, SESSION, &msg));
+}
+
 static void next_is_the_earlier_of_send_and_end(void **state) {
     (void)state;
     holder_t it;
@@ -291,6 +310,7 @@ int main(void) {
         cmocka_unit_test(budget_is_counted),
         cmocka_unit_test(revoke_by_reason),
         cmocka_unit_test(welcome_keeps_or_takes),
+        cmocka_unit_test(former_credits_are_remembered),
         cmocka_unit_test(next_is_the_earlier_of_send_and_end),
         cmocka_unit_test(two_leases_share_a_count),
         cmocka_unit_test(use_is_remembered),

@@ -13,6 +13,12 @@
 #include "cli/tool.h"
 #include "common/program.h"
 
+/* With the gaps; of the numbers at least. */
+#define NUMBER_COLUMNS 14
+#define AGE_COLUMNS    13
+#define TRIES_COLUMNS  7
+#define SIZE_COLUMNS   10
+
 typedef struct {
     tool_t tool;
     bool json, all, number;
@@ -26,18 +32,32 @@ static void put_head(page_t *page, yajl_val root) {
     page_add(page, STYLE_STRONG, "%s buried result%s, %s", page_number(total, count), total == 1 ? "" : "s",
              page_bytes(json_number(root, "bytes"), size));
     page_add(page, STYLE_PLAIN, "; kept ");
-    if (days > 0) page_add(page, STYLE_PLAIN, "%" PRId64 " days, ", days);
+    if (days > 0) page_add(page, STYLE_PLAIN, "%" PRId64 " day%s, ", days, days == 1 ? "" : "s");
     page_add(page, STYLE_PLAIN, "up to %s", page_bytes(json_number(root, "limit_bytes"), limit));
+    page_end(page);
+    if (json_number(root, "dropped") <= 0) return;
+    page_add(page, STYLE_WARN, "%s dropped since the broker's start at %s, by hand or by these bounds",
+             page_number(json_number(root, "dropped"), count),
+             page_time(json_number(root, "started_ms"), json_number(root, "now_ms"), size));
     page_end(page);
 }
 
-static void put_task(page_t *page, yajl_val task, int64_t now_ms) {
+/* Columns of the numbers, which stand in their order: those of the last. */
+static unsigned number_columns(yajl_val root) {
+    size_t count = json_count(root, "tasks");
+    int64_t last = count > 0 ? json_number(json_item(root, "tasks", count - 1), "number") : 0;
+    unsigned columns = (unsigned)snprintf(NULL, 0, "%" PRId64, last) + 2;
+    return columns > NUMBER_COLUMNS ? columns : NUMBER_COLUMNS;
+}
+
+static void put_task(page_t *page, yajl_val task, int64_t now_ms, unsigned columns) {
     char buf[PAGE_SHORT_MAX];
     (void)snprintf(buf, sizeof buf, "%" PRId64, json_number(task, "number"));
-    page_add_cell(page, STYLE_PLAIN, buf, 14);
-    page_add_cell(page, STYLE_PLAIN, page_duration(now_ms - json_number(task, "buried_ms"), buf), 12);
-    page_add_cell(page, STYLE_PLAIN, page_number(json_number(task, "tries"), buf), 7);
-    page_add_cell(page, STYLE_PLAIN, page_bytes(json_number(task, "bytes"), buf), 10);
+    page_add_cell(page, STYLE_PLAIN, buf, columns);
+    page_add_cell(page, STYLE_PLAIN, page_duration(now_ms - json_number(task, "buried_ms"), buf),
+                  AGE_COLUMNS);
+    page_add_cell(page, STYLE_PLAIN, page_number(json_number(task, "tries"), buf), TRIES_COLUMNS);
+    page_add_cell(page, STYLE_PLAIN, page_bytes(json_number(task, "bytes"), buf), SIZE_COLUMNS);
     page_add_text(page, STYLE_PLAIN, json_text(task, "task"), 0);
     page_end(page);
     page_label(page, NULL);
@@ -52,17 +72,18 @@ static void put_task(page_t *page, yajl_val task, int64_t now_ms) {
 
 static void put_page(yajl_val root, bool first) {
     page_t page = page_of_stdout();
+    unsigned columns = number_columns(root);
     if (first) put_head(&page, root);
     if (first && json_count(root, "tasks") > 0) {
-        page_add_cell(&page, STYLE_DIM, "NUMBER", 14);
-        page_add_cell(&page, STYLE_DIM, "BURIED", 12);
-        page_add_cell(&page, STYLE_DIM, "TRIES", 7);
-        page_add_cell(&page, STYLE_DIM, "SIZE", 10);
+        page_add_cell(&page, STYLE_DIM, "NUMBER", columns);
+        page_add_cell(&page, STYLE_DIM, "BURIED", AGE_COLUMNS);
+        page_add_cell(&page, STYLE_DIM, "TRIES", TRIES_COLUMNS);
+        page_add_cell(&page, STYLE_DIM, "SIZE", SIZE_COLUMNS);
         page_add(&page, STYLE_DIM, "TASK");
         page_end(&page);
     }
     for (size_t i = 0; i < json_count(root, "tasks"); i++)
-        put_task(&page, json_item(root, "tasks", i), json_number(root, "now_ms"));
+        put_task(&page, json_item(root, "tasks", i), json_number(root, "now_ms"), columns);
 }
 
 /* One document of all pages: the first one's members, with the tasks of those that follow. */
@@ -230,7 +251,9 @@ static int check_words(const dead_t *self, const char *verb, const char *id) {
                              self->all ? "--all is for `sluice dead retry`" : "--number goes with an ID");
     if (drop && self->all)
         return tool_complain(EXIT_CONFIG, "`sluice dead drop` takes one ID, and not --all");
-    if (!list && !id == !self->all)
+    if (retry && id && self->all)
+        return tool_complain(EXIT_CONFIG, "`sluice dead retry` takes an ID or --all, and not both");
+    if (!list && !id && !self->all)
         return tool_complain(EXIT_CONFIG, "`sluice dead %s` needs %s", verb,
                              retry ? "an ID or --all" : "an ID");
     if (self->all && self->number)

@@ -11,6 +11,7 @@
 
 #include "cli/ask.h"
 #include "cli/doctor.h"
+#include "cli/fetching.h"
 #include "cli/json_read.h"
 #include "cli/status_page.h"
 #include "common/dirs.h"
@@ -200,6 +201,7 @@ static void check_work(report_t *report, yajl_val root) {
     const char *reason = json_text(json_member(root, "fetch"), "reason");
     int64_t oldest_ms = json_number(json_member(root, "oldest"), "age_ms"),
             buried = json_number(root, "buried");
+    const char *but = fetching_but(root);
     bool busy = strcmp(reason, "ready tasks reach the lookahead") == 0 ||
                 strcmp(reason, "the task queue is full") == 0;
     if (json_true(json_member(root, "fetch"), "paused") &&
@@ -211,6 +213,8 @@ static void check_work(report_t *report, yajl_val root) {
                        ? "`sluice resume` starts it again"
                        : "it goes on by itself when that is over; the other findings say what to do about it",
                    "paused: %s", reason);
+    else if (but != NULL)
+        report_add(report, FOUND_WARNING, "fetching", "see the finding on the fetcher", "on, but %s", but);
     else
         report_add(report, FOUND_OK, "fetching", "", "on; room for %" PRId64 " more",
                    json_number(json_member(root, "gate"), "fetch_room"));

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "cli/commands.h"
+#include "cli/fetching.h"
 #include "cli/json_read.h"
 #include "cli/status_page.h"
 #include "cli/tool.h"
@@ -14,14 +15,14 @@ static int report(const char *json, size_t size) {
     yajl_val root = json_read(json, size), fetch = json_member(root, "fetch");
     if (root == NULL) return tool_complain(EXIT_FAILED, "the broker's answer cannot be shown");
     int64_t since_ms = json_number(fetch, "by_hand_since_ms");
-    const char *text = json_text(fetch, "reason");
+    const char *text = json_text(fetch, "reason"), *but = fetching_but(root);
     if (since_ms > 0)
         (void)printf("fetching is paused by hand since %s; `sluice resume` ends that\n",
                      page_time(since_ms, json_number(root, "now_ms"), since));
     else if (json_true(fetch, "paused"))
         (void)printf("fetching is paused: %s\n", text[0] != '\0' ? text : "no reason given");
     else
-        (void)printf("fetching is on\n");
+        (void)printf("fetching is on%s%s\n", but ? ", but " : "", but ? but : "");
     yajl_tree_free(root);
     return tool_flush() ? EXIT_CLEAN : EXIT_FAILED;
 }

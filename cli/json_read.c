@@ -47,6 +47,10 @@ const char *json_text(yajl_val node, const char *name) {
     return text != NULL ? text : "";
 }
 
+bool json_is(yajl_val node, const char *name, const char *value) {
+    return strcmp(json_text(node, name), value) == 0;
+}
+
 bool json_has_number(yajl_val node, const char *name) {
     return YAJL_IS_INTEGER(json_member(node, name));
 }

@@ -11,6 +11,8 @@
 yajl_val json_read(const char *json, size_t size);
 yajl_val json_member(yajl_val node, const char *name); /* NULL when there is none */
 const char *json_text(yajl_val node, const char *name);
+/* Whether the member is this text. */
+bool json_is(yajl_val node, const char *name, const char *value);
 bool json_has_number(yajl_val node, const char *name);
 int64_t json_number(yajl_val node, const char *name);
 bool json_true(yajl_val node, const char *name);

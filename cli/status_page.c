@@ -86,6 +86,7 @@ page_t page_of_stdout(void) {
     bool terminal = isatty(STDOUT_FILENO) == 1;
     bool known = ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col >= 40;
     return (page_t){.out = stdout,
+                    .whole = !terminal,
                     .colour = terminal && getenv("NO_COLOR") == NULL,
                     .width = known && size.ws_col < 200 ? size.ws_col
                              : known                    ? 200
@@ -120,6 +121,7 @@ void page_add(page_t *self, style_t style, const char *fmt, ...) {
 void page_add_text(page_t *self, style_t style, const char *text, unsigned columns) {
     char buf[TEXT_MAX];
     unsigned left = self->used < self->width ? self->width - self->used : 0;
+    if (columns == 0 && self->whole) left = TEXT_MAX;
     clean(text, columns != 0 && columns < left ? columns : left, buf);
     put(self, style, buf);
 }
@@ -196,6 +198,11 @@ const char *page_duration(int64_t ms, char buf[PAGE_SHORT_MAX]) {
     else
         (void)snprintf(buf, PAGE_SHORT_MAX, "%" PRId64 " d %" PRId64 " h", s / 86400, s % 86400 / 3600);
     return buf;
+}
+
+int64_t page_since(int64_t now_ms, int64_t then_ms) {
+    int64_t ms;
+    return __builtin_sub_overflow(now_ms, then_ms, &ms) ? 0 : ms;
 }
 
 const char *page_time(int64_t at_ms, int64_t now_ms, char buf[PAGE_SHORT_MAX]) {

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "cli/fetching.h"
 #include "cli/json_read.h"
 #include "cli/status_page.h"
 #include "common/err.h"
@@ -124,6 +125,7 @@ static void put_gate(page_t *page, yajl_val root) {
 
 static void put_fetch(page_t *page, yajl_val root) {
     yajl_val fetch = json_member(root, "fetch");
+    const char *but = fetching_but(root);
     if (fetch == NULL) return;
     page_label(page, "Fetching");
     if (json_true(fetch, "paused")) {
@@ -139,7 +141,8 @@ static void put_fetch(page_t *page, yajl_val root) {
             page_add_words(page, STYLE_PLAIN, reason);
         }
     } else {
-        page_add(page, STYLE_GOOD, "on");
+        page_add(page, but ? STYLE_WARN : STYLE_GOOD, "on");
+        if (but) page_add(page, STYLE_PLAIN, ", but %s", but);
     }
     page_end(page);
 }

@@ -12,6 +12,9 @@
 #include "cli/tool.h"
 #include "common/program.h"
 
+/* What is not known of a task that is neither held nor in the history. */
+#define UNREAD "AC handed it to a connection that ended before its answer was read"
+
 /* What the history covers tells how much "none" means. */
 static int complain_unknown(yajl_val root, const char *id) {
     char count[PAGE_SHORT_MAX], limit[PAGE_SHORT_MAX], since[PAGE_SHORT_MAX] = "", ended[80];
@@ -19,6 +22,7 @@ static int complain_unknown(yajl_val root, const char *id) {
     int64_t tasks = json_number(history, "tasks");
     const char *failing = json_text(json_member(root, "journal"), "error");
     const char *kept = page_number(json_number(history, "limit"), limit);
+    int days = (int)json_number(history, "days");
     if (!json_true(history, "readable"))
         return tool_complain(EXIT_FAILED, "no task \"%.200s\" is held, and the history cannot be read", id);
     if (failing[0] != '\0')
@@ -31,17 +35,17 @@ static int complain_unknown(yajl_val root, const char *id) {
     if (tasks == 0)
         return tool_complain(
             EXIT_FAILED,
-            "no task \"%.200s\" is held, and the history (of the last %s tasks, for %d days) is empty: AC has"
-            " not handed it to this agent",
-            id, kept, (int)json_number(history, "days"));
+            "no task \"%.200s\" is held, and the history (of the last %s tasks, for %d days) is"
+            " empty: AC has not handed it to this agent, or it ended over %d days ago, or " UNREAD,
+            id, kept, days, days);
     (void)snprintf(ended, sizeof ended, "among the %s tasks", page_number(tasks, count));
     return tool_complain(
         EXIT_FAILED,
         "no task \"%.200s\": it is not held, and not %s that ended since %s (the"
-        " history keeps the last %s, for %d days); AC has not handed it to this agent, or before that",
+        " history keeps the last %s, for %d days); AC has not handed it to this agent, or it ended before"
+        " that, or " UNREAD,
         id, tasks == 1 ? "the only task" : ended,
-        page_time(json_number(history, "since_ms"), json_number(root, "now_ms"), since), kept,
-        (int)json_number(history, "days"));
+        page_time(json_number(history, "since_ms"), json_number(root, "now_ms"), since), kept, days);
 }
 
 static int show(yajl_val root, const char *id) {

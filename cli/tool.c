@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "cli/status_page.h"
+#include "common/config_table.h"
 #include "common/program.h"
 
 int tool_complain(int status, const char *fmt, ...) {
@@ -61,6 +62,22 @@ static int complain_of_options(const char *why, bool takes_id) {
                          takes_id && unknown ? "; an ID that begins with - stands behind a word --" : "");
 }
 
+static bool is_option(const char *word) {
+    return word[0] == '-' && word[1] != '\0';
+}
+
+/* An option behind words that stand behind options, where none is read. */
+static int complain_of_late_option(const char *word, bool takes_id) {
+    char why[CONFIG_WHY_MAX];
+    size_t len = strcspn(word, "=");
+    if (strncmp(word, "--", 2) == 0 && config_option(word + 2, len - 2) != NULL)
+        return tool_complain(EXIT_CONFIG,
+                             "%.*s stands too late: options stand all before the words, or all behind them",
+                             (int)len, word);
+    (void)config_unknown_option(word, why);
+    return complain_of_options(why, takes_id);
+}
+
 int tool_open(tool_t *self, int argc, char **argv, const tool_flag_t *flags, size_t flag_count) {
     char why[ASK_WHY_MAX] = "";
     int rest = 0;
@@ -75,6 +92,7 @@ int tool_open(tool_t *self, int argc, char **argv, const tool_flag_t *flags, siz
             behind = true;
             continue;
         }
+        if (!behind && is_option(argv[i])) return complain_of_late_option(argv[i], flag_count > 0);
         if (!take_word(self, argv[i]))
             return tool_complain(EXIT_CONFIG, "\"%.100s\" is a word too much", argv[i]);
     }

@@ -92,7 +92,7 @@ static int read_environment(config_t *config, char *why) {
     return 0;
 }
 
-static int unknown_option(const char *word, char *why) {
+int config_unknown_option(const char *word, char why[CONFIG_WHY_MAX]) {
     char name[64];
     (void)snprintf(name, sizeof name, "%.*s", (int)strcspn(word, "="), word);
     const option_t *near = config_nearest(name + strspn(name, "-"));
@@ -117,7 +117,7 @@ static int apply_option(config_t *config, arguments_t *args, int *at, bool only_
     const char *word = args->argv[*at] + 2;
     size_t len = strcspn(word, "=");
     const option_t *option = config_option(word, len);
-    if (!option) return unknown_option(args->argv[*at], why);
+    if (!option) return config_unknown_option(args->argv[*at], why);
     const char *name = config_name(option, word, len);
     if (option->kind == OPTION_HELP || option->kind == OPTION_VERSION) {
         args->done = true;
@@ -149,7 +149,7 @@ static int read_arguments(config_t *config, arguments_t *args, bool only_file, c
             args->done = true;
             config_print_help(args->program);
         } else if (args->argv[i][1] != '-') {
-            err = unknown_option(args->argv[i], why);
+            err = config_unknown_option(args->argv[i], why);
         } else {
             err = apply_option(config, args, &i, only_file, why);
         }

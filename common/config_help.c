@@ -35,8 +35,12 @@ static const struct {
      "Asks the running broker, or tells it what to do. ID is AC's taskId or the broker's own number of the "
      "task; with --number the number alone. An ID that begins with - stands behind a word --, as in `sluice "
      "dead drop -- -7`. `task` tells where a task is and what has happened to it, also "
-     "when it is gone. `dead` lists the results that AC has refused for good; `retry` has them tried again, "
-     "`drop` removes one. `drain` pauses fetching until `resume`, also over restarts."},
+     "when it is gone; of a taskId that AC has handed out often, the latest 20 that are gone. `dead` lists "
+     "the results that AC has refused for good; `retry` has them tried again, "
+     "`drop` removes one. Exit status of `task` and `dead` 0: it is shown or done, 1: no such task, or no "
+     "broker "
+     "answers, 2: the words or options are wrong. `drain` pauses fetching until `resume`, also over "
+     "restarts."},
 };
 
 /* Prints words from column `at` on, in lines that fit a terminal and begin at `indent`. */

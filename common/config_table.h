@@ -30,6 +30,8 @@ typedef struct {
     const char *help;
 } option_t;
 
+#define CONFIG_WHY_MAX 512
+
 extern const option_t config_options[];
 extern const size_t config_option_count;
 
@@ -38,12 +40,14 @@ const option_t *config_option(const char *name, size_t len);
 /* The option whose name is most like it, for an error text; NULL when none is near. */
 const option_t *config_nearest(const char *name);
 
+/* config.c: says in `why` that the word names no option, and which was probably meant. ERR_INVALID. */
+int config_unknown_option(const char *word, char why[CONFIG_WHY_MAX]);
+
 /* Which of its names the word is. */
 const char *config_name(const option_t *option, const char *word, size_t len);
 
 /* Sets the option's field from a text. 0, ERR_INVALID (`why` says what would be right, of the option as it is
  * called by `name`) or ERR_NOMEM. */
-#define CONFIG_WHY_MAX 512
 int config_set(config_t *config, const option_t *option, const char *name, const char *text,
                char why[CONFIG_WHY_MAX]);
 /* Whether it reads as a boolean. */

@@ -1,9 +1,14 @@
 """`sluice dead` when there are many, when their names are odd, when nobody reads the list, and when the broker is silent."""
 import concurrent.futures
+import fcntl
 import json
 import os
+import pty
+import re
 import signal
+import struct
 import subprocess
+import termios
 import threading
 
 import msgpack
@@ -102,9 +107,14 @@ def test_odd_names(world):
         buried(agent, 3)
     done = sluice(agent.runtime, "dead", "drop", ODD + "?")
     assert done.stderr.startswith(f'sluice: no task "{SHOWN}?" is held') and done.stderr.count("\n") == 1
-    for words in (["drop", "-x"], ["drop", "--alle"]):
-        said = refused(agent, "dead", *words)
-        assert f"there is no option {words[1]}" in said and "an ID that begins with - stands behind a word --" in said
+    for word in ("-x", "--alle"):  # wherever the options stand
+        for words in (["drop", word], ["--runtimeDir", agent.runtime, "drop", word], ["drop", "--runtimeDir", agent.runtime, word],
+                      ["--runtimeDir", agent.runtime, "drop", "x", word], ["retry", "--json", "--runtimeDir", agent.runtime, "x", word]):
+            said = refused(agent, "dead", *words)
+            assert f"there is no option {word}" in said and "an ID that begins with - stands behind a word --" in said
+    assert "there is no option -x" in refused(agent, "task", "--runtimeDir", agent.runtime, "-x")
+    late = refused(agent, "dead", "--runtimeDir=x", "drop", "x", "--logFormat=json")
+    assert "--logFormat stands too late" in late and "=json" not in late
     assert "stands behind" not in refused(agent, "drain", "-x")
     sluice(agent.runtime, "dead", "--runtimeDir", agent.runtime, "drop", "--", "-x", "--runtimeDir")  # a word too much
     names = lambda: {task["task"] for task in json.loads(sluice(agent.runtime, "dead", "--json").stdout)["tasks"]}
@@ -124,6 +134,8 @@ def test_words(world):
     assert '"x" is a word too much' in refused(agent, "dead", "list", "x")
     assert '"y" is a word too much' in refused(agent, "dead", "retry", "x", "y")
     assert "--number goes with an ID" in refused(agent, "dead", "retry", "--all", "--number")
+    assert "`sluice dead retry` takes an ID or --all, and not both" in refused(agent, "dead", "retry", "--all", "x")
+    assert "`sluice dead retry` needs an ID or --all" in refused(agent, "dead", "retry")
     assert "takes one ID" in refused(agent, "dead", "drop", "--all")
     for words in (["dead", "drop"], ["dead", "retry"], ["task"]):
         assert "number of a task" in refused(agent, *words, "--number", "abc")
@@ -147,12 +159,49 @@ class Silent(threading.Thread):
             message = msgpack.unpackb(frame)
             answer = self.answers(message)
             if answer:
-                self.socket.send_multipart([sender, msgpack.packb(answer)])
+                answer, *payload = answer if isinstance(answer, tuple) else (answer,)
+                self.socket.send_multipart([sender, msgpack.packb(answer), *payload])
 
 
 def said(folder, *words):
     return subprocess.run([BUILD / "bin/sluice", *words, "--runtimeDir", folder], capture_output=True, text=True, timeout=60,
                           check=False).stderr
+
+
+LONG = "a-task-of-" + 20 * "0123456789"
+
+
+def of_terminal(folder):
+    """The list as a terminal of 80 columns gets it."""
+    master, slave = pty.openpty()
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 25, 80, 0, 0))
+    done = sluice(folder, "dead", stdout=slave)
+    os.close(slave)
+    text = os.read(master, 65536).decode()
+    os.close(master)
+    assert done.returncode == 0
+    return re.sub(r"\x1b\[[0-9;]*m", "", text).replace("\r", "")
+
+
+def test_list(tmp_path):
+    """Nothing that matters is cut, nor the ID where no terminal has an end; and it tells of those that are gone."""
+    hour = 3600000
+    now = 1700000000000
+    task = {"task": LONG, "number": (1 << 53) + 1, "method": "GET", "host": "h." + LONG, "reason": "HTTP 400", "tries": 1,
+            "accepted_ms": 1, "buried_ms": now - 23 * hour - 54 * 60000, "bytes": 999900}
+    document = {"now_ms": now, "started_ms": now - hour, "dropped": 1003, "total": 1, "bytes": 2000, "limit_bytes": 10 ** 9,
+                "days": 1, "more": False, "tasks": [task]}
+    folder = tmp_path / "run"
+    Silent(folder, lambda message: ([1, 35, message[2]], json.dumps(document).encode()))
+    lines = sluice(folder, "dead").stdout.splitlines()
+    assert lines[0] == "1 buried result, 2.0 kB; kept 1 day, up to 1.0 GB"
+    assert re.fullmatch(r"1,003 dropped since the broker's start at \S+, by hand or by these bounds", lines[1]), lines
+    assert lines[3].split() == [str(task["number"]), "23", "h", "54", "min", "1", "999.9", "kB", LONG]
+    assert lines[4].split() == ["GET", "h." + LONG]
+    lines = of_terminal(folder).splitlines()
+    assert max(map(len, lines)) == 80 and "23 h 54 min" in lines[3] and re.search(r" a-task-of-\d+\.\.\.$", lines[3]), lines
+    document["dropped"] = 0
+    assert "dropped" not in sluice(folder, "dead").stdout
 
 
 ORDERS = [

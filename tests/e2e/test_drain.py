@@ -66,6 +66,7 @@ def test_all_of_them(world):
     assert books["ac_max_in_flight"] <= 2
     story = events(task(agent, "slow-get", "running"))
     assert story.count("claimed") == 2 and "lost" in story
+    assert not {"started", "connected", "first_byte"} & set(story), story  # they come with a result alone
     agent.stop()
 
 
@@ -211,4 +212,6 @@ def test_a_poll_under_way_is_finished(world):
     books = mock.wait("delivered>=1")
     check_books(books, 1)
     assert books["ac_clients_gone"] == gone
+    until(lambda: sluice(agent, "resume") == "fetching is on, but no fetcher is connected\n", "the word that nobody fetches")
+    assert "Fetching on, but no fetcher is connected" in " ".join(sluice(agent, "status").split())
     agent.kill_programs()

@@ -12,6 +12,7 @@ from agent import BUILD, FAST, until
 from fault_tools import one_by_one
 from test_life import events, sluice, task
 
+RESULTS = 12
 SECRETS = ("user", "hunter2", "sesame", "tok3n")
 
 
@@ -128,11 +129,66 @@ def uploads(agent):
     return status is None or any(credit["kind"] == "upload" for credit in status["gate"]["credits"])
 
 
+def uploading(agent):
+    """The results that the uploader has claimed, as `sluice task` tells of them."""
+    lives = [json.loads(ask(agent, f"task-{number}"))["tasks"][-1] for number in range(RESULTS)]
+    return [life for life in lives if life["state"] == "uploading"]
+
+
+def ask(agent, task_id):
+    return subprocess.run([BUILD / "bin/sluice", "task", task_id, "--json", "--runtimeDir", agent.runtime], capture_output=True,
+                          text=True, check=False, timeout=60).stdout or '{"tasks":[{"state":""}]}'
+
+
+def with_results(world, *options):
+    """Results enough for an uploader to claim many, which nobody has begun to upload."""
+    mock = world.start_mock("--tasks", 0, "--longPollMs", "300-600")
+    agent = world.make_agent(*FAST, *options)
+    started = agent.keep("broker", "fetcher", "executor")
+    for number in range(RESULTS):
+        add(mock, f"task-{number}", repeats=True)
+    agent.status_until(lambda s: s["results"]["waiting"] == RESULTS, "the results")
+    agent.stop(started["fetcher"])  # nobody else has a credit
+    mock.config(acDelayMs=3000)
+    return mock, agent, started
+
+
+def test_claimed_is_not_posted(world):
+    """Of what an uploader has claimed only as many as it holds credits wait for AC's answer."""
+    mock, agent, started = with_results(world)
+    started["uploader"] = agent.program("uploader")
+    held = until(lambda: (h := uploading(agent)) and h[0]["worker"]["credits"] == 2 and len(h) > 2 and h, "uploads with two credits")
+    assert all(0 < life["worker"]["results"] <= RESULTS for life in held)
+    crowd = [life for life in held if life["worker"]["results"] > life["worker"]["credits"] > 0]
+    assert crowd and {life["waits_for"] for life in crowd} == {"AC's answer, or its turn"}, held
+    pattern = r"uploader \(pid \d+ on \S+\), which posts the \d+ results it holds (one after another|two at a time), this one now or in its turn"
+    until(lambda: (h := uploading(agent)) and re.search(pattern, page_of(agent, h[-1]["task"])), "the page that says so")
+    mock.config(acDelayMs=0)
+    mock.wait(f"delivered>={RESULTS}")
+    agent.kill_programs()
+
+
+def test_claimed_without_a_credit(world):
+    """What an uploader holds and may not post waits for a credit, not for AC; and the page says what that waits for."""
+    mock, agent, started = with_results(world, "--rateLimitPerMin", 20)
+    mock.config(acDelayMs=0)
+    started["uploader"] = agent.program("uploader")
+    why = "an AC credit: the rate limit's minute is used up"
+    life = until(lambda: next((l for l in uploading(agent) if l["worker"]["credits"] == 0 and l["waits_for"] == why), None), why)
+    until(lambda: f", which waits for {why}" in page_of(agent, life["task"]), "the page that says so")
+    agent.kill_programs()
+
+
 def test_one_task_ended(world):
-    mock = world.start_mock("--tasks", 1, "--longPollMs", "300-600")
+    mock = world.start_mock("--tasks", 0, "--longPollMs", "300-600")
     agent = world.make_agent(*FAST).start()
-    mock.wait("delivered>=1")
+    unread = "or AC handed it to a connection that ended before its answer was read"
     ended = lambda: subprocess.run([BUILD / "bin/sluice", "task", "never", "--runtimeDir", agent.runtime], capture_output=True,
                                    text=True, check=False, timeout=60).stderr
+    empty = until(lambda: "is empty: " in (said := ended()) and said, "an answer of a broker that has no task")
+    assert f"AC has not handed it to this agent, or it ended over 7 days ago, {unread}" in empty
+    mock.add(count=1)
+    mock.wait("delivered>=1")
     until(lambda: "not the only task that ended since" in ended(), "the task's end")
+    assert f"AC has not handed it to this agent, or it ended before that, {unread}" in ended()
     agent.stop()

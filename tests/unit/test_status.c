@@ -81,6 +81,29 @@ static void test_shows_all(void **state) {
     free(page);
 }
 
+/* Fetching that is on brings nothing without a fetcher. */
+static void test_fetching_on(void **state) {
+    (void)state;
+#define ON(workers)  "{\"fetch\":{\"paused\":false},\"workers\":[" workers "]}"
+#define WORKER(role) "{\"role\":\"" role "\",\"heard_ms\":9}"
+    static const struct {
+        const char *json, *line;
+    } table[] = {
+        {ON(WORKER("fetcher")), "Fetching   on\n"},
+        {"{\"fetch\":{\"paused\":false}}", "Fetching   on\n"},
+        {ON(""), "Fetching   on, but no fetcher is connected\n"},
+        {ON(WORKER("executor") "," WORKER("uploader")), "on, but no fetcher is connected\n"},
+        {ON("{\"role\":\"fetcher\",\"heard_ms\":4000}"), "on, but nothing is heard from the fetcher\n"},
+        {"{\"fetch\":{\"paused\":true,\"reason\":\"the broker is ending\"},\"workers\":[]}",
+         "Fetching   paused: the broker is ending"}};
+    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
+        char *page = render(table[i].json, 80);
+        assert_non_null(page);
+        if (strstr(page, table[i].line) == NULL) fail_msg("\"%s\" is missing in:\n%s", table[i].line, page);
+        free(page);
+    }
+}
+
 static void test_fits_the_window(void **state) {
     (void)state;
     char *page = render(full, 80);
@@ -188,11 +211,9 @@ static void test_figures(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_shows_all),
-        cmocka_unit_test(test_fits_the_window),
-        cmocka_unit_test(test_wide_figures),
-        cmocka_unit_test(test_nothing_harms_it),
-        cmocka_unit_test(test_refuses_what_is_no_object),
+        cmocka_unit_test(test_shows_all),        cmocka_unit_test(test_fetching_on),
+        cmocka_unit_test(test_fits_the_window),  cmocka_unit_test(test_wide_figures),
+        cmocka_unit_test(test_nothing_harms_it), cmocka_unit_test(test_refuses_what_is_no_object),
         cmocka_unit_test(test_figures),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

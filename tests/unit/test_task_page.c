@@ -12,6 +12,7 @@
 
 #include "cli/json_read.h"
 #include "cli/task_render.h"
+#include "common/messages.h"
 
 #define NOW                                                                                                  \
     "\"now_ms\":1700000100000,\"dead_letter_days\":7,\"journal\":{\"ok\":false,\"error\":\"no room\"},"
@@ -19,6 +20,8 @@
     "\"task\":\"t-1\",\"number\":4294967299,\"method\":\"POST\",\"host\":\"jira.example\","                  \
     "\"accepted_ms\":1700000000000,"
 #define WORKER "\"worker\":{\"name\":\"executor-1\",\"pid\":7,\"host\":\"h\"},"
+#define HOLDS(results, credits)                                                                              \
+    "\"worker\":{\"name\":\"uploader\",\"pid\":8,\"results\":" #results ",\"credits\":" #credits "},"
 #define TRIED                                                                                                \
     "\"timeline\":[{\"at_ms\":1700000000000,\"event\":\"fetched\"},"                                         \
     "{\"at_ms\":1700000000002,\"event\":\"pushed\",\"worker\":\"executor-1\",\"pid\":7,\"host\":\"h\"},"     \
@@ -94,6 +97,19 @@ static void test_states(void **state) {
         {"\"state\":\"uploading\",\"tries\":1," WORKER "\"waits_for\":\"AC's answer\"," TRIED,
          "Now on its way to AC: the result is with executor-1 (pid 7 on h), which waits for AC's answer; 1 "
          "try,"},
+        {"\"state\":\"handed\",\"waits_for\":\"the uploader to claim it\"," WORKER "\"timeline\":[]",
+         "Now on its way to AC: the result is with executor-1 (pid 7 on h), which has not claimed it yet"},
+        {"\"state\":\"uploading\",\"waits_for\":\"an AC credit: all are with others\"," HOLDS(
+             16, 0) "\"timeline\":[]",
+         "the result is with uploader (pid 8), which waits for an AC credit: all are with others"},
+        {"\"state\":\"uploading\",\"waits_for\":\"AC's answer, or its turn\"," HOLDS(16, 1) "\"timeline\":[]",
+         "the result is with uploader (pid 8), which posts the 16 results it holds one after another, this "
+         "one now "
+         "or in its turn"},
+        {"\"state\":\"uploading\",\"waits_for\":\"AC's answer, or its turn\"," HOLDS(3, 2) "\"timeline\":[]",
+         ", which posts the 3 results it holds two at a time, this one now or in its turn"},
+        {"\"state\":\"uploading\",\"waits_for\":\"AC's answer\"," HOLDS(2, 2) "\"timeline\":[]",
+         "the result is with uploader (pid 8), which waits for AC's answer"},
         {"\"state\":\"buried\",\"buried_ms\":1700000000000,\"reason\":\"answered 400\",\"timeline\":[]",
          "for the result was refused: answered 400; `sluice dead retry --number 4294967299` has it tried "
          "again, until "
@@ -165,6 +181,25 @@ static void test_order(void **state) {
     free(page);
 }
 
+/* Only the latest lives of a taskId are told, and the page says so when there may be more. */
+static void test_lives(void **state) {
+    (void)state;
+    static const char life[] = "{" TASK "\"state\":\"gone\",\"timeline\":[]},";
+    static const char held[] = "{" TASK "\"state\":\"ready\",\"timeline\":[]}]}";
+    static const char limit[] = "the latest 20 that are gone; there may be earlier ones\n\nTask ";
+    static char json[sizeof life * (MSG_LIVES_MAX + 4)];
+    for (int lives = MSG_LIVES_MAX - 1; lives <= MSG_LIVES_MAX; lives++) {
+        size_t len = (size_t)snprintf(json, sizeof json, "{" NOW "\"tasks\":[");
+        for (int i = 0; i < lives; i++)
+            len += (size_t)snprintf(json + len, sizeof json - len, "%s", life);
+        (void)snprintf(json + len, sizeof json - len, "%s", held);
+        char *page = render(json);
+        assert_int_equal(strncmp(page, limit, sizeof limit - 1) == 0, lives == MSG_LIVES_MAX);
+        assert_int_equal(strstr(page, "the latest") != NULL, lives == MSG_LIVES_MAX);
+        free(page);
+    }
+}
+
 /* Every cut and every changed octet of a good answer. */
 static void test_nothing_harms_it(void **state) {
     (void)state;
@@ -206,6 +241,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_states),
         cmocka_unit_test(test_order),
+        cmocka_unit_test(test_lives),
         cmocka_unit_test(test_nothing_harms_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -140,10 +140,10 @@ def ask(agent, task_id):
                           text=True, check=False, timeout=60).stdout or '{"tasks":[{"state":""}]}'
 
 
-def with_results(world, *options):
+def with_results(world):
     """Results enough for an uploader to claim many, which nobody has begun to upload."""
     mock = world.start_mock("--tasks", 0, "--longPollMs", "300-600")
-    agent = world.make_agent(*FAST, *options)
+    agent = world.make_agent(*FAST)
     started = agent.keep("broker", "fetcher", "executor")
     for number in range(RESULTS):
         add(mock, f"task-{number}", repeats=True)
@@ -170,8 +170,12 @@ def test_claimed_is_not_posted(world):
 
 def test_claimed_without_a_credit(world):
     """What an uploader holds and may not post waits for a credit, not for AC; and the page says what that waits for."""
-    mock, agent, started = with_results(world, "--rateLimitPerMin", 20)
+    mock, agent, started = with_results(world)
     mock.config(acDelayMs=0)
+    used = agent.status()["gate"]["rate_used"]
+    agent.stop(started["broker"])
+    agent.options += ["--rateLimitPerMin", str(used + 2)]  # of the minute's units, which the next broker knows, two are left
+    started["broker"] = agent.program("broker")
     started["uploader"] = agent.program("uploader")
     why = "an AC credit: the rate limit's minute is used up"
     life = until(lambda: next((l for l in uploading(agent) if l["worker"]["credits"] == 0 and l["waits_for"] == why), None), why)

@@ -224,7 +224,7 @@ class Agent:
         def look():
             status = self.try_status()
             return status if status and condition(status) else None
-        return until(look, what, deadline)
+        return until(look, what, deadline, pause_s=0.05)  # to ask takes a process each time
 
     def joined(self, *roles):
         """Waits until workers of these roles have a session."""

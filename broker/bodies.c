@@ -35,7 +35,7 @@ typedef struct stream_t {
     uint64_t turn;               /* when it got credit last, in the order of all that was given */
     bool told;                   /* the writer knows `upto` */
     int64_t held_ms;             /* since when it is first in line without room; 0: it never was */
-    int64_t stuck_ms;            /* and since when nothing of ours could make room; 0: something could */
+    int64_t stuck_ms;            /* and the disk, though not full, takes no such body; 0: it is not so */
     int fd;                      /* while open */
     int64_t given_ms[AHEAD_MAX]; /* when the chunks that have not come were allowed */
     struct stream_t *next;
@@ -305,12 +305,14 @@ static void hold(bodies_t *self, stream_t *stream, const char *why, int64_t now_
  * all behind it, and fetching, for as long as it takes others to free some: it may be for ever. Executors
  * keep what waits in files, as a rule on the same disk. */
 static void judge_stuck(bodies_t *self, stream_t *stream, const reserved_t *sum, int64_t now_ms) {
-    if (sum->promised > 0 || spool_counted(self->spool) > 0) {
+    int64_t patience_ms = sum->promised > 0 || spool_counted(self->spool) > 0
+                              ? INT64_MAX
+                              : spool_patience_ms(self->spool, stream->length);
+    if (patience_ms == INT64_MAX) {
         stream->stuck_ms = 0;
         return;
     }
     if (stream->stuck_ms == 0) stream->stuck_ms = now_ms;
-    int64_t patience_ms = spool_patience_ms(self->spool, stream->length);
     if (now_ms - stream->stuck_ms < patience_ms) return;
     log_error("body_given_up",
               "number=%" PRIu64 " length=%" PRIu64 " waited_ms=%" PRId64
@@ -326,7 +328,10 @@ static bool begin_one(bodies_t *self, stream_t *stream, bool leaves, reserved_t 
     const char *disk = why ? NULL : spool_disk_refuses(self->spool, stream->length, sum->unwritten);
     if (why || disk) {
         hold(self, stream, why ? why : disk, now_ms);
-        if (disk) judge_stuck(self, stream, sum, now_ms);
+        if (disk)
+            judge_stuck(self, stream, sum, now_ms);
+        else
+            stream->stuck_ms = 0;
         return false;
     }
     stream->fd = spool_create(self->spool, stream->number, stream->attempt);

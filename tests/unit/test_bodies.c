@@ -499,6 +499,9 @@ static void test_a_disk_that_others_fill(void **state) {
     later(&b, 10000);
     assert_int_equal(b.no_rooms, 0);
     assert_string_equal(bodies_hold(b.bodies), SPOOL_DISK_FULL);
+    disk_room = 12 * MB; /* it is not full any more: the minutes begin now */
+    later(&b, 1);
+    assert_int_equal(b.no_rooms, 0);
     disk_room = 18 * MB;
     later(&b, 1);
     assert_true(credit(&b, 1) > 0);

@@ -85,11 +85,9 @@ void core_restore_rate(core_t *self, int64_t second, uint32_t units) {
     rate_restore(&self->gate.window, second, units);
 }
 
-/* The wall clock may have been set meanwhile. */
-void core_restore_pause(core_t *self, int64_t until_wall_ms, moment_t now) {
-    int64_t left_ms = until_wall_ms - now.wall_ms;
-    if (left_ms > GATE_PAUSE_MAX_MS) left_ms = GATE_PAUSE_MAX_MS;
-    if (left_ms > 0) self->gate.pause_ms = now.ms + left_ms;
+void core_restore_pause(core_t *self, int64_t until_ms, int64_t now_ms) {
+    int64_t latest_ms = now_ms + GATE_PAUSE_MAX_MS;
+    if (until_ms > now_ms) self->gate.pause_ms = until_ms < latest_ms ? until_ms : latest_ms;
 }
 
 void core_restore_drain(core_t *self, int64_t since_wall_ms) {

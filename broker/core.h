@@ -70,8 +70,8 @@ int core_restore_worker(core_t *self, uint64_t instance, uint64_t place, role_t 
 int core_restore_fetcher(core_t *self, uint64_t instance, uint64_t seq, uint64_t mask);
 void core_restore_credit(core_t *self, const credit_t *credit, int64_t now_ms); /* as gate_restore() */
 void core_restore_rate(core_t *self, int64_t second, uint32_t units);
-void core_restore_pause(core_t *self, int64_t until_wall_ms, moment_t now); /* that AC wants */
-void core_restore_drain(core_t *self, int64_t since_wall_ms);               /* 0: not paused by hand */
+void core_restore_pause(core_t *self, int64_t until_ms, int64_t now_ms); /* that AC wants, of this boot */
+void core_restore_drain(core_t *self, int64_t since_wall_ms);            /* 0: not paused by hand */
 void core_restore_config(core_t *self, uint64_t generation, const global_config_t *given);
 int core_start(core_t *self, moment_t now);
 

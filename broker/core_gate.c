@@ -170,7 +170,7 @@ void credit_outcome(core_t *core, call_t call, outcome_t outcome, uint64_t numbe
                     "call=%s status=%u why=%s", call_name(call), http_status, log_quote(gate->error, quoted));
     }
     if (gate->pause_ms != paused) {
-        effects_record(core->fx, REC_PAUSE)->at = core->now.wall_ms + gate->pause_ms - core->now.ms;
+        effects_record(core->fx, REC_PAUSE)->at = gate->pause_ms;
         effects_log(core->fx, LOG_LEVEL_WARN, "ac_pause", "ms=%" PRId64, gate->pause_ms - core->now.ms);
     }
     if (changed)

@@ -45,7 +45,7 @@ typedef enum {
     REC_CREDIT_GONE, /* number */
     REC_RATE,        /* at (second), units: a bucket of the rate window */
     REC_CONFIG,      /* seq (generation), config: all that AC has set */
-    REC_PAUSE,       /* at: how long AC wants a pause (wall time) */
+    REC_PAUSE,       /* at: until when AC wants a pause (boot time) */
     REC_DRAIN,       /* at: since when fetching is paused by hand (wall time), 0 when it is not */
     REC_TYPES
 } record_type_t;

@@ -104,8 +104,7 @@ static int restore_drain(restore_t *r, sqlite3_stmt *s) {
 }
 
 static int restore_pause(restore_t *r, sqlite3_stmt *s) {
-    if (!is_time(s, 0)) return ERR_CORRUPT;
-    core_restore_pause(r->core, column_number(s, 0), r->now);
+    if (r->same_boot) core_restore_pause(r->core, column_number(s, 0), r->now.ms);
     return 0;
 }
 
@@ -158,7 +157,7 @@ static int adopt_boot(journal_t *self, const char *boot_id, moment_t now, char *
     char sql[512];
     (void)snprintf(sql, sizeof sql,
                    "BEGIN IMMEDIATE; UPDATE task SET deadline_ms = expiry_wall - %lld, next_try_ms = 0;"
-                   " UPDATE rate SET second = %lld; COMMIT",
+                   " UPDATE rate SET second = %lld; DELETE FROM meta WHERE key = 'pause'; COMMIT",
                    (long long)(now.wall_ms - now.ms), (long long)(now.ms / 1000));
     if (journal_exec(self, sql) != 0) {
         int err = journal_failed(self, why);

@@ -31,7 +31,7 @@ struct journal_t {
     } rates[RATES_MAX];
     uint64_t ended[CREDITS_MAX]; /* credits that the latest commit took out */
     uint32_t next_fetcher, ended_count;
-    int64_t drained_wall_ms, pause_wall_ms;
+    int64_t drained_wall_ms, pause_ms;
     uint64_t generation; /* 0: no configuration */
     global_config_t config;
 };
@@ -252,7 +252,7 @@ void journal_apply(world_t *world, record_t *record) {
         self->config = record->config;
         break;
     case REC_PAUSE:
-        self->pause_wall_ms = record->at;
+        self->pause_ms = record->at;
         break;
     case REC_DRAIN:
         self->drained_wall_ms = record->at;
@@ -272,6 +272,7 @@ static void follow_boot(world_t *world, moment_t now) {
     int64_t moved_ms = (self->boot_us - world->boot_us) / 1000;
     int64_t former_s = (world->now_us - self->boot_us) / SECOND;
     self->boot_us = world->boot_us;
+    self->pause_ms = 0;
     for (uint32_t i = 0; i < self->row_count; i++) {
         self->rows[i].image.deadline_ms += moved_ms;
         if (self->rows[i].image.next_try_ms) self->rows[i].image.next_try_ms += moved_ms;
@@ -302,7 +303,7 @@ static int restore_tables(const journal_t *self, core_t *core, moment_t now) {
     for (int i = 0; i < RATES_MAX; i++)
         if (self->rates[i].units) core_restore_rate(core, self->rates[i].second, self->rates[i].units);
     core_restore_drain(core, self->drained_wall_ms);
-    core_restore_pause(core, self->pause_wall_ms, now);
+    core_restore_pause(core, self->pause_ms, now.ms);
     if (self->generation) core_restore_config(core, self->generation, &self->config);
     return err;
 }

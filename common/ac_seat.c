@@ -127,6 +127,7 @@ void ac_seat_welcome(ac_seat_t *self, uint64_t credit, int64_t now_ms) {
     lease_welcome(&self->lease, credit, now_ms);
     for (unsigned i = 0; lease_former(&self->lease, i, link_session(self->link), &msg); i++)
         (void)link_send(self->link, &msg); /* the first time it may have died on its way */
+    lease_forget_former(&self->lease);
 }
 
 uint16_t ac_seat_used(const ac_seat_t *self, uint64_t credit) {

@@ -121,6 +121,11 @@ bool lease_former(const lease_t *self, unsigned i, uint64_t session, msg_t *msg)
     return true;
 }
 
+void lease_forget_former(lease_t *self) {
+    memset(self->former, 0, sizeof self->former);
+    self->former_at = 0;
+}
+
 void lease_welcome(lease_t *self, uint64_t credit, int64_t now_ms) {
     forget_sent(self); /* answers to what the old session asked do not come any more */
     self->next_send_ms = now_ms;

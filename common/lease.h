@@ -56,6 +56,8 @@ bool lease_must_abort(const lease_t *self, int64_t now_ms);
 void lease_release(lease_t *self, uint64_t session, msg_t *msg);
 /* RELEASE of the i-th credit, from 0, of the latest that were held before; false when there is none. */
 bool lease_former(const lease_t *self, unsigned i, uint64_t session, msg_t *msg);
+/* They are not said again: a broker with another journal may give their numbers anew. */
+void lease_forget_former(lease_t *self);
 /* A new session: keep the credit if `credit` is ours, else it is lost; asking goes on. */
 void lease_welcome(lease_t *self, uint64_t credit, int64_t now_ms);
 /* Requests started under the credit, as far as the lease remembers it; 0 for one it never had. */

@@ -42,6 +42,7 @@ static void on_welcome(void *ctx, const msg_welcome_t *welcome) {
     log_info("session_begun", "session=%" PRIu64 " held=%u dropped=%u", welcome->session,
              slots_count(self->slots), welcome->drop.count);
     program_ready("in session with the broker");
+    if (self->shut_ms > 0) self->shut_ms = 0; /* the broker was away: its results-in is another */
     for (uint32_t i = slots_count(self->slots); i-- > 0;) {
         run_t *run = slots_at(self->slots, i);
         if (is_dropped(welcome, run->number)) {

@@ -1,4 +1,5 @@
-/* When an executor says a RESULT again: soon when it did not go out, later when it is only unanswered. */
+/* When an executor says a RESULT again: soon when it did not go out, later when it is only unanswered; and
+ * what it makes of a way on which nothing goes. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -7,6 +8,7 @@
 #include <cmocka.h>
 
 #include "common/err.h"
+#include "executor/from_broker.h"
 #include "executor/to_broker.h"
 
 #define SESSION 5
@@ -80,10 +82,28 @@ static void test_a_repeat_that_did_not_go_out_waits_its_time(void **state) {
     assert_int_equal(to_broker_due_ms(&executor, &run) - executor.now_ms, PROTOCOL_REPEAT_MS);
 }
 
+/* A broker that was away for long has just opened its results-in: that is no port which cannot be reached. */
+static void test_a_new_session_begins_with_a_way_that_is_open(void **state) {
+    (void)state;
+    executor_t executor = {.now_ms = NOW_MS, .slots = slots_new()};
+    run_t run = run_with_result();
+    msg_welcome_t welcome = {.session = SESSION};
+    assert_non_null(executor.slots);
+    push_answer = ERR_FULL;
+    to_broker_send_due(&executor, &run);
+    assert_int_equal(executor.shut_ms, NOW_MS);
+    executor.now_ms += 20000;
+    from_broker_handler(&executor).welcome(&executor, &welcome);
+    to_broker_send_due(&executor, &run);
+    assert_int_equal(executor.shut_ms, NOW_MS + 20000); /* below 0: it was told */
+    slots_destroy(&executor.slots);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_result_that_did_not_go_out_is_tried_again_soon),
         cmocka_unit_test(test_a_repeat_that_did_not_go_out_waits_its_time),
+        cmocka_unit_test(test_a_new_session_begins_with_a_way_that_is_open),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

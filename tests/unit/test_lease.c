@@ -244,6 +244,8 @@ static void former_credits_are_remembered(void **state) {
     assert_int_equal(msg.release.used, 2);
     assert_false(lease_former(&it.lease, 1, SESSION, &msg));
     assert_false(lease_former(&it.lease, 1000, SESSION, &msg));
+    lease_forget_former(&it.lease);
+    assert_false(lease_former(&it.lease, 0, SESSION, &msg));
 }
 
 static void next_is_the_earlier_of_send_and_end(void **state) {

@@ -142,13 +142,20 @@ void task_fail(core_t *core, task_t *task, const char *text) {
     task_becomes_done(core, task);
 }
 
-/* Whether an executor has had it, as far as its trail tells. */
+/* Whether an executor has had it that did not give it back untouched, as far as its trail tells. */
 static bool was_claimed(const task_t *task) {
+    bool latest = false, earlier = false;
     size_t at = 0;
     trail_entry_t entry;
-    while (trail_next(task->trail.bytes, task->trail.len, 0, &at, &entry))
-        if (entry.kind == TRAIL_CLAIMED) return true;
-    return false;
+    while (trail_next(task->trail.bytes, task->trail.len, 0, &at, &entry)) {
+        if (entry.kind == TRAIL_PUSHED) {
+            earlier = earlier || latest;
+            latest = false;
+        } else if (entry.kind == TRAIL_CLAIMED || entry.kind == TRAIL_GIVEN_BACK) {
+            latest = entry.kind == TRAIL_CLAIMED;
+        }
+    }
+    return latest || earlier;
 }
 
 void task_fail_expired(core_t *core, task_t *task) {

@@ -381,24 +381,31 @@ static void test_no_results_come_past_the_expiry(void **state) {
     bench_close(&b);
 }
 
-/* What is said of an expired task: whether it was with an executor. */
+/* What is said of an expired task: whether it was with an executor that may have begun it. */
 static void test_what_is_said_of_an_expired_task(void **state) {
     (void)state;
-    for (int claimed = 0; claimed < 2; claimed++) {
+    static const struct {
+        bool claimed, given_back, begun;
+    } table[] = {{false, false, false}, {true, false, true}, {true, true, false}};
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
         bench_t b;
         uint64_t session, number;
         bench_begin(&b, REDELIVER_IDEMPOTENT);
-        if (claimed)
+        if (table[i].claimed)
             number = bench_claimed(&b, &session, "GET", TASK_IDEMPOTENT);
         else
             number = bench_fetch(&b, "id", "GET", TASK_IDEMPOTENT);
+        if (table[i].given_back) {
+            msg_t msg = {.type = MSG_RETURN, .give_back = {session, number, 1, false}};
+            bench_say(&b, EXECUTOR, &msg);
+        }
         bench_clear(&b);
         bench_later(&b, 75000); /* its executor is lost meanwhile */
         assert_int_equal(bench_state(&b, number), TASK_DONE);
         char text[201];
         str_copy(bench_record(&b, REC_TASK_FAIL)->task.reason, text, sizeof text);
-        assert_int_equal(strstr(text, "before it was sent to the tool") != NULL, !claimed);
-        assert_int_equal(strstr(text, "the executor that had it brought no result") != NULL, claimed);
+        assert_int_equal(strstr(text, "before it was sent to the tool") != NULL, !table[i].begun);
+        assert_int_equal(strstr(text, "the executor that had it brought no result") != NULL, table[i].begun);
         bench_close(&b);
     }
 }

@@ -217,29 +217,31 @@ static int send_body(store_body_t *self) {
     return err;
 }
 
-/* 307 and 308 say that the same goes elsewhere, all other redirects drop the body. False with *why for a
- * redirect that goes nowhere. */
-static bool follow(store_body_t *self, long status, char why[URL_WHY_MAX]) {
+/* 307 and 308 say that the same goes elsewhere, all other redirects drop the body. 0, and self->easy is
+ * another; ERR_INVALID, with *why for a redirect that goes nowhere, and "" for no redirect; ERR_NOMEM with
+ * *why. */
+static int follow(store_body_t *self, long status, char why[URL_WHY_MAX]) {
     struct curl_header *location = NULL;
     url_t next = {0};
     why[0] = '\0';
-    if (status < 300 || status >= 400) return false;
+    if (status < 300 || status >= 400) return ERR_INVALID;
     if ((status != 307 && status != 308) ||
         curl_easy_header(self->easy, "Location", 0, CURLH_HEADER, -1, &location) != CURLHE_OK) {
         (void)snprintf(why, URL_WHY_MAX, "a redirect that does not say where the body is to go");
-        return false;
+        return ERR_INVALID;
     }
     if (self->hops == HOPS_MAX) {
         (void)snprintf(why, URL_WHY_MAX, "more than %d redirects", HOPS_MAX);
-        return false;
+        return ERR_INVALID;
     }
-    if (url_resolve(&self->url, location->value, &next, why) != 0) return false;
+    int err = url_resolve(&self->url, location->value, &next, why);
+    if (err) return err;
     url_clear(&self->url);
     self->url = next;
     self->hops++;
-    if (send_body(self) == 0) return true;
-    (void)snprintf(why, URL_WHY_MAX, "%s", err_str(ERR_NOMEM));
-    return false;
+    err = send_body(self);
+    if (err) (void)snprintf(why, URL_WHY_MAX, "%s", err_str(err));
+    return err;
 }
 
 /* A lookup that failed has sent nothing. */
@@ -269,13 +271,14 @@ static void on_done(void *ctx, CURL *easy, CURLcode code, const char *error) {
     if (code == CURLE_OK || self->answered) {
         char why[URL_WHY_MAX];
         (void)curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
-        if (follow(self, status, why)) return;
         bool whole = http_sent_whole(easy);
-        answer.outcome = judge(status, whole);
+        int err = follow(self, status, why);
+        if (!err) return;
+        if (err == ERR_INVALID) answer.outcome = judge(status, whole);
         answer.http_status = (uint16_t)status;
         char what[32];
         (void)snprintf(what, sizeof what, "answered %ld", status);
-        if (answer.outcome == OUTCOME_NETWORK)
+        if (err == ERR_INVALID && answer.outcome == OUTCOME_NETWORK)
             give_reason(self, what, "it had not been sent the whole body");
         else if (answer.outcome != OUTCOME_DONE)
             give_reason(self, what, why);

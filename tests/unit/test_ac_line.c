@@ -17,6 +17,7 @@
 
 #include "common/ac_door.h"
 #include "common/clock.h"
+#include "common/err.h"
 #include "uploader/store_body.h"
 
 #define FILE_BYTES ((int64_t)16 * 1024 * 1024) /* more than the kernel takes that nobody reads */
@@ -52,6 +53,16 @@ typedef struct {
     char *json;   /* of put-result; NULL for a file */
     size_t json_bytes;
 } fixture_t;
+
+static unsigned starts_left = UINT_MAX; /* of requests; after them memory is out */
+
+int __real_http_start(http_t *self, CURL *easy, http_done_fn done, void *ctx);
+int __wrap_http_start(http_t *self, CURL *easy, http_done_fn done, void *ctx);
+int __wrap_http_start(http_t *self, CURL *easy, http_done_fn done, void *ctx) {
+    if (starts_left == 0) return ERR_NOMEM;
+    starts_left--;
+    return __real_http_start(self, easy, done, ctx);
+}
 
 static void end_with(ended_t *ended, outcome_t outcome, uint16_t status, bool timed_out, const char *reason) {
     ended->done++;
@@ -564,6 +575,19 @@ static void nothing_is_unpacked_without_end(void **state) {
     free(body);
 }
 
+/* It says nothing of the store. */
+static void a_redirect_without_memory_refuses_nothing(void **state) {
+    fixture_t *it = *state;
+    starts_left = 1;
+    start(it);
+    send_all(it);
+    say(it, "HTTP/1.1 307 X\r\nLocation: /next\r\nContent-Length: 0\r\n\r\n");
+    end(it);
+    starts_left = UINT_MAX;
+    assert_int_equal(it->ended.outcome, OUTCOME_NETWORK);
+    assert_non_null(strstr(it->ended.reason, "answered 307: out of memory"));
+}
+
 int main(void) {
     (void)setenv("no_proxy", "*", 1);
     const struct CMUnitTest tests[] = {
@@ -618,6 +642,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(nothing_is_unpacked_without_end, setup_poll, teardown),
         cmocka_unit_test_setup_teardown(nothing_is_unpacked_without_end, setup_small_result, teardown),
         cmocka_unit_test_setup_teardown(trailers_are_no_headers, setup_small_result, teardown),
+        cmocka_unit_test_setup_teardown(a_redirect_without_memory_refuses_nothing, setup_store, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -8,7 +8,7 @@
 
 #define CLOCK_TIME  14 /* columns of a time of today with its milliseconds, and the gap behind it */
 #define CLOCK_DATE  25 /* and with its day */
-#define GAP_COLUMNS 11 /* of the time since the line before */
+#define GAP_COLUMNS 11 /* at least, of the time since the line before */
 
 static void say_result(sentence_t *s, yajl_val entry) {
     char buf[PAGE_SHORT_MAX];
@@ -85,23 +85,31 @@ static style_t say_event(sentence_t *s, yajl_val entry) {
     return STYLE_PLAIN;
 }
 
-static void put_entry(page_t *page, yajl_val entry, int64_t now_ms, int64_t before_ms, unsigned columns) {
-    char at[PAGE_SHORT_MAX], gap[PAGE_SHORT_MAX] = "", cell[2 * PAGE_SHORT_MAX];
-    int64_t at_ms = json_number(entry, "at_ms"), passed_ms = page_since(at_ms, before_ms);
+/* The time since the line before, "" for the first. */
+static const char *gap_text(yajl_val entry, int64_t before_ms, char text[2 * PAGE_SHORT_MAX]) {
+    char gap[PAGE_SHORT_MAX];
+    int64_t passed_ms = page_since(json_number(entry, "at_ms"), before_ms);
+    if (before_ms == 0 || passed_ms < 0) /* the clock was set back */
+        text[0] = '\0';
+    else if (passed_ms >= 10000)
+        (void)snprintf(text, 2 * PAGE_SHORT_MAX, "+%s", page_duration(passed_ms, gap));
+    else
+        (void)snprintf(text, 2 * PAGE_SHORT_MAX, "+%" PRId64 " ms", passed_ms);
+    return text;
+}
+
+static void put_entry(page_t *page, yajl_val entry, int64_t now_ms, int64_t before_ms, unsigned columns,
+                      unsigned gap_columns) {
+    char at[PAGE_SHORT_MAX], cell[2 * PAGE_SHORT_MAX];
+    int64_t at_ms = json_number(entry, "at_ms");
     sentence_t s = {.len = 0};
     (void)snprintf(cell, sizeof cell, "%s.%03d", page_time(at_ms, now_ms, at),
                    at_ms > 0 ? (int)(at_ms % 1000) : 0);
     page->used = 0;
     page_add_cell(page, STYLE_DIM, cell, columns);
-    if (before_ms == 0 || passed_ms < 0) /* the clock was set back */
-        cell[0] = '\0';
-    else if (passed_ms >= 10000)
-        (void)snprintf(cell, sizeof cell, "+%s", page_duration(passed_ms, gap));
-    else
-        (void)snprintf(cell, sizeof cell, "+%" PRId64 " ms", passed_ms);
-    page_add_cell(page, STYLE_DIM, cell, GAP_COLUMNS);
+    page_add_cell(page, STYLE_DIM, gap_text(entry, before_ms, cell), gap_columns);
     style_t style = say_event(&s, entry);
-    page_add_words_at(page, style, s.text, columns + GAP_COLUMNS);
+    page_add_words_at(page, style, s.text, columns + gap_columns);
     page_end(page);
 }
 
@@ -132,17 +140,22 @@ static void in_order(yajl_val *entries, size_t count) {
 }
 
 void task_timeline(page_t *page, yajl_val task, int64_t now_ms) {
-    char at[PAGE_SHORT_MAX];
+    char at[PAGE_SHORT_MAX], text[2 * PAGE_SHORT_MAX];
     size_t count = json_count(task, "timeline");
     if (count > 0) in_order(json_member(task, "timeline")->u.array.values, count);
-    unsigned columns = CLOCK_TIME;
-    for (size_t i = 0; i < count; i++)
-        if (strlen(page_time(json_number(json_item(task, "timeline", i), "at_ms"), now_ms, at)) > 8)
-            columns = CLOCK_DATE;
+    unsigned columns = CLOCK_TIME, gap_columns = GAP_COLUMNS;
     int64_t before_ms = 0;
     for (size_t i = 0; i < count; i++) {
         yajl_val entry = json_item(task, "timeline", i);
-        put_entry(page, entry, now_ms, before_ms, columns);
+        size_t gap = strlen(gap_text(entry, before_ms, text)) + 2;
+        before_ms = json_number(entry, "at_ms");
+        if (strlen(page_time(before_ms, now_ms, at)) > 8) columns = CLOCK_DATE;
+        if (gap > gap_columns) gap_columns = (unsigned)gap;
+    }
+    before_ms = 0;
+    for (size_t i = 0; i < count; i++) {
+        yajl_val entry = json_item(task, "timeline", i);
+        put_entry(page, entry, now_ms, before_ms, columns, gap_columns);
         before_ms = json_number(entry, "at_ms");
     }
 }

@@ -38,6 +38,10 @@ static bool take_word(tool_t *self, const char *word) {
     return true;
 }
 
+static bool is_option(const char *word) {
+    return word[0] == '-' && word[1] != '\0';
+}
+
 /* Takes the flags, and the words that stand first, out of the arguments; returns how many are left. */
 static int own_words(tool_t *self, int argc, char **argv, const tool_flag_t *flags, size_t flag_count) {
     int kept = 1;
@@ -47,7 +51,7 @@ static int own_words(tool_t *self, int argc, char **argv, const tool_flag_t *fla
         for (size_t f = 0; f < flag_count && !flag && !rest; f++)
             if (strcmp(argv[i], flags[f].name) == 0) flag = *flags[f].set = true;
         if (flag) continue;
-        first = first && argv[i][0] != '-';
+        first = first && !is_option(argv[i]);
         rest = rest || strcmp(argv[i], "--") == 0;
         if (!first || !take_word(self, argv[i])) argv[kept++] = argv[i];
     }
@@ -62,15 +66,11 @@ static int complain_of_options(const char *why, bool takes_id) {
                          takes_id && unknown ? "; an ID that begins with - stands behind a word --" : "");
 }
 
-static bool is_option(const char *word) {
-    return word[0] == '-' && word[1] != '\0';
-}
-
 /* An option behind words that stand behind options, where none is read. */
 static int complain_of_late_option(const char *word, bool takes_id) {
     char why[CONFIG_WHY_MAX];
     size_t len = strcspn(word, "=");
-    if (strncmp(word, "--", 2) == 0 && config_option(word + 2, len - 2) != NULL)
+    if (strcmp(word, "-h") == 0 || (strncmp(word, "--", 2) == 0 && config_option(word + 2, len - 2) != NULL))
         return tool_complain(EXIT_CONFIG,
                              "%.*s stands too late: options stand all before the words, or all behind them",
                              (int)len, word);

@@ -115,6 +115,8 @@ def test_odd_names(world):
     assert "there is no option -x" in refused(agent, "task", "--runtimeDir", agent.runtime, "-x")
     late = refused(agent, "dead", "--runtimeDir=x", "drop", "x", "--logFormat=json")
     assert "--logFormat stands too late" in late and "=json" not in late
+    assert "sluice: -h stands too late" in refused(agent, "task", "--runtimeDir", agent.runtime, "x", "-h")
+    assert 'no task "-" is' in sluice(agent.runtime, "task", "-").stderr
     assert "stands behind" not in refused(agent, "drain", "-x")
     sluice(agent.runtime, "dead", "--runtimeDir", agent.runtime, "drop", "--", "-x", "--runtimeDir")  # a word too much
     names = lambda: {task["task"] for task in json.loads(sluice(agent.runtime, "dead", "--json").stdout)["tasks"]}

@@ -142,6 +142,9 @@ static void test_states(void **state) {
          "taken back by the broker: w"},
         {"\"state\":\"done\"," TRIED, "upload failed: answered 503; next try after 22 s"},
         {"\"state\":\"done\"," TRIED, "(12 entries are left out)"},
+        {"\"state\":\"done\",\"timeline\":[{\"at_ms\":1700000000000,\"event\":\"buried\"},"
+         "{\"at_ms\":1700086140000,\"event\":\"revived\"}]",
+         "+23 h 55 min to be tried again, by hand"},
     };
     char json[2048];
     for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {

@@ -36,6 +36,7 @@ class Faults:
         self.met = collections.Counter()  # faults by program and server
         self.toll = Toll()  # of executors
         self.died = {name: {} for name in PROGRAMS}  # by pid, from when to when it may have been: by these faults
+        self.standing = {}  # by pid: since when it is stopped
         self.cuts = []  # times in which AC's connections were cut
         self.drained = 0  # executors that were told to end
         self.outages = []  # of the tools: tasks handed out by their begin, and by their end
@@ -113,7 +114,7 @@ class Faults:
     def has_died(self, role, pid, since):
         if pid in self.died[role]:
             return
-        self.died[role][pid] = (since, time.monotonic())
+        self.died[role][pid] = (min(since, self.standing.get(pid, since)), time.monotonic())
         if role == "executor":
             self.toll.lost_executor(pid)
 
@@ -150,8 +151,10 @@ class Faults:
         except ProcessLookupError:
             return
         self.note(what, f"for {seconds} s", met)
+        self.standing.setdefault(pid, begun)
 
         def go_on():
+            self.standing.pop(pid, None)
             if role in ("fetcher", "uploader") and select.select([handle], [], [], 0)[0]:
                 self.has_died(role, pid, begun)  # by its own switch; perhaps nobody else has seen it
             with contextlib.suppress(ProcessLookupError):

@@ -103,6 +103,16 @@ def test_soak_lost(cut, prepare, most):
     assert soaked(log, {}, [task(now) | {"times_executed": 1}], prepare) == ["lost: 1, must be 0"]
 
 
+@pytest.mark.parametrize("stopped, broken", [(7, []), (8, ["lost: 1, must be 0"])])
+def test_soak_lost_by_one_that_stood_still(stopped, broken):
+    """What AC hands to a fetcher that is stopped is lost when that is killed, however much later."""
+    def prepare(faults):
+        faults.standing[stopped] = time.monotonic() - 60
+        killed("fetcher")(faults)
+    task = {"handed_at_us": (time.monotonic() - 30) * 1e6, "state": "handed_to_dead", "times_executed": 0}
+    assert soaked("", {}, [task], prepare) == broken
+
+
 @pytest.mark.parametrize("counts, prepare, more", [
     ({"reexecuted_safe": 4, "outcome_unknown": 6, "error_results": 6}, killed("executor"), "reexecuted_safe"),
     ({"reexecuted_safe": 4, "reexecuted_faulted": 4}, killed("broker"), "outcome_unknown"),

@@ -6,9 +6,10 @@
 #include "cli/json_read.h"
 #include "cli/sentence.h"
 
-#define CLOCK_TIME  14 /* columns of a time of today with its milliseconds, and the gap behind it */
-#define CLOCK_DATE  25 /* and with its day */
-#define GAP_COLUMNS 11 /* at least, of the time since the line before */
+#define CLOCK_TIME   14 /* columns of a time of today with its milliseconds, and the gap behind it */
+#define CLOCK_DATE   25 /* and with its day */
+#define GAP_COLUMNS  11 /* at least, of the time since the line before */
+#define GAP_TEXT_MAX (PAGE_SHORT_MAX + 8)
 
 static void say_result(sentence_t *s, yajl_val entry) {
     char buf[PAGE_SHORT_MAX];
@@ -86,21 +87,21 @@ static style_t say_event(sentence_t *s, yajl_val entry) {
 }
 
 /* The time since the line before, "" for the first. */
-static const char *gap_text(yajl_val entry, int64_t before_ms, char text[2 * PAGE_SHORT_MAX]) {
+static const char *gap_text(yajl_val entry, int64_t before_ms, char text[GAP_TEXT_MAX]) {
     char gap[PAGE_SHORT_MAX];
     int64_t passed_ms = page_since(json_number(entry, "at_ms"), before_ms);
     if (before_ms == 0 || passed_ms < 0) /* the clock was set back */
         text[0] = '\0';
     else if (passed_ms >= 10000)
-        (void)snprintf(text, 2 * PAGE_SHORT_MAX, "+%s", page_duration(passed_ms, gap));
+        (void)snprintf(text, GAP_TEXT_MAX, "+%s", page_duration(passed_ms, gap));
     else
-        (void)snprintf(text, 2 * PAGE_SHORT_MAX, "+%" PRId64 " ms", passed_ms);
+        (void)snprintf(text, GAP_TEXT_MAX, "+%" PRId64 " ms", passed_ms);
     return text;
 }
 
 static void put_entry(page_t *page, yajl_val entry, int64_t now_ms, int64_t before_ms, unsigned columns,
                       unsigned gap_columns) {
-    char at[PAGE_SHORT_MAX], cell[2 * PAGE_SHORT_MAX];
+    char at[PAGE_SHORT_MAX], cell[GAP_TEXT_MAX];
     int64_t at_ms = json_number(entry, "at_ms");
     sentence_t s = {.len = 0};
     (void)snprintf(cell, sizeof cell, "%s.%03d", page_time(at_ms, now_ms, at),
@@ -140,7 +141,7 @@ static void in_order(yajl_val *entries, size_t count) {
 }
 
 void task_timeline(page_t *page, yajl_val task, int64_t now_ms) {
-    char at[PAGE_SHORT_MAX], text[2 * PAGE_SHORT_MAX];
+    char at[PAGE_SHORT_MAX], text[GAP_TEXT_MAX];
     size_t count = json_count(task, "timeline");
     if (count > 0) in_order(json_member(task, "timeline")->u.array.values, count);
     unsigned columns = CLOCK_TIME, gap_columns = GAP_COLUMNS;

@@ -72,8 +72,7 @@ static want_t *want_of(ac_gate_t *gate, const gate_view_t *view, uint8_t stage, 
 
 /* --- what may be granted --- */
 
-/* Credits that are out: of a stage, or all for 0. */
-static int count(const ac_gate_t *gate, uint8_t stage) {
+int gate_count(const ac_gate_t *gate, uint8_t stage) {
     int n = 0;
     for (int i = 0; i < GATE_CREDITS_MAX; i++)
         n += gate->credits[i].credit != 0 && (stage == 0 || gate->credits[i].stage == stage);
@@ -123,7 +122,7 @@ static credit_t *grant(ac_gate_t *gate, want_t *want, uint32_t budget, int64_t n
 }
 
 static credit_t *grant_probe(ac_gate_t *gate, const gate_view_t *view, int64_t now_ms, uint64_t *seq) {
-    if (now_ms < gate->probe_ms || count(gate, 0) > 0 || gate_rate_free(gate, now_ms) == 0) return NULL;
+    if (now_ms < gate->probe_ms || gate_count(gate, 0) > 0 || gate_rate_free(gate, now_ms) == 0) return NULL;
     want_t *want =
         gate_fetch_may_probe(gate, view, now_ms) ? want_of(gate, view, CREDIT_FETCH, now_ms) : NULL;
     if (!want) want = want_of(gate, view, CREDIT_UPLOAD, now_ms);
@@ -149,11 +148,11 @@ static credit_t *grant_single(ac_gate_t *gate, const offer_t *o, int64_t now_ms,
 }
 
 credit_t *gate_decide(ac_gate_t *gate, const gate_view_t *view, int64_t now_ms, uint64_t *seq) {
-    if (count(gate, 0) >= gate->max || now_ms < gate->pause_ms) return NULL;
+    if (gate_count(gate, 0) >= gate->max || now_ms < gate->pause_ms) return NULL;
     if (gate->state == GATE_CLOSED) return grant_probe(gate, view, now_ms, seq);
     offer_t o = offers(gate, view, now_ms);
     if (gate->max == 1) return grant_single(gate, &o, now_ms, seq);
-    int uploads = count(gate, CREDIT_UPLOAD), fetches = count(gate, CREDIT_FETCH);
+    int uploads = gate_count(gate, CREDIT_UPLOAD), fetches = gate_count(gate, CREDIT_FETCH);
     if (uploads > 0 && fetches == 0 && long_upload(gate, now_ms))
         return grant_beside_long(gate, &o, now_ms, seq);
     if (uploads == 0 && o.upload_units) return grant(gate, o.upload, o.upload_units, now_ms, seq);
@@ -181,7 +180,7 @@ static uint32_t more_of(ac_gate_t *gate, const gate_view_t *view, const credit_t
         units = gate_fetch_budget(gate, view, now_ms);
         if (units < view->fetch_least) return 0;
     } else {
-        if (left > CREDIT_BUDGET_MAX / 2 || count(gate, CREDIT_UPLOAD) > 1 || view->waiting == 0 ||
+        if (left > CREDIT_BUDGET_MAX / 2 || gate_count(gate, CREDIT_UPLOAD) > 1 || view->waiting == 0 ||
             wanted_by_another(gate, view, c, now_ms))
             return 0;
         units = gate_upload_budget(gate, view, now_ms);
@@ -227,14 +226,15 @@ static bool has_its_turn(const ac_gate_t *gate, const credit_t *c, int64_t now_m
 /* Whether an upload is to have the place of more than one poll: the only one, of which a poll has its turn,
  * or that beside an upload which lasts. */
 static bool upload_waits(ac_gate_t *gate, const gate_view_t *view, int64_t now_ms) {
-    bool place = gate->max == 1 || (count(gate, CREDIT_UPLOAD) == 1 && long_upload(gate, now_ms));
+    bool place = gate->max == 1 || (gate_count(gate, CREDIT_UPLOAD) == 1 && long_upload(gate, now_ms));
     return place && want_of(gate, view, CREDIT_UPLOAD, now_ms);
 }
 
 /* Whether an upload could go if polls that are not begun yet gave their units back. */
 static bool upload_lacks_units(ac_gate_t *gate, const gate_view_t *view, const credit_t *c, int64_t now_ms) {
-    return c->stage == CREDIT_FETCH && c->budget > gate_most_used(c) && count(gate, CREDIT_UPLOAD) == 0 &&
-           gate_rate_free(gate, now_ms) == 0 && want_of(gate, view, CREDIT_UPLOAD, now_ms);
+    return c->stage == CREDIT_FETCH && c->budget > gate_most_used(c) &&
+           gate_count(gate, CREDIT_UPLOAD) == 0 && gate_rate_free(gate, now_ms) == 0 &&
+           want_of(gate, view, CREDIT_UPLOAD, now_ms);
 }
 
 /* Granted when there might be more of them. Of two it is fetch's: a poll can be begun anew. */

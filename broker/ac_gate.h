@@ -108,6 +108,8 @@ uint16_t gate_known_used(const credit_t *credit);
 credit_t *gate_recall(ac_gate_t *gate, const gate_view_t *view, int64_t now_ms, uint8_t *reason);
 
 credit_t *gate_find(ac_gate_t *gate, uint64_t credit);
+/* Credits that are out: of a stage, or all for 0. */
+int gate_count(const ac_gate_t *gate, uint8_t stage);
 /* The holder is back under a new session: true when the credit is still its own. */
 bool gate_rejoin(ac_gate_t *gate, uint64_t credit, uint64_t holder, uint64_t session, int64_t now_ms);
 /* The holder is back, and with `all` it holds none: what it was granted it never read, or gave back to

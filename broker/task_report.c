@@ -109,20 +109,13 @@ static uint32_t upload_credits(const ac_gate_t *gate, const worker_t *worker) {
     return count;
 }
 
-static bool all_credits_out(const ac_gate_t *gate) {
-    int count = 0;
-    for (int i = 0; i < GATE_CREDITS_MAX; i++)
-        count += gate->credits[i].credit != 0;
-    return count >= gate->max;
-}
-
 /* Its uploader holds no credit. With a body for the store it may have had one, and be there. */
 static const char *waits_for_credit(const core_view_t *view, const task_t *task, moment_t now) {
     if (task->call == CALL_UPLOAD_URL) return "an AC credit, or the store to take its body";
     if (now.ms < view->gate->pause_ms) return "an AC credit: none is granted while AC wants a pause";
     if (view->gate->state == GATE_CLOSED)
         return "an AC credit: AC does not answer as it should, and one probe goes every 30 s at most";
-    if (all_credits_out(view->gate)) return "an AC credit: all are with others";
+    if (gate_count(view->gate, 0) >= view->gate->max) return "an AC credit: all are with others";
     if (gate_rate_free(view->gate, now.ms) == 0) return "an AC credit: the rate limit's minute is used up";
     return "an AC credit";
 }
@@ -156,13 +149,13 @@ static const char *waits_for_body(const broker_t *self, const body_view_t *body)
 
 static const char *waits_for_executor(const core_view_t *view, const task_t *task) {
     unsigned count = 0, mute = 0, leaving = 0;
+    if (task->waits_rejoin) return "the executors known from before the broker's start";
+    if (task->unread) return "its next reading: the journal did not give it";
     for (const worker_t *worker = view->executors; worker; worker = worker->next) {
         count++;
         leaving += worker->leaving;
         mute += !worker->leaving && worker->mute > 0;
     }
-    if (task->waits_rejoin) return "the executors known from before the broker's start";
-    if (task->unread) return "its next reading: the journal did not give it";
     if (count == 0) return "an executor: none is connected";
     if (leaving == count) return "an executor: those that are connected are about to end";
     if (leaving + mute == count) return "an executor that tasks reach: can they reach their worker ports?";

@@ -23,27 +23,14 @@ static int tell_unopened(broker_t *self) {
     return err;
 }
 
-static int tell_unread(broker_t *self) {
+/* Tells the core of tasks that another part of the broker has met with. */
+static int tell_tasks(broker_t *self, event_kind_t kind, const msg_ref_t *tasks, unsigned *count) {
     int err = 0;
-    for (unsigned i = 0; !err && i < self->unread_count; i++)
+    for (unsigned i = 0; !err && i < *count; i++)
         err = core_step(self->core,
-                        &(event_t){.kind = EV_NOT_PUSHED,
-                                   .number = self->unread[i].number,
-                                   .attempt = self->unread[i].attempt},
+                        &(event_t){.kind = kind, .number = tasks[i].number, .attempt = tasks[i].attempt},
                         broker_now(), self->effects);
-    self->unread_count = 0;
-    return err;
-}
-
-static int tell_no_room(broker_t *self) {
-    int err = 0;
-    for (unsigned i = 0; !err && i < self->no_room_count; i++)
-        err = core_step(self->core,
-                        &(event_t){.kind = EV_NO_ROOM,
-                                   .number = self->no_room[i].number,
-                                   .attempt = self->no_room[i].attempt},
-                        broker_now(), self->effects);
-    self->no_room_count = 0;
+    *count = 0;
     return err;
 }
 
@@ -140,8 +127,8 @@ static int commit(broker_t *self, int signals) {
 
 int broker_turn(broker_t *self, int signals) {
     int err = tell_unopened(self);
-    if (!err) err = tell_unread(self);
-    if (!err) err = tell_no_room(self);
+    if (!err) err = tell_tasks(self, EV_NOT_PUSHED, self->unread, &self->unread_count);
+    if (!err) err = tell_tasks(self, EV_NO_ROOM, self->no_room, &self->no_room_count);
     if (!err) err = drain(self);
     doc_destroy(&self->status);
     moment_t now = broker_now();

@@ -14,12 +14,12 @@
 #include "cli/fetching.h"
 #include "cli/json_read.h"
 #include "cli/status_page.h"
+#include "cli/workers.h"
 #include "common/dirs.h"
 #include "common/err.h"
 
 #define DISK_FAIL_MB  100
 #define DISK_WARN_MB  1000
-#define SILENT_MS     3000     /* a worker's heartbeat comes every second */
 #define OLD_TASK_MS   900000LL /* tasks end within minutes */
 #define PERCENT_WARN  90
 #define JOURNAL_LARGE 1000000000
@@ -112,34 +112,14 @@ static void check_journal(report_t *report, const config_t *config) {
 
 /* --- the broker's word --- */
 
-typedef struct {
-    unsigned count, slots;
-    const char *silent; /* name of one that is not heard */
-    const char *version;
-} group_t;
-
-static group_t group_of(yajl_val root, const char *role) {
-    group_t group = {0};
-    for (size_t i = 0; i < json_count(root, "workers"); i++) {
-        yajl_val worker = json_item(root, "workers", i);
-        if (strcmp(json_text(worker, "role"), role) != 0) continue;
-        group.count++;
-        group.slots += (unsigned)json_number(worker, "slots");
-        if (json_number(worker, "heard_ms") > SILENT_MS) group.silent = json_text(worker, "name");
-        if (strcmp(json_text(worker, "version"), json_text(root, "version")) != 0)
-            group.version = json_text(worker, "version");
-    }
-    return group;
-}
-
 static void check_group(report_t *report, yajl_val root, const char *role, const char *check,
                         const char *missing) {
-    group_t group = group_of(root, role);
+    workers_t group = workers_of(root, role);
     if (group.count == 0)
         report_add(report, FOUND_FAILURE, check, missing, "none is connected to the broker");
-    else if (group.silent)
+    else if (group.silent > 0)
         report_add(report, FOUND_WARNING, check, "it may be stopped or overloaded: see its log",
-                   "%u connected, but %s is silent", group.count, group.silent);
+                   "%u connected, but %s is silent", group.count, group.silent_name);
     else if (group.version)
         report_add(report, FOUND_WARNING, check, "install the same version everywhere",
                    "%u connected, one of version %s", group.count, group.version);

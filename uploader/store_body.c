@@ -274,14 +274,15 @@ static void on_done(void *ctx, CURL *easy, CURLcode code, const char *error) {
         bool whole = http_sent_whole(easy);
         int err = follow(self, status, why);
         if (!err) return;
-        if (err == ERR_INVALID) answer.outcome = judge(status, whole);
+        if (err == ERR_INVALID) {
+            answer.outcome = judge(status, whole);
+            if (answer.outcome == OUTCOME_NETWORK)
+                (void)snprintf(why, sizeof why, "it had not been sent the whole body");
+        }
         answer.http_status = (uint16_t)status;
         char what[32];
         (void)snprintf(what, sizeof what, "answered %ld", status);
-        if (err == ERR_INVALID && answer.outcome == OUTCOME_NETWORK)
-            give_reason(self, what, "it had not been sent the whole body");
-        else if (answer.outcome != OUTCOME_DONE)
-            give_reason(self, what, why);
+        if (answer.outcome != OUTCOME_DONE) give_reason(self, what, why);
     } else if (self->header_bytes > HTTP_HEADER_BYTES_MAX) {
         give_reason(self, "the answer has over 256 KiB of headers", "");
     } else {

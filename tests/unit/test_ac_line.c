@@ -256,6 +256,14 @@ static void say(const fixture_t *it, const char *text) {
     assert_int_equal(send(it->connection, text, strlen(text), MSG_NOSIGNAL), strlen(text));
 }
 
+/* A whole request, and the whole answer to it. */
+static void exchange(fixture_t *it, const char *answer) {
+    start(it);
+    send_all(it);
+    say(it, answer);
+    end(it);
+}
+
 static int64_t limit_ms(const fixture_t *it) {
     return it->json ? 300000 : it->to_store ? 360000 : 900000;
 }
@@ -313,10 +321,7 @@ static void nor_may_one_that_comes_before_the_file_is_sent(void **state) {
 /* What curl says of the former request is not taken for the next one's. */
 static void the_next_one_has_its_own_time(void **state) {
     fixture_t *it = *state;
-    start(it);
-    send_all(it);
-    say(it, "HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n");
-    end(it);
+    exchange(it, "HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n");
     assert_int_equal(it->ended.outcome, OUTCOME_SERVER);
     start(it);
     ac_line_turn(it->line, clock_boot_ms());
@@ -345,10 +350,7 @@ static void what_was_not_sent_is_not_taken(void **state) {
 
 static void what_was_sent_is_taken_though_the_connection_ends(void **state) {
     fixture_t *it = *state;
-    start(it);
-    send_all(it);
-    say(it, "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}");
-    end(it);
+    exchange(it, "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}");
     assert_int_equal(it->ended.outcome, OUTCOME_DONE);
 }
 
@@ -448,11 +450,8 @@ static void so_does_that_of_a_refusal_whose_body_never_ends(void **state) {
 
 static void trailers_are_no_headers(void **state) {
     fixture_t *it = *state;
-    start(it);
-    send_all(it);
-    say(it, "HTTP/1.1 429 No\r\nRetry-After: 7\r\nTransfer-Encoding: chunked\r\n\r\n"
-            "0\r\nRetry-After: 9\r\n\r\n");
-    end(it);
+    exchange(it, "HTTP/1.1 429 No\r\nRetry-After: 7\r\nTransfer-Encoding: chunked\r\n\r\n"
+                 "0\r\nRetry-After: 9\r\n\r\n");
     assert_int_equal(it->ended.outcome, OUTCOME_LIMITED);
     assert_int_equal(it->ended.retry_ms, 7000);
 }
@@ -498,10 +497,7 @@ static void answer_packed(fixture_t *it, const char *head, const unsigned char *
 /* A second answer, after the one that was asked for, is not the next request's. */
 static void an_answer_nobody_asked_for_answers_nothing(void **state) {
     fixture_t *it = *state;
-    start(it);
-    send_all(it);
-    say(it, HEAD "ok");
-    end(it);
+    exchange(it, HEAD "ok");
     assert_int_equal(it->ended.outcome, OUTCOME_DONE);
     say(it, HEAD "no");
     int first = it->connection;
@@ -579,10 +575,7 @@ static void nothing_is_unpacked_without_end(void **state) {
 static void a_redirect_without_memory_refuses_nothing(void **state) {
     fixture_t *it = *state;
     starts_left = 1;
-    start(it);
-    send_all(it);
-    say(it, "HTTP/1.1 307 X\r\nLocation: /next\r\nContent-Length: 0\r\n\r\n");
-    end(it);
+    exchange(it, "HTTP/1.1 307 X\r\nLocation: /next\r\nContent-Length: 0\r\n\r\n");
     starts_left = UINT_MAX;
     assert_int_equal(it->ended.outcome, OUTCOME_NETWORK);
     assert_non_null(strstr(it->ended.reason, "answered 307: out of memory"));
